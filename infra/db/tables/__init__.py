@@ -1,0 +1,28 @@
+"""All tables of the store, one file a room. Rows carry a project id: one deployment serves several products."""
+
+from infra.db.tables.base import metadata
+from infra.db.tables.experiments import decisions, experiments, exposures, person_values
+from infra.db.tables.feedback import consumer_offsets, dead_letters, feedback_events, interactions, labels, pairs
+from infra.db.tables.models import adapter_proofs, adapters, reward_models, serving_state
+from infra.db.tables.operations import config_snapshots, job_runs, leases
+
+__all__ = [
+    "adapter_proofs",
+    "adapters",
+    "config_snapshots",
+    "consumer_offsets",
+    "dead_letters",
+    "decisions",
+    "experiments",
+    "exposures",
+    "feedback_events",
+    "interactions",
+    "job_runs",
+    "labels",
+    "leases",
+    "metadata",
+    "pairs",
+    "person_values",
+    "reward_models",
+    "serving_state",
+]

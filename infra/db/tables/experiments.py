@@ -1,0 +1,67 @@
+"""Experiments, exposures, frozen person values, and the ledger of decisions."""
+
+from sqlalchemy import Column, Double, Index, Integer, String, Table, Text
+
+from infra.db.tables.base import JSON_DOCUMENT, instant, metadata, project_column
+
+experiments = Table(
+    "experiments",
+    metadata,
+    project_column(),
+    Column("experiment_id", String(64), primary_key=True),
+    Column("challenger", String(80), nullable=False),
+    Column("control", String(80), nullable=False),
+    Column("salt", String(64), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("phases", JSON_DOCUMENT, nullable=False),
+    Column("config", JSON_DOCUMENT, nullable=False),
+    instant("started_at"),
+    instant("ended_at", nullable=True),
+    Index(None, "project", "status"),
+)
+
+exposures = Table(
+    "exposures",
+    metadata,
+    project_column(),
+    Column("experiment_id", String(64), primary_key=True),
+    Column("user_key", String(64), primary_key=True),
+    Column("arm", String(16), nullable=False),
+    Column("propensity", Double, nullable=False),  # at first exposure: the one that counts
+    Column("phase", Integer, nullable=False),
+    Column("arms_seen", Integer, nullable=False),  # 1, or 2 when the person was seen in both: counted and excluded
+    instant("first_at"),
+    Index(None, "project", "experiment_id", "first_at"),
+)
+
+person_values = Table(
+    "person_values",
+    metadata,
+    project_column(),
+    Column("experiment_id", String(64), primary_key=True),
+    Column("user_key", String(64), primary_key=True),
+    Column("metric", String(32), primary_key=True),
+    Column("value", Double),  # NULL: no value for this person (no answer shown, say)
+    Column("arm", String(16), nullable=False),
+    Column("propensity", Double, nullable=False),
+    Column("phase", Integer, nullable=False),
+    instant("frozen_at"),  # window close + allowed lateness: never changed afterwards
+    Index(None, "project", "experiment_id", "metric", "frozen_at"),
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    project_column(),
+    Column("sequence", Integer, primary_key=True),
+    Column("decision_id", String(36), nullable=False, unique=True),
+    Column("experiment_id", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("evidence", JSON_DOCUMENT, nullable=False),
+    Column("config_hash", String(64), nullable=False),
+    instant("watermark"),
+    instant("decided_at"),
+    Column("previous_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+)

@@ -1,0 +1,113 @@
+"""Interactions, the ledger of feedback, labels, pairs, consumer offsets and dead letters."""
+
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, String, Table, Text
+
+from infra.db.tables.base import JSON_DOCUMENT, instant, metadata, project_column
+
+interactions = Table(
+    "interactions",
+    metadata,
+    project_column(),
+    Column("response_id", String(128), primary_key=True),
+    Column("conversation_id", String(128), nullable=False),
+    Column("user_key", String(64)),
+    instant("created_at"),
+    Column("adapter", String(80), nullable=False),
+    Column("experiment", String(64)),
+    Column("arm", String(16)),
+    Column("propensity", Double),
+    Column("phase", Integer),
+    Column("source", String(16), nullable=False),
+    Column("payload", LargeBinary, nullable=False),  # the whole Interaction, msgpack
+    Column("content_hash", LargeBinary, nullable=False),  # blake2b-8 of the payload: same id with other content is a dead letter
+    Index(None, "project", "created_at"),
+    Index(None, "project", "experiment", "user_key"),
+    sqlite_with_rowid=False,
+)
+
+feedback_events = Table(
+    "feedback_events",
+    metadata,
+    project_column(),
+    Column("event_id", String(36), primary_key=True),
+    Column("response_id", String(128), nullable=False),
+    Column("choice", Integer, nullable=False),
+    Column("signal", String(16), nullable=False),
+    Column("operation", String(8), nullable=False),
+    Column("value", Double),
+    Column("text", Text),
+    Column("other_response_id", String(128)),
+    Column("other_choice", Integer, nullable=False),
+    Column("user_key", String(64)),
+    instant("derived_at"),
+    instant("received_at"),
+    Column("source", String(32), nullable=False),
+    Column("content_hash", LargeBinary, nullable=False),
+    Index(None, "project", "response_id"),
+    sqlite_with_rowid=False,
+)
+
+consumer_offsets = Table(
+    "consumer_offsets",
+    metadata,
+    Column("consumer_group", String(64), primary_key=True),
+    Column("topic", String(128), primary_key=True),
+    Column("topic_identity", String(64), primary_key=True),  # a recreated topic starts from 0 again
+    Column("partition", Integer, primary_key=True),
+    Column("next_offset", BigInteger, nullable=False),
+    instant("updated_at"),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("letter_id", String(36), primary_key=True),
+    project_column(primary_key=False),
+    Column("topic", String(128), nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("log_offset", BigInteger, nullable=False),
+    Column("position", Integer, nullable=False),  # of the event inside its record
+    Column("raw", LargeBinary, nullable=False),
+    Column("reason", String(64), nullable=False),  # a short stable word, the label of the metric
+    Column("detail", Text, nullable=False),
+    Column("schema_version", Integer, nullable=False),
+    instant("received_at"),
+    Column("status", String(16), nullable=False),  # open, replayed, dropped
+    Index(None, "project", "status", "received_at"),
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    project_column(),
+    Column("response_id", String(128), primary_key=True),
+    Column("choice", Integer, primary_key=True),
+    Column("version", Integer, primary_key=True),  # 0: provisional, updated in place; from 1: final, append-only
+    Column("status", String(16), nullable=False),
+    Column("objective_values", JSON_DOCUMENT, nullable=False),
+    Column("weights", JSON_DOCUMENT, nullable=False),
+    Column("events_counted", Integer, nullable=False),
+    Column("config_hash", String(64), nullable=False),
+    instant("made_at"),
+    instant("window_closes_at"),
+    Index(None, "project", "status", "window_closes_at"),
+    Index(None, "project", "made_at"),
+    sqlite_with_rowid=False,
+)
+
+pairs = Table(
+    "pairs",
+    metadata,
+    project_column(),
+    Column("pair_id", String(64), primary_key=True),
+    Column("preferred_response_id", String(128), nullable=False),
+    Column("preferred_choice", Integer, nullable=False),
+    Column("other_response_id", String(128), nullable=False),
+    Column("other_choice", Integer, nullable=False),
+    Column("source", String(16), nullable=False),
+    Column("user_key", String(64)),
+    Column("weight", Double, nullable=False),
+    instant("made_at"),
+    instant("withdrawn_at", nullable=True),
+    Index(None, "project", "made_at"),
+)

@@ -1,0 +1,39 @@
+"""Jobs: their leases and runs; and the configurations runs were made under."""
+
+from sqlalchemy import Column, Index, String, Table, Text
+
+from infra.db.tables.base import JSON_DOCUMENT, instant, metadata, project_column
+
+leases = Table(
+    "leases",
+    metadata,
+    project_column(),
+    Column("name", String(64), primary_key=True),
+    Column("holder", String(128), nullable=False),
+    instant("expires_at"),
+)
+
+job_runs = Table(
+    "job_runs",
+    metadata,
+    Column("run_id", String(36), primary_key=True),
+    project_column(primary_key=False),
+    Column("job", String(64), nullable=False),
+    Column("holder", String(128), nullable=False),
+    Column("status", String(16), nullable=False),  # running, done, skipped, failed, abandoned
+    Column("detail", Text, nullable=False),
+    Column("progress", JSON_DOCUMENT, nullable=False),
+    Column("config_hash", String(64), nullable=False),
+    instant("started_at"),
+    instant("heartbeat_at"),
+    instant("ended_at", nullable=True),
+    Index(None, "project", "job", "started_at"),
+)
+
+config_snapshots = Table(
+    "config_snapshots",
+    metadata,
+    Column("config_hash", String(64), primary_key=True),
+    Column("document", JSON_DOCUMENT, nullable=False),
+    instant("first_seen_at"),
+)

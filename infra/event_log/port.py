@@ -1,0 +1,112 @@
+"""The port of the event log: append a batch and wait until durable; consume by group, partition and offset.
+
+Two adapters stand behind it, one conformance suite in `tests/conformance` runs against both.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Protocol
+
+import msgspec
+
+from infra.contracts.errors import PlauditError
+
+
+class EventLogUnavailable(PlauditError):
+    """The log did not acknowledge in time: nothing was accepted; try again later."""
+
+    code = "event_log_unavailable"
+    status = 503
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One record to append. `partition` None: chosen by a stable hash of `key`."""
+
+    key: bytes
+    value: bytes
+    partition: int | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Where a durable record stands."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class StoredRecord(msgspec.Struct, frozen=True):
+    """One record as read. `timestamp` is Unix seconds of the append."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: float
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+class Consumer(Protocol):
+    """One member of a consumer group. Not safe for use by several threads at once."""
+
+    def poll(self, max_records: int, timeout_seconds: float) -> list[StoredRecord]:
+        """Up to `max_records` records of the assigned partitions, each partition in order; [] after the timeout."""
+        ...
+
+    def assignment(self) -> frozenset[int]:
+        """Partitions this member reads now."""
+        ...
+
+    def newly_assigned(self) -> frozenset[int]:
+        """Partitions assigned since the last call and not yet positioned: seek each before the next poll, or it starts
+        at the group's committed offset, or at 0."""
+        ...
+
+    def seek(self, partition: int, offset: int) -> None: ...
+
+    def position(self, partition: int) -> int:
+        """Offset of the next record that poll would return."""
+        ...
+
+    def commit(self, offsets: dict[int, int]) -> None:
+        """Tell the log how far the group is (next offset by partition). For lag tools only: truth is the store's."""
+        ...
+
+    def end_offsets(self) -> dict[int, int]:
+        """Next offset to be written, by partition of the topic."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class EventLog(Protocol):
+    """A durable, partitioned, append-only log."""
+
+    def ensure_topic(self, topic: str) -> None:
+        """Create the topic if it is missing."""
+        ...
+
+    def topic_identity(self, topic: str) -> str:
+        """An id that changes when the topic is deleted and made anew, so that stored offsets are never misapplied."""
+        ...
+
+    def partitions(self, topic: str) -> int: ...
+
+    def append(self, topic: str, records: Sequence[Record]) -> "Future[list[Position]]":
+        """Append all records; the future resolves once every one is durable, in order of `records`.
+
+        Fails with EventLogUnavailable; then any subset may have been written, so the caller retries with the same ids.
+        """
+        ...
+
+    def consumer(self, topic: str, group: str) -> Consumer: ...
+
+    def healthy(self) -> str | None:
+        """None when the log answers, else what is wrong."""
+        ...
+
+    def close(self) -> None:
+        """Flush what was accepted, then release everything."""
+        ...

@@ -1,0 +1,47 @@
+"""The generation port: what serving and policy updates ask of whatever computes the language model."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from infra.contracts import Fingerprint, SamplingParameters
+
+
+class GenerationRequest(msgspec.Struct, frozen=True):
+    """One prompt to answer: `prompt_token_ids` already templated; `adapter` is `name@version` or `base`.
+
+    `on_token(token_id, logprob_raw, logprob_sampled)` is called from the engine's thread for each token as it is drawn.
+    """
+
+    prompt_token_ids: tuple[int, ...]
+    sampling: SamplingParameters
+    adapter: str = "base"
+    on_token: Callable[[int, float, float], None] | None = None
+
+
+class GenerationResult(msgspec.Struct, frozen=True):
+    """One completion. `finish_reason` is `stop` (end token or stop string) or `length`; the end token is in `token_ids`."""
+
+    token_ids: tuple[int, ...]
+    logprobs_raw: tuple[float, ...]
+    logprobs_sampled: tuple[float, ...]
+    finish_reason: str
+
+
+class GenerationEngine(Protocol):
+    """A model that answers batches, with any of several adapters loaded on one base."""
+
+    def generate(self, requests: Sequence[GenerationRequest]) -> list[GenerationResult]:
+        """Answer all, in order. Requests of different adapters may come together."""
+        ...
+
+    def load_adapter(self, ref: str, path: str) -> None: ...
+
+    def unload_adapter(self, ref: str) -> None: ...
+
+    def loaded(self) -> frozenset[str]: ...
+
+    def fingerprint(self, ref: str) -> Fingerprint:
+        """Log-probabilities on the fixed probe prompts, as served now."""
+        ...

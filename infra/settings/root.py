@@ -1,0 +1,64 @@
+"""The root of the settings tree."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from infra.settings.ab_testing import AbTestingSettings
+from infra.settings.infrastructure import (
+    EventLogSettings,
+    JobSettings,
+    LoggingSettings,
+    ModelSettings,
+    RegistrySettings,
+    StoreSettings,
+)
+from infra.settings.ingest import IngestSettings
+from infra.settings.policy_update import PolicyUpdateSettings
+from infra.settings.reward_model import RewardModelSettings
+from infra.settings.serving import ServingSettings
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Precedence: environment `PLAUDIT_SECTION__KEY`, then `plaudit.toml`, then defaults."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PLAUDIT_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        use_attribute_docstrings=True,
+    )
+
+    project: str = Field("default", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    """The product this deployment serves; every row carries it."""
+    data_dir: Path = Path("plaudit-data")
+    """Folder of everything the embedded system keeps: store, log, registry, adapters, reward models."""
+    user_key_secret: SecretStr = SecretStr("")
+    """Secret under which user ids become user keys. Empty: made once and kept in the data folder (mode 600)."""
+
+    store: StoreSettings = StoreSettings()
+    event_log: EventLogSettings = EventLogSettings()
+    registry: RegistrySettings = RegistrySettings()
+    model: ModelSettings = ModelSettings()
+    jobs: JobSettings = JobSettings()
+    logging: LoggingSettings = LoggingSettings()
+    serving: ServingSettings = ServingSettings()
+    ingest: IngestSettings = IngestSettings()
+    reward_model: RewardModelSettings = RewardModelSettings()
+    policy_update: PolicyUpdateSettings = PolicyUpdateSettings()
+    ab_testing: AbTestingSettings = AbTestingSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # `loading` hands the merged file in as init values, so the environment must come first.
+        return env_settings, init_settings
