@@ -1,0 +1,64 @@
+"""Fixtures of all rooms. Real parts only: a broker, a PostgreSQL, migrated stores, the embedded log."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from infra.contracts import ManualClock
+from tests.fixtures.broker import kafka_bootstrap
+from tests.fixtures.postgres import postgres_server, postgres_template, postgres_url
+from tests.fixtures.stores import (
+    database,
+    database_url,
+    postgres_database,
+    sqlite_database,
+    sqlite_template,
+    sqlite_url,
+)
+
+if TYPE_CHECKING:
+    from infra.event_log import EventLog
+    from infra.settings import Settings
+
+__all__ = [
+    "database",
+    "database_url",
+    "kafka_bootstrap",
+    "postgres_database",
+    "postgres_server",
+    "postgres_template",
+    "postgres_url",
+    "sqlite_database",
+    "sqlite_template",
+    "sqlite_url",
+]
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that stands at 1_700_000_000 until the test moves it."""
+    return ManualClock()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> "Settings":
+    """Default settings with every file under the test's own folder, SQLite and the embedded log."""
+    from infra.settings.infrastructure import EventLogSettings
+    from infra.settings.root import Settings
+
+    return Settings(
+        data_dir=tmp_path / "data",
+        event_log=EventLogSettings(replication_factor=1, session_timeout_seconds=6.0),
+    )
+
+
+@pytest.fixture
+def event_log(settings: "Settings", clock: ManualClock) -> "Iterator[EventLog]":
+    """The embedded log in the test's own folder."""
+    from infra.event_log import open_event_log
+
+    log = open_event_log(settings, clock)
+    yield log
+    log.close()
