@@ -1,0 +1,119 @@
+"""Waves of visits: many people at once, each asking, reading and reacting through the public API."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from plaudit.people.attributes import attributes_of
+from plaudit.people.behaviour import compare, react
+from plaudit.people.client import AppClient, Reply
+from plaudit.people.crowd import Person, person
+from plaudit.people.judge import Judge
+
+
+@dataclass(frozen=True)
+class VisitPlan:
+    """One wave. `time_scale` shrinks reading time (the demo's people read twenty times as fast, and say so in seconds
+    of their own time); `max_tokens` and `temperature` go with each request."""
+
+    seed: int
+    first_person: int
+    people: int
+    prompts: Sequence[str]
+    concurrency: int = 32
+    time_scale: float = 0.05
+    max_tokens: int = 48
+    temperature: float = 0.8
+    error_rate: float = 0.05
+
+
+@dataclass
+class WaveTally:
+    """What happened in a wave."""
+
+    visits: int = 0
+    answers: int = 0
+    looked_away: int = 0
+    likes: int = 0
+    dislikes: int = 0
+    duels: int = 0
+    events: int = 0
+
+
+class Town:
+    """The people of one seed, with their judge; a wave sends some of them to the service."""
+
+    def __init__(self, client: AppClient, judge: Judge) -> None:
+        self.client = client
+        self._judge = judge
+        self._thinking = asyncio.Lock()  # one embedding at a time: the judge is not what is being measured
+
+    async def wave(self, plan: VisitPlan, on_visit: Callable[[WaveTally], None] | None = None) -> WaveTally:
+        """Let `plan.people` people visit, at most `plan.concurrency` at once."""
+        tally = WaveTally()
+        gate = asyncio.Semaphore(plan.concurrency)
+
+        async def one(index: int) -> None:
+            async with gate:
+                await self._visit(plan, index, tally)
+                if on_visit is not None:
+                    on_visit(tally)
+
+        async with asyncio.TaskGroup() as group:
+            for index in range(plan.first_person, plan.first_person + plan.people):
+                group.create_task(one(index))
+        return tally
+
+    async def _visit(self, plan: VisitPlan, index: int, tally: WaveTally) -> None:
+        who = person(plan.seed, index, error_rate=plan.error_rate)
+        draw = np.random.default_rng([plan.seed, index, 1])
+        prompt = plan.prompts[int(draw.integers(len(plan.prompts)))]
+        tally.visits += 1
+        first = await self._ask(plan, who, prompt, None)
+        tally.answers += 1
+        if first.latency_seconds > who.patience_seconds:
+            tally.looked_away += 1
+            return
+        u1 = await self._satisfaction(who, prompt, first)
+        reaction = react(who, first.response_id, first.text, u1, time.time(), draw)
+        await asyncio.sleep(reaction.reading_seconds * plan.time_scale)
+        events = reaction.events
+        if reaction.asks_again:
+            second = await self._ask(plan, who, prompt, first.conversation_id)
+            tally.answers += 1
+            u2 = await self._satisfaction(who, prompt, second)
+            again = react(who, second.response_id, second.text, u2, time.time(), draw)
+            await asyncio.sleep(again.reading_seconds * plan.time_scale)
+            duel = compare(who, (first.response_id, u1), (second.response_id, u2), time.time(), draw)
+            events = [*events, *again.events, *duel]
+        for kind, count in _counts(events).items():
+            setattr(tally, kind, getattr(tally, kind) + count)
+        await self.client.react(events)
+
+    async def _ask(self, plan: VisitPlan, who: Person, prompt: str, conversation: str | None) -> Reply:
+        return await self.client.chat(
+            [{"role": "user", "content": prompt}],
+            user=who.name,
+            conversation_id=conversation,
+            max_tokens=plan.max_tokens,
+            temperature=plan.temperature,
+        )
+
+    async def _satisfaction(self, who: Person, prompt: str, reply: Reply) -> float:
+        async with self._thinking:
+            relevance = await asyncio.to_thread(self._judge.relevance, [prompt], [reply.text])
+        seen = attributes_of(reply.text, finished=reply.finish_reason == "stop")
+        return float(who.satisfaction(seen[None, :], relevance)[0])
+
+
+def _counts(events: list[dict[str, object]]) -> dict[str, int]:
+    signals = [str(item["signal"]) for item in events]
+    return {
+        "likes": signals.count("like"),
+        "dislikes": signals.count("dislike"),
+        "duels": signals.count("duel"),
+        "events": len(signals),
+    }
