@@ -19,7 +19,9 @@ interactions = Table(
     Column("phase", Integer),
     Column("source", String(16), nullable=False),
     Column("payload", LargeBinary, nullable=False),  # the whole Interaction, msgpack
-    Column("content_hash", LargeBinary, nullable=False),  # blake2b-8 of the payload: same id with other content is a dead letter
+    Column(
+        "content_hash", LargeBinary, nullable=False
+    ),  # blake2b-8 of the payload: same id with other content is a dead letter
     Index(None, "project", "created_at"),
     Index(None, "project", "experiment", "user_key"),
     sqlite_with_rowid=False,
