@@ -1,7 +1,64 @@
 """Settings of the room `reward_model`."""
 
+from pydantic import Field
+
 from infra.settings.base import Section
 
 
 class RewardModelSettings(Section):
-    """See the fields."""
+    """What the reward model reads off the backbone, when it is retrained, and how it is fitted."""
+
+    name: str = Field("reward", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    """Name under which versions are registered."""
+
+    # When a training is worth its while. Below any of these the job is skipped and says how many are missing.
+    min_labels: int = Field(200, ge=2)
+    """Labels one objective needs for a head; the job is skipped while no objective has as many."""
+    min_positive: int = Field(20, ge=1)
+    """Both the positive and the negative mass (sums of y and of 1 - y) a head needs."""
+    min_new_labels: int = Field(100, ge=0)
+    """Labels and pairs made since the last reward model's instant before another is trained."""
+    min_pairs: int = Field(100, ge=2)
+    """Preference pairs the utility head needs; with fewer it is absent, and the report says so."""
+    include_provisional: bool = False
+    """Also learn from labels whose window is still open. Their silence means nothing yet, so off by default."""
+    max_labels: int = Field(20_000, ge=10)
+    """The newest labels used in one training; older ones are left out and counted in the card."""
+
+    # What is held out.
+    hold_out_fraction: float = Field(0.2, gt=0.0, lt=0.9)
+    """Newest share of the answers kept away from training, by conversation and by prompt."""
+    folds: int = Field(5, ge=2, le=20)
+    """Folds, grouped by conversation and prompt, in which regularisation, noise and calibration are chosen."""
+
+    # Features.
+    layers: tuple[int, ...] = (16, 24, 30)
+    """Hidden layers read (0: embeddings; the last one is after the final norm). Clipped to the model's depth."""
+    max_prompt_tokens: int = Field(256, ge=8)
+    """A longer prompt keeps its end."""
+    max_answer_tokens: int = Field(256, ge=8)
+    """A longer answer keeps its beginning."""
+    batch_tokens: int = Field(4096, ge=64)
+    """Tokens, padding included, in one forward pass of the backbone."""
+    cache_features: bool = True
+    """Keep features in `feature_cache/` of the data folder, by content hash."""
+    cache_bytes: int = Field(2_000_000_000, ge=0)
+    """Size at which the oldest features are thrown out of the cache."""
+
+    # Heads.
+    l2_grid: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    """Candidate strengths of the penalty (lambda / 2) |w|^2 on the mean loss; w acts on features of unit mean square."""
+    ensemble: int = Field(5, ge=2, le=50)
+    """Heads refitted on bootstrap samples of the groups; their spread is the uncertainty."""
+    loss: str = Field("huber_bt", pattern=r"^[a-z_]+$")
+    """Loss of the utility head, a name in `reward_model.losses`."""
+    thresholds: tuple[float, ...] = (2.0, 4.0, 10.0, 100.0)
+    """Candidate thresholds t > 1 of huber_bt: below probability 1/t the loss becomes linear in the probability."""
+    max_flip_rate: float = Field(0.45, ge=0.0, lt=0.5)
+    """Largest flip rate the noise estimate may return."""
+    per_person_weight: float = Field(30.0, gt=0)
+    """Most weight one person's labels (or pairs) may have together: a cap against those who vote a lot."""
+    bootstrap: int = Field(500, ge=100)
+    """Resamples of whole groups behind the interval of the hold-out accuracy."""
+    seed: int = 0
+    """Seed of folds, bootstraps and initial values."""
