@@ -1,7 +1,68 @@
 """Settings of the room `policy_update`."""
 
+from pydantic import Field
+
 from infra.settings.base import Section
 
 
+class GateSettings(Section):
+    """What a candidate must show on held-out prompts before it may meet people."""
+
+    prompts: int = Field(64, ge=4)
+    """Held-out prompts answered by champion and candidate alike."""
+    answers_per_prompt: int = Field(2, ge=1)
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    """Coverage of the intervals, clustered by prompt."""
+    relevance_margin: float = Field(0.15, ge=0)
+    """The relevance objective (nats a token) may fall by at most this, by the lower end of its interval."""
+    harm_margin: float = Field(0.02, ge=0)
+    """The predicted probability of harm may rise by at most this, by the upper end of its interval."""
+    kl_to_champion: float = Field(0.25, gt=0)
+    """Nats a token that the candidate may differ from the champion."""
+    kl_to_base: float = Field(0.6, gt=0)
+    """Nats a token that the chain of updates may drift from the base."""
+    length_ratio: float = Field(1.6, gt=1)
+    """Mean answer length may grow to this multiple of the champion's, or shrink to its inverse."""
+    repetition_margin: float = Field(0.05, ge=0)
+    """The share of repeated trigrams may rise by at most this."""
+
+
 class PolicyUpdateSettings(Section):
-    """See the fields."""
+    """Training of an adapter by multi-objective GRPO."""
+
+    recipe: str = "gdpo"
+    """Name of the algorithm; `plaudit policy-update recipes` lists them."""
+    adapter_name: str = Field("loop", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    """Adapters are `adapter_name@version`; versions count up and are never reused."""
+    objectives: dict[str, float] = Field(
+        default_factory=lambda: {"love": 1.0, "utility": 0.5, "reuse": 0.25, "relevance": 1.0}
+    )
+    """Weight of each objective: heads of the reward model by name, `utility` for its preference head, `relevance` for
+    pointwise mutual information with the prompt under the base model. A head the reward model lacks is left out."""
+    steps: int = Field(40, ge=1)
+    prompts_per_step: int = Field(8, ge=1)
+    group_size: int = Field(8, ge=2)
+    """Answers sampled for each prompt."""
+    micro_batch_prompts: int = Field(4, ge=1)
+    """Prompts in one backward pass: memory against speed."""
+    max_new_tokens: int = Field(64, ge=1)
+    temperature: float = Field(0.8, gt=0)
+    """Sampling temperature of rollouts; the policy that is trained is the tempered one. Serve at the same."""
+    learning_rate: float = Field(5e-4, gt=0)
+    warmup_steps: int = Field(2, ge=0)
+    lora_rank: int = Field(16, ge=1)
+    lora_alpha: int = Field(32, ge=1)
+    kl_coefficient: float = Field(0.05, ge=0)
+    """Floor of the adaptive KL coefficient."""
+    kl_target: float = Field(0.12, gt=0)
+    """Nats a token above which the coefficient grows."""
+    kl_budget: float = Field(0.2, gt=0)
+    """Nats a token at which training stops: the update has spent its distance from the champion."""
+    min_prompts: int = Field(32, ge=1)
+    """Distinct recent prompts needed to train; fewer: the job is skipped and says so."""
+    max_prompts: int = Field(4096, ge=1)
+    """Most recent distinct prompts considered."""
+    held_out_share: float = Field(0.25, gt=0, lt=1)
+    """Share of prompts (by a stable hash of their text) never trained on and used by the gate."""
+    seed: int = 0
+    gate: GateSettings = GateSettings()

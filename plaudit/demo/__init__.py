@@ -1,0 +1,1 @@
+"""The closed loop, shown: simulated people against the real system, and a report."""

@@ -1,0 +1,109 @@
+"""All SQL of the room."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, func, insert, select, update
+
+from infra.contracts import BASE_ADAPTER, AdapterVersion, Interaction
+from infra.db.tables import adapters, experiments, interactions, reward_models, serving_state
+
+_decode = msgspec.msgpack.Decoder(Interaction).decode
+
+
+def champion(connection: Connection, project: str) -> str:
+    """The adapter everyone is served, `base` before any promotion."""
+    query = select(serving_state.c.champion).where(serving_state.c.project == project)
+    return str(connection.execute(query).scalar_one_or_none() or BASE_ADAPTER)
+
+
+def latest_reward_model(connection: Connection, project: str) -> Mapping[str, Any] | None:
+    """The newest reward model's row, or None."""
+    query = (
+        select(reward_models)
+        .where(reward_models.c.project == project)
+        .order_by(reward_models.c.created_at.desc(), reward_models.c.version.desc())
+        .limit(1)
+    )
+    return connection.execute(query).mappings().one_or_none()
+
+
+def running_experiment(connection: Connection, project: str) -> str | None:
+    """Id of the running experiment, or None."""
+    query = select(experiments.c.experiment_id).where(
+        experiments.c.project == project, experiments.c.status == "running"
+    )
+    return connection.execute(query.limit(1)).scalar_one_or_none()
+
+
+def waiting_challenger(connection: Connection, project: str) -> str | None:
+    """`name@version` of an adapter that passed the gate and waits for its experiment, or None."""
+    query = select(adapters.c.name, adapters.c.version).where(
+        adapters.c.project == project, adapters.c.state == "challenger"
+    )
+    row = connection.execute(query.limit(1)).one_or_none()
+    return f"{row.name}@{row.version}" if row else None
+
+
+def trained_with(connection: Connection, project: str, reward_model: str) -> bool:
+    """Whether an adapter has already been trained against this reward model (`name@version`)."""
+    query = select(adapters.c.lineage).where(adapters.c.project == project)
+    return any(lineage.get("reward_model") == reward_model for lineage in connection.execute(query).scalars())
+
+
+def next_version(connection: Connection, project: str, name: str) -> int:
+    """The next unused version of an adapter name: versions are never reused."""
+    query = select(func.max(adapters.c.version)).where(adapters.c.project == project, adapters.c.name == name)
+    return int(connection.execute(query).scalar_one_or_none() or 0) + 1
+
+
+def adapter_row(connection: Connection, project: str, name: str, version: int) -> Mapping[str, Any] | None:
+    """One adapter's row, or None."""
+    query = select(adapters).where(
+        adapters.c.project == project, adapters.c.name == name, adapters.c.version == version
+    )
+    return connection.execute(query).mappings().one_or_none()
+
+
+def recent_conversations(connection: Connection, project: str, limit: int) -> Sequence[Interaction]:
+    """The newest interactions that we answered ourselves, newest first."""
+    query = (
+        select(interactions.c.payload)
+        .where(interactions.c.project == project, interactions.c.source == "gateway")
+        .order_by(interactions.c.created_at.desc())
+        .limit(limit)
+    )
+    return [_decode(payload) for payload in connection.execute(query).scalars()]
+
+
+def add_adapter(connection: Connection, adapter: AdapterVersion) -> None:
+    """Write a new adapter's row."""
+    connection.execute(
+        insert(adapters).values(
+            project=adapter.project,
+            name=adapter.name,
+            version=adapter.version,
+            path=adapter.path,
+            base_model_hash=adapter.base_model_hash,
+            file_hashes=adapter.file_hashes,
+            fingerprint=msgspec.to_builtins(adapter.fingerprint),
+            state=adapter.state,
+            parent=adapter.parent,
+            run_id=adapter.run_id,
+            lineage=adapter.lineage,
+            gate=adapter.gate,
+            created_at=adapter.created_at,
+        )
+    )
+
+
+def record_gate(
+    connection: Connection, project: str, name: str, version: int, state: str, gate: Mapping[str, Any]
+) -> None:
+    """Write the gate's verdict on a candidate."""
+    connection.execute(
+        update(adapters)
+        .where(adapters.c.project == project, adapters.c.name == name, adapters.c.version == version)
+        .values(state=state, gate=dict(gate))
+    )
