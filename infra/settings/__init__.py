@@ -1,6 +1,20 @@
 """One tree of settings: `plaudit.toml` overridden by `PLAUDIT_*` environment variables; unknown keys fail."""
 
-from infra.settings.loading import load_settings, resolved
+from infra.settings.describing import Description, child_environment, describe, example_toml, write_resolved
+from infra.settings.identity import config_hash, resolved, user_secret
+from infra.settings.loading import InvalidSettings, load_settings
 from infra.settings.root import Settings
 
-__all__ = ["Settings", "load_settings", "resolved"]
+__all__ = [
+    "Description",
+    "InvalidSettings",
+    "Settings",
+    "child_environment",
+    "config_hash",
+    "describe",
+    "example_toml",
+    "load_settings",
+    "resolved",
+    "user_secret",
+    "write_resolved",
+]

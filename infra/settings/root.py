@@ -21,7 +21,7 @@ from infra.settings.serving import ServingSettings
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. Precedence: environment `PLAUDIT_SECTION__KEY`, then `plaudit.toml`, then defaults."""
+    """Everything that can be set. `load_settings` fills it from flags, environment and `plaudit.toml`."""
 
     model_config = SettingsConfigDict(
         env_prefix="PLAUDIT_",
@@ -60,5 +60,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # `loading` hands the merged file in as init values, so the environment must come first.
-        return env_settings, init_settings
+        # `infra.settings.loading` merges file and environment and hands them in; code that makes a tree itself
+        # (tests, tools) gets exactly what it asks for.
+        return (init_settings,)
+
+    @property
+    def store_url(self) -> str:
+        """URL of the store: the setting, else SQLite in the data folder."""
+        return self.store.url or f"sqlite:///{(self.data_dir / 'store.sqlite3').absolute()}"
