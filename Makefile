@@ -1,0 +1,43 @@
+# Plaudit: one verb a target. `make help` lists them; every verb does the set-up it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Two workers on two cores; more cores gain little, since the model tests use torch's own threads.
+WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest -p tests.plugins.skips
+PACKAGES := plaudit serving policy_update reward_model ab_testing ingest infra
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test test-full check bench tools
+
+help: ## Show the available commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Make .venv with everything installed (again in a second when nothing changed)
+	@PYTHON=$(PYTHON) scripts/setup
+
+demo: setup ## Run the whole closed loop with simulated people, ending in a report
+	$(BIN)/plaudit demo
+
+up: setup ## Run everything on this machine: gateway, feedback API, consumer, jobs
+	$(BIN)/plaudit up
+
+test: setup tools ## Run the tests (a few minutes)
+	$(PYTEST) -n $(WORKERS) --dist loadgroup -m "not full"
+
+test-full: setup tools ## Run all tests, the long drills included
+	$(PYTEST) -n $(WORKERS) --dist loadgroup
+
+check: setup ## Lint, format, types, import rules and architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/architecture
+
+bench: setup ## Run the benchmarks, alone on the machine
+	$(PYTEST) tests/benchmarks -o python_files="bench_*.py test_*.py" -s
+
+# Debian packages some tests need; installed only as root on Debian or Ubuntu.
+tools:
+	@scripts/install-test-tools
