@@ -175,5 +175,5 @@ def source_of(name: str, layers: list[Layer]) -> str:
                 break
             value = value[part]
         else:
-            return layer.source
+            return str(layer.source)
     return "default"

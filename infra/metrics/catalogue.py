@@ -1,0 +1,84 @@
+"""Every metric Plaudit exports: one file, a block for each room. Operations, not product analytics.
+
+Names: prefix `plaudit_`, base units (seconds, bytes, ratio in 0..1, nats), `_total` on counters alone, help on every
+one, no user ids or prompts in labels. A test holds them to it.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry(auto_describe=True)
+"""Our own registry: nothing gets in because a library was imported."""
+
+SHORT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Buckets for requests and transactions."""
+
+LONG_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""Buckets for generation."""
+
+JOB_SECONDS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
+"""Buckets for jobs, from a label run to a training."""
+
+# --- house: the process and its parts ---------------------------------------------------------------------------
+
+BUILD_INFO = Gauge(
+    "plaudit_build_info", "Always 1; the labels say what is running.", ["version", "config_hash"], registry=REGISTRY
+)
+PROCESS_START = Gauge(
+    "plaudit_process_start_time_seconds", "When this process was started, Unix seconds.", registry=REGISTRY
+)
+COMPONENT_READY = Gauge(
+    "plaudit_component_ready", "1 when the named readiness check passes, else 0.", ["component"], registry=REGISTRY
+)
+ERRORS = Counter(
+    "plaudit_errors_total", "Errors answered or logged, by stable code.", ["component", "code"], registry=REGISTRY
+)
+
+# --- store --------------------------------------------------------------------------------------------------------
+
+TRANSACTION_DURATION = Histogram(
+    "plaudit_store_transaction_duration_seconds",
+    "Time from the start of a write transaction, waiting included, to its commit or rollback.",
+    ["outcome"],
+    buckets=SHORT_SECONDS,
+    registry=REGISTRY,
+)
+
+# --- jobs ---------------------------------------------------------------------------------------------------------
+
+JOB_RUNS = Counter(
+    "plaudit_job_runs_total",
+    "Runs that ended, by outcome: done, skipped, failed, deferred.",
+    ["job", "outcome"],
+    registry=REGISTRY,
+)
+JOB_DURATION = Histogram(
+    "plaudit_job_duration_seconds", "Duration of runs.", ["job"], buckets=JOB_SECONDS, registry=REGISTRY
+)
+JOB_RUNNING = Gauge(
+    "plaudit_job_running", "1 while this process, or a child of it, runs the job.", ["job"], registry=REGISTRY
+)
+JOB_LAST_SUCCESS = Gauge(
+    "plaudit_job_last_success_timestamp_seconds",
+    "When the job last ended done or skipped, Unix seconds, from the store: alert on its age, not on single failures.",
+    ["job"],
+    registry=REGISTRY,
+)
+JOB_PROGRESS = Gauge(
+    "plaudit_job_progress_ratio",
+    "How far the run in progress is, 0 to 1; 0 when none runs.",
+    ["job"],
+    registry=REGISTRY,
+)
+LEASE_LOST = Counter(
+    "plaudit_job_leases_lost_total",
+    "Leases that another holder took while the job was still running.",
+    ["job"],
+    registry=REGISTRY,
+)
+SCHEDULER_HEARTBEAT = Gauge(
+    "plaudit_scheduler_heartbeat_timestamp_seconds",
+    "When the scheduler last looked at its jobs, Unix seconds.",
+    registry=REGISTRY,
+)
+
+# --- event log ----------------------------------------------------------------------------------------------------
