@@ -78,7 +78,7 @@ def huber_bt(z: Tensor, noise: NoiseParameters) -> Tensor:
 
     The linear part is linear in the *probability* and so saturates in z: L <= log t + 1 and dL/dz -> 0 as z -> -inf,
     which is what makes the partial form robust where an ordinary Huber loss is not (Menon et al., "Can gradient
-    clipping mitigate label noise?", ICLR 2020). e = 0 and t -> inf gives `bt`. `huber_bt_gradient_bound` bounds |dL/dz|.
+    clipping mitigate label noise?", ICLR 2020). e = 0 and t -> inf gives `bt`. For a bound on |dL/dz| see below.
     """
     t = noise.threshold
     log_p = log_mixed_probability(z, noise.flip_rate)
