@@ -19,6 +19,20 @@ class EventLogUnavailable(PlauditError):
     status = 503
 
 
+class UnknownTopic(PlauditError):
+    """The topic does not exist: call `ensure_topic` first."""
+
+    code = "unknown_topic"
+    status = 500
+
+
+class PartitionNotAssigned(PlauditError):
+    """This member of the group does not read that partition now."""
+
+    code = "partition_not_assigned"
+    status = 409
+
+
 class Record(msgspec.Struct, frozen=True):
     """One record to append. `partition` None: chosen by a stable hash of `key`."""
 
@@ -52,7 +66,11 @@ class Consumer(Protocol):
     """One member of a consumer group. Not safe for use by several threads at once."""
 
     def poll(self, max_records: int, timeout_seconds: float) -> list[StoredRecord]:
-        """Up to `max_records` records of the assigned partitions, each partition in order; [] after the timeout."""
+        """Up to `max_records` records of the assigned partitions, each partition in order; [] after the timeout.
+
+        The assignment changes only inside this call. The call that assigns a partition returns early and without
+        records of it, so that the caller can `seek` first; whatever was returned before is taken as dealt with.
+        """
         ...
 
     def assignment(self) -> frozenset[int]:
@@ -61,13 +79,15 @@ class Consumer(Protocol):
 
     def newly_assigned(self) -> frozenset[int]:
         """Partitions assigned since the last call and not yet positioned: seek each before the next poll, or it starts
-        at the group's committed offset, or at 0."""
+        at the group's committed offset, or at the oldest record kept."""
         ...
 
-    def seek(self, partition: int, offset: int) -> None: ...
+    def seek(self, partition: int, offset: int) -> None:
+        """Read `partition` from `offset` on. Raises PartitionNotAssigned."""
+        ...
 
     def position(self, partition: int) -> int:
-        """Offset of the next record that poll would return."""
+        """Offset of the next record that poll would return. Raises PartitionNotAssigned."""
         ...
 
     def commit(self, offsets: dict[int, int]) -> None:
@@ -78,7 +98,9 @@ class Consumer(Protocol):
         """Next offset to be written, by partition of the topic."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Leave the group, so that others take over at once."""
+        ...
 
 
 class EventLog(Protocol):
@@ -92,12 +114,15 @@ class EventLog(Protocol):
         """An id that changes when the topic is deleted and made anew, so that stored offsets are never misapplied."""
         ...
 
-    def partitions(self, topic: str) -> int: ...
+    def partitions(self, topic: str) -> int:
+        """Number of partitions. Raises UnknownTopic."""
+        ...
 
     def append(self, topic: str, records: Sequence[Record]) -> "Future[list[Position]]":
         """Append all records; the future resolves once every one is durable, in order of `records`.
 
         Fails with EventLogUnavailable; then any subset may have been written, so the caller retries with the same ids.
+        Raises UnknownTopic or InvalidRecord (out of range, too large) at once: trying again would not help.
         """
         ...
 

@@ -82,3 +82,32 @@ SCHEDULER_HEARTBEAT = Gauge(
 )
 
 # --- event log ----------------------------------------------------------------------------------------------------
+
+EVENT_LOG_APPENDED_RECORDS = Counter(
+    "plaudit_event_log_appended_records_total", "Records acknowledged as durable.", ["topic"], registry=REGISTRY
+)
+EVENT_LOG_APPENDED_BYTES = Counter(
+    "plaudit_event_log_appended_bytes_total", "Key and value bytes acknowledged.", ["topic"], registry=REGISTRY
+)
+EVENT_LOG_APPEND_FAILURES = Counter(
+    "plaudit_event_log_append_failures_total",
+    "Appends that were not acknowledged, by error code; their callers were told to send again.",
+    ["topic", "code"],
+    registry=REGISTRY,
+)
+EVENT_LOG_APPEND_SECONDS = Histogram(
+    "plaudit_event_log_append_seconds",
+    "Time from an append to its durable acknowledgement, or to its failure.",
+    ["topic"],
+    buckets=SHORT_SECONDS,
+    registry=REGISTRY,
+)
+EVENT_LOG_CONSUMER_LAG = Gauge(
+    "plaudit_event_log_consumer_lag_records",
+    "Records appended and not yet committed by the group, as of its last commit.",
+    ["topic", "group", "partition"],
+    registry=REGISTRY,
+)
+EVENT_LOG_HEALTHY = Gauge(
+    "plaudit_event_log_healthy", "1 when the log answered its last check, else 0.", registry=REGISTRY
+)

@@ -28,9 +28,16 @@ class EventLogSettings(Section):
     topic_prefix: str = "plaudit"
     """Topics are `<prefix>.interactions` and `<prefix>.feedback`."""
     session_timeout_seconds: float = Field(45.0, gt=0)
-    """Kafka consumer session timeout."""
+    """A consumer that has not polled (embedded) or sent a heartbeat (Kafka) for this long loses its partitions."""
     append_timeout_seconds: float = Field(10.0, gt=0)
     """After this long without a durable acknowledgement an append fails, and the caller gets 503."""
+    max_record_bytes: int = Field(4 * 1024 * 1024, ge=1024)
+    """A larger record is refused at once. Kafka topics are created with a `max.message.bytes` that fits it."""
+    queue_limit_bytes: int = Field(64 * 1024 * 1024, ge=1024)
+    """Bytes that may wait for their acknowledgement; above it appends fail at once and the caller gets 503."""
+    linger_seconds: float = Field(0.005, ge=0, le=1)
+    """How long the Kafka producer waits to fill a batch. The embedded log never waits: what arrives during one
+    disk flush shares the next."""
 
 
 class RegistrySettings(Section):

@@ -1,0 +1,19 @@
+"""Opens the event log that the settings name."""
+
+from infra.contracts.clock import Clock
+from infra.event_log.port import EventLog
+from infra.settings.root import Settings
+
+
+def open_event_log(settings: Settings, clock: Clock) -> EventLog:
+    """The embedded log in the data folder, or Kafka. Each adapter is imported only when it is asked for.
+
+    Raises EventLogUnavailable when the log cannot be reached, EventLogFileError when the file is no log of ours.
+    """
+    if settings.event_log.kind == "kafka":
+        from infra.event_log.kafka_log import KafkaEventLog
+
+        return KafkaEventLog(settings.event_log, clock)
+    from infra.event_log.sqlite_log import SqliteEventLog
+
+    return SqliteEventLog(settings.data_dir / "log.sqlite3", settings.event_log, clock)
