@@ -42,7 +42,7 @@ def connect(tracking_uri: str, experiment: str, artifact_root: Path) -> "tuple[M
     # Read by MLflow at import: no telemetry threads, and our own logging stays as it is.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")
-    file = _sqlite_file(tracking_uri)
+    file = sqlite_file(tracking_uri)
     try:
         with _opening, quiet(), _exclusive(file):
             if file is not None:
@@ -67,7 +67,8 @@ def dispose(client: "MlflowClient") -> None:
         client._get_registry_client().store.engine.dispose()
 
 
-def _sqlite_file(tracking_uri: str) -> Path | None:
+def sqlite_file(tracking_uri: str) -> Path | None:
+    """The file behind a SQLite URI, None for a server."""
     return Path(tracking_uri.removeprefix(_SQLITE)) if tracking_uri.startswith(_SQLITE) else None
 
 

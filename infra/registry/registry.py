@@ -106,6 +106,11 @@ class Registry:
                 return {alias: int(version) for alias, version in model.aliases.items()}
         return {}
 
+    def exists(self) -> bool:
+        """False when the registry is a SQLite file that has not been made yet (or was lost); opens nothing."""
+        file = backend.sqlite_file(self.tracking_uri)
+        return file is None or file.exists()
+
     def healthy(self) -> str | None:
         """None when the registry answers, else what is wrong and how to mend it."""
         try:

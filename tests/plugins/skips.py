@@ -57,7 +57,11 @@ class Skips:
             self._config.workeroutput[_KEY] = [list(skip) for skip in self._skips if "::" not in skip[0]]
             return
         self.unlisted = unlisted(sorted(set(self._skips)), allowed_patterns(ALLOWED.read_text()))
-        if self.unlisted and strict() and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        if (
+            self.unlisted
+            and strict()
+            and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+        ):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
