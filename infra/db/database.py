@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -11,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from infra.contracts.errors import PlauditError
 from infra.db.engines import BUSY_TIMEOUT_SECONDS, make_engines, parse_url
+from infra.metrics.catalogue import TRANSACTION_DURATION
 
 Dialect = Literal["sqlite", "postgresql"]
 
@@ -67,15 +69,19 @@ class Database:
                 "a transaction is already open in this thread; pass its connection down instead of opening another: "
                 "there is one commit, at the boundary"
             )
+        started = time.perf_counter()
+        outcome = "rollback"
         self._acquire_write_lock()
         self._open_units.value = True
         try:
             with self._writer.begin() as connection:
                 yield connection
+            outcome = "commit"
         finally:
             self._open_units.value = False
             if self._write_lock is not None:
                 self._write_lock.release()
+            TRANSACTION_DURATION.labels(outcome=outcome).observe(time.perf_counter() - started)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

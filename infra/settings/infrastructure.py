@@ -79,6 +79,8 @@ class JobSettings(Section):
     """Torch threads of a training child; 0: the number of cores."""
     child_niceness: int = Field(10, ge=0, le=19)
     """Scheduling priority of training children: the gateway goes first."""
+    keep_runs_seconds: float = Field(30 * 86400.0, gt=0)
+    """How long the records of finished runs are kept."""
 
 
 class LoggingSettings(Section):

@@ -1,0 +1,55 @@
+"""What every process of Plaudit stands on: settings, clock, store and event log, opened once."""
+
+from dataclasses import dataclass
+
+from infra.contracts.clock import Clock, SystemClock
+from infra.contracts.errors import PlauditError
+from infra.db import Database, current_revision, migrate, newest_revision
+from infra.event_log.port import EventLog
+from infra.settings import Settings
+
+
+class StoreNotMigrated(PlauditError):
+    """The store's schema is not the one this version of the code needs."""
+
+    code = "store_not_migrated"
+    status = 503
+
+
+@dataclass(frozen=True)
+class Context:
+    """The parts that are handed down, never looked up. Safe to share between threads."""
+
+    settings: Settings
+    clock: Clock
+    database: Database
+    event_log: EventLog
+
+    def close(self) -> None:
+        """Flush the event log, then close everything."""
+        try:
+            self.event_log.close()
+        finally:
+            self.database.close()
+
+
+def open_context(settings: Settings, clock: Clock | None = None) -> Context:
+    """Open the parts that `settings` name.
+
+    The embedded store (no `store.url`) is migrated on the way. A store that others share is not: raises
+    StoreNotMigrated when its schema is older or newer than this code.
+    """
+    from infra.event_log import open_event_log  # brings a Kafka client or not, as settings say
+
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    revision = current_revision(settings.store_url)
+    if revision != newest_revision():
+        if settings.store.url:
+            raise StoreNotMigrated(
+                f"the store is at revision {revision or 'none'}, this version needs {newest_revision()}; "
+                "run `plaudit migrate` once, before the services start",
+                field="store.url",
+            )
+        migrate(settings.store_url)
+    clock = clock or SystemClock()
+    return Context(settings, clock, Database.open(settings.store_url), open_event_log(settings, clock))

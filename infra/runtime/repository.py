@@ -1,0 +1,166 @@
+"""All SQL of jobs: leases, runs, and the configurations runs were made under."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult, delete, func, insert, select, update
+
+from infra.db import Dialect, insert_ignore
+from infra.db.tables import config_snapshots, job_runs, leases
+from infra.runtime.processes import surely_dead
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of `job_runs`."""
+
+    run_id: str
+    job: str
+    holder: str
+    status: str
+    detail: str
+    progress: dict[str, Any]
+    config_hash: str
+    started_at: float
+    heartbeat_at: float
+    ended_at: float | None
+
+
+def take_lease(
+    connection: Connection, dialect: Dialect, project: str, name: str, holder: str, now: float, expires_at: float
+) -> bool:
+    """Take the lease if it is free, expired, or held by a process that is surely dead. One holder at a time."""
+    mine = (leases.c.project == project) & (leases.c.name == name)
+    row = connection.execute(select(leases.c.holder, leases.c.expires_at).where(mine).with_for_update()).first()
+    values = {"holder": holder, "expires_at": expires_at}
+    if row is None:
+        statement = insert_ignore(leases, dialect).values(project=project, name=name, **values)
+        return _rows(connection.execute(statement, execution_options={"preserve_rowcount": True})) == 1
+    if row.expires_at > now and row.holder != holder and not surely_dead(row.holder):
+        return False
+    unchanged = mine & (leases.c.holder == row.holder)
+    return _rows(connection.execute(update(leases).where(unchanged).values(**values))) == 1
+
+
+def renew_lease(connection: Connection, project: str, name: str, holder: str, expires_at: float) -> bool:
+    """Prolong the lease; False when it is no longer ours. An expired lease nobody took is still ours."""
+    ours = (leases.c.project == project) & (leases.c.name == name) & (leases.c.holder == holder)
+    return _rows(connection.execute(update(leases).where(ours).values(expires_at=expires_at))) == 1
+
+
+def holds_lease(connection: Connection, project: str, name: str, holder: str) -> bool:
+    """Whether `holder` has the lease; on PostgreSQL the row stays locked until the transaction ends."""
+    ours = (leases.c.project == project) & (leases.c.name == name) & (leases.c.holder == holder)
+    return connection.execute(select(leases.c.name).where(ours).with_for_update()).first() is not None
+
+
+def release_lease(connection: Connection, project: str, name: str, holder: str) -> None:
+    """Give the lease back, if it is still ours."""
+    ours = (leases.c.project == project) & (leases.c.name == name) & (leases.c.holder == holder)
+    connection.execute(delete(leases).where(ours))
+
+
+def start_run(
+    connection: Connection, project: str, job: str, run_id: str, holder: str, config_hash: str, now: float
+) -> None:
+    """Write a new run. Whoever calls holds the lease, so what still claims to run has died: it is abandoned."""
+    stale = (job_runs.c.project == project) & (job_runs.c.job == job) & (job_runs.c.status == "running")
+    connection.execute(
+        update(job_runs).where(stale).values(status="abandoned", detail="its process died", ended_at=now)
+    )
+    connection.execute(
+        insert(job_runs).values(
+            run_id=run_id,
+            project=project,
+            job=job,
+            holder=holder,
+            status="running",
+            detail="",
+            progress={"fraction": 0.0, "text": ""},
+            config_hash=config_hash,
+            started_at=now,
+            heartbeat_at=now,
+        )
+    )
+
+
+def beat(connection: Connection, run_id: str, fraction: float, text: str, now: float) -> None:
+    """Note that the run is alive, and how far it is."""
+    connection.execute(
+        update(job_runs)
+        .where(job_runs.c.run_id == run_id, job_runs.c.status == "running")
+        .values(heartbeat_at=now, progress={"fraction": fraction, "text": text})
+    )
+
+
+def end_run(connection: Connection, run_id: str, status: str, detail: str, now: float) -> bool:
+    """Write how a run ended; False when it was no longer running: abandoned, another took over."""
+    running = (job_runs.c.run_id == run_id) & (job_runs.c.status == "running")
+    values = {"status": status, "detail": detail, "ended_at": now, "heartbeat_at": now}
+    return _rows(connection.execute(update(job_runs).where(running).values(**values))) == 1
+
+
+def fail_runs_of(connection: Connection, project: str, job: str, process: str, detail: str, now: float) -> int:
+    """A process has died in the middle of `job`: its run failed, its lease is free. Returns the number of runs."""
+    died = (
+        (job_runs.c.project == project)
+        & (job_runs.c.job == job)
+        & (job_runs.c.status == "running")
+        & job_runs.c.holder.startswith(process, autoescape=True)
+    )
+    failed = connection.execute(update(job_runs).where(died).values(status="failed", detail=detail, ended_at=now))
+    held = (leases.c.project == project) & (leases.c.name == job)
+    connection.execute(delete(leases).where(held, leases.c.holder.startswith(process, autoescape=True)))
+    return _rows(failed)
+
+
+def prune_runs(connection: Connection, project: str, job: str, before: float) -> None:
+    """Forget runs that started before an instant."""
+    old = (job_runs.c.project == project) & (job_runs.c.job == job) & (job_runs.c.started_at < before)
+    connection.execute(delete(job_runs).where(old, job_runs.c.status != "running"))
+
+
+def last_run(connection: Connection, project: str, job: str) -> Run | None:
+    """The run that started last."""
+    runs = recent_runs(connection, project, job, limit=1)
+    return runs[0] if runs else None
+
+
+def recent_runs(connection: Connection, project: str, job: str | None = None, limit: int = 50) -> list[Run]:
+    """Runs of one job, or of all, newest first."""
+    columns = [c for c in job_runs.columns if c.name != "project"]
+    query = select(*columns).where(job_runs.c.project == project)
+    if job is not None:
+        query = query.where(job_runs.c.job == job)
+    query = query.order_by(job_runs.c.started_at.desc(), job_runs.c.run_id.desc()).limit(limit)
+    return [Run(**row._mapping) for row in connection.execute(query)]
+
+
+def last_success(connection: Connection, project: str) -> dict[str, float]:
+    """By job: when it last ended done or skipped."""
+    query = (
+        select(job_runs.c.job, func.max(job_runs.c.ended_at).label("ended_at"))
+        .where(job_runs.c.project == project, job_runs.c.status.in_(("done", "skipped")))
+        .group_by(job_runs.c.job)
+    )
+    return {row.job: float(row.ended_at) for row in connection.execute(query)}
+
+
+def running_progress(connection: Connection, project: str) -> dict[str, float]:
+    """By job that runs now: how far it is, in [0, 1]."""
+    query = select(job_runs.c.job, job_runs.c.progress).where(
+        job_runs.c.project == project, job_runs.c.status == "running"
+    )
+    return {job: float(progress.get("fraction", 0.0)) for job, progress in connection.execute(query)}
+
+
+def record_config(
+    connection: Connection, dialect: Dialect, config_hash: str, document: dict[str, Any], now: float
+) -> None:
+    """Keep the resolved configuration behind a hash; the first time it is seen counts."""
+    row = {"config_hash": config_hash, "document": document, "first_seen_at": now}
+    connection.execute(insert_ignore(config_snapshots, dialect).values(**row))
+
+
+def _rows(result: CursorResult[Any]) -> int:
+    return int(result.rowcount)

@@ -1,0 +1,148 @@
+"""The in-process scheduler: light jobs in threads, heavy ones in child processes, each by its own interval.
+
+A run that is late starts once, not many times; a job never overlaps itself; whatever a run does, the next one comes.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor as FuturePool
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from infra.metrics.catalogue import JOB_RUNNING, JOB_RUNS, SCHEDULER_HEARTBEAT
+from infra.runtime import repository
+from infra.runtime.children import run_child
+from infra.runtime.context import Context
+from infra.runtime.job import EXIT_FAILED, Job
+from infra.runtime.running import run_job
+
+log = structlog.get_logger()
+
+FIRST_RUN_SECONDS = 1.0
+"""How soon after the start a job that is due begins."""
+HEARTBEAT_SECONDS = 5.0
+STALE_SECONDS = 60.0
+
+
+def default_child_command(job_name: str) -> list[str]:
+    """The command line's own way to run one job here and now."""
+    return [sys.executable, "-m", "plaudit", "jobs", "run", job_name]
+
+
+class Scheduler:
+    """Runs `jobs` until it is closed. One a process; several processes may have one, leases keep them apart."""
+
+    def __init__(
+        self,
+        context: Context,
+        jobs: Sequence[Job],
+        *,
+        child_command: Callable[[str], list[str]] = default_child_command,
+    ) -> None:
+        self._context = context
+        self._jobs = {job.name: job for job in jobs}
+        if len(self._jobs) != len(jobs):
+            raise ValueError(f"job names must differ: {sorted(job.name for job in jobs)}")
+        self._child_command = child_command
+        self._stop = threading.Event()
+        self._locks = {name: threading.Lock() for name in self._jobs}
+        self._on_demand = FuturePool(max_workers=len(jobs) or 1, thread_name_prefix="job-now")
+        self._beat_at = time.monotonic()
+        self._scheduler = BackgroundScheduler(
+            timezone=UTC,
+            executors={"default": ThreadPoolExecutor(len(jobs) + 1)},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+
+    def start(self) -> None:
+        """Begin: a job is due an interval after it last started, whichever process ran it, and at once if never."""
+        self._scheduler.add_job(
+            self._heartbeat, IntervalTrigger(seconds=HEARTBEAT_SECONDS, timezone=UTC), next_run_time=datetime.now(UTC)
+        )
+        for job in self._jobs.values():
+            every = job.every_seconds(self._context.settings)
+            self._scheduler.add_job(
+                self._tick,
+                IntervalTrigger(seconds=every, timezone=UTC),
+                args=[job],
+                id=job.name,
+                next_run_time=datetime.now(UTC) + timedelta(seconds=self._due_in(job, every)),
+            )
+            log.info("job_scheduled", job=job.name, every_seconds=every, child=job.child)
+        self._scheduler.start()
+
+    def run_now(self, job: Job | str) -> "Future[int]":
+        """Run a job outside its schedule, after the run in progress if there is one; the future gives its exit code."""
+        chosen = self._jobs[job if isinstance(job, str) else job.name]
+        return self._on_demand.submit(self._execute, chosen)
+
+    def pause(self) -> None:
+        """Start no scheduled run until `resume`; what runs goes on, and `run_now` still works."""
+        self._scheduler.pause()
+
+    def resume(self) -> None:
+        self._scheduler.resume()
+
+    def healthy(self) -> str | None:
+        """None while the scheduler looks at its jobs; a readiness check."""
+        age = time.monotonic() - self._beat_at
+        return None if age < STALE_SECONDS else f"the scheduler has not looked at its jobs for {age:.0f} s; restart"
+
+    def close(self) -> None:
+        """Ask every run to end, end children that do not, and wait for them."""
+        self._stop.set()
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=True)
+        self._on_demand.shutdown(wait=True, cancel_futures=True)
+
+    def _tick(self, job: Job) -> None:
+        """A scheduled run; left out while one asked for by `run_now` is in progress."""
+        if self._locks[job.name].locked():
+            log.info("job_skipped_busy", job=job.name)
+            return
+        self._execute(job)
+
+    def _execute(self, job: Job) -> int:
+        with self._locks[job.name]:
+            if self._stop.is_set():
+                return EXIT_FAILED
+            JOB_RUNNING.labels(job=job.name).set(1)
+            try:
+                return self._run_child(job) if job.child else run_job(self._context, job, self._stop)
+            except Exception:  # the scheduler outlives whatever happens in a run
+                log.exception("job_crashed", job=job.name)
+                return EXIT_FAILED
+            finally:
+                JOB_RUNNING.labels(job=job.name).set(0)
+
+    def _run_child(self, job: Job) -> int:
+        settings = self._context.settings
+        end = run_child(settings, job.name, self._child_command(job.name), job.deadline_seconds, self._stop)
+        database, now = self._context.database, self._context.clock.now()
+        with database.transaction() as connection:
+            crashed = repository.fail_runs_of(connection, settings.project, job.name, end.process, end.detail, now)
+            run = repository.last_run(connection, settings.project, job.name)
+        if crashed:
+            log.error("child_crashed", job=job.name, detail=end.detail)
+        ours = run is not None and run.holder.startswith(end.process)
+        status = run.status if run is not None and ours else "not_started"
+        JOB_RUNS.labels(job=job.name, outcome=status).inc()
+        return end.code if end.code >= 0 else EXIT_FAILED
+
+    def _due_in(self, job: Job, every: float) -> float:
+        with self._context.database.reading() as connection:
+            run = repository.last_run(connection, self._context.settings.project, job.name)
+        if run is None or run.status in ("abandoned", "running"):
+            return FIRST_RUN_SECONDS
+        return max(FIRST_RUN_SECONDS, run.started_at + every - self._context.clock.now())
+
+    def _heartbeat(self) -> None:
+        self._beat_at = time.monotonic()
+        SCHEDULER_HEARTBEAT.set_to_current_time()
