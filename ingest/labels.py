@@ -1,0 +1,94 @@
+"""Labels: the reward vector of one answer, a pure function of its ledger, its interaction and the configuration."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from infra.contracts import Label, LabelStatus
+from infra.settings.ingest import IngestSettings
+from ingest.ledger import Surviving, Version, surviving
+from ingest.objectives import Objective, Setting, Signals, resolve
+
+
+@dataclass(frozen=True, slots=True)
+class Labelling:
+    """How labels and pairs are made: the objectives, the window, and a hash of both that every label carries."""
+
+    objectives: tuple[Objective, ...]
+    window_seconds: float
+    duel_weight: float
+    regenerate_weight: float
+    config_hash: str
+
+    @classmethod
+    def of(cls, settings: IngestSettings) -> "Labelling":
+        """From the settings. Raises UnknownObjective."""
+        document = settings.model_dump(
+            mode="json", include={"objectives", "window_seconds", "duel_weight", "regenerate_weight"}
+        )
+        digest = hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()
+        objectives = resolve(settings.objectives)
+        return cls(objectives, settings.window_seconds, settings.duel_weight, settings.regenerate_weight, digest)
+
+
+@dataclass(frozen=True, slots=True)
+class InteractionFacts:
+    """What a label needs of the interaction. `characters` by choice, filled only where a dwell signal asks for it."""
+
+    user_key: str | None
+    created_at: float
+    characters: dict[int, int] | None = None
+
+
+def window_closes_at(versions: Sequence[Version], facts: InteractionFacts | None, window_seconds: float) -> float:
+    """Unix seconds at which the window closes: it opens when the interaction was created or, while that is unknown,
+    with the earliest event of the answer."""
+    start = facts.created_at if facts is not None else min(version.derived_at for version in versions)
+    return start + window_seconds
+
+
+def by_voter(signals: Iterable[Surviving]) -> list[Signals]:
+    """Signals that hold, grouped by voter."""
+    voters: dict[str, dict[str, float | None]] = {}
+    for held in signals:
+        voters.setdefault(held.voter, {})[held.signal] = held.value
+    # Sorted: a mean of floats must not depend on the order in which voters came.
+    return [voters[voter] for voter in sorted(voters)]
+
+
+def make_label(
+    project: str,
+    answer: tuple[str, int],
+    versions: Sequence[Version],
+    facts: InteractionFacts | None,
+    labelling: Labelling,
+    *,
+    version: int,
+    made_at: float,
+) -> Label:
+    """The label of `answer` = (response_id, choice) from all `versions` of its ledger (at least one).
+
+    `version` 0 is provisional (window open), from 1 on final (window closed). An objective without a value weighs 0.
+    """
+    held = surviving(versions, facts.user_key if facts else None)
+    voters = by_voter(held)
+    characters = facts.characters.get(answer[1]) if facts and facts.characters else None
+    setting = Setting(closed=version > 0, characters=characters)
+    values = {objective.name: objective.value(voters, setting) for objective in labelling.objectives}
+    weights = {o.name: o.weight if values[o.name] is not None else 0.0 for o in labelling.objectives}
+    status: LabelStatus = "final" if version > 0 else "provisional"
+    return Label(
+        project=project,
+        response_id=answer[0],
+        choice=answer[1],
+        version=version,
+        status=status,
+        values=values,
+        weights=weights,
+        made_at=made_at,
+        window_closes_at=window_closes_at(versions, facts, labelling.window_seconds),
+        events_counted=len(held),
+        config_hash=labelling.config_hash,
+    )

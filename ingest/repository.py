@@ -1,0 +1,276 @@
+"""SQL of interactions, the ledger, labels and pairs. (Offsets and dead letters: `ingest.log_repository`.)
+
+Every method works on the connection it was built with: the unit of work belongs to the caller. Lists go in as one
+parameter (json_each on SQLite, arrays on PostgreSQL), rows in and out as tuples.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, delete, select, text
+
+from infra.contracts import FeedbackEvent, Interaction, Label, PreferencePair
+from infra.db import insert_ignore_many, upsert_many
+from infra.db.tables.feedback import feedback_events, interactions, labels, pairs
+from ingest.codec import event_hash, interaction_hash
+from ingest.labels import InteractionFacts
+from ingest.ledger import Version
+
+Answer = tuple[str, int]
+
+_EVENT_COLUMNS = tuple(column.name for column in feedback_events.columns)
+_INTERACTION_COLUMNS = tuple(column.name for column in interactions.columns)
+_LABEL_COLUMNS = tuple(column.name for column in labels.columns)
+_PAIR_COLUMNS = tuple(column.name for column in pairs.columns)
+_VERSION_COLUMNS = ", ".join(Version._fields)
+
+
+class _AnswerText(msgspec.Struct):
+    choice: int
+    text: str
+
+
+class _AnswersOnly(msgspec.Struct):
+    answers: list[_AnswerText]
+
+
+_decode_answers = msgspec.msgpack.Decoder(_AnswersOnly).decode
+
+
+class FeedbackRepository:
+    """Rows of one project, on one connection."""
+
+    def __init__(self, connection: Connection, project: str) -> None:
+        self._connection = connection
+        self._project = project
+        self._sqlite = connection.dialect.name == "sqlite"
+
+    def insert_events(self, events: Sequence[FeedbackEvent]) -> tuple[int, list[int]]:
+        """Add events to the ledger; an id that is there stays as it is. Returns (new rows, indexes of the events whose
+        id is taken by other content)."""
+        rows = [_event_row(event) for event in events]
+        new = insert_ignore_many(self._connection, feedback_events, _EVENT_COLUMNS, rows)
+        if new == len(rows):
+            return new, []
+        known = self._hashes("feedback_events", "event_id", [event.event_id for event in events])
+        return new, [i for i, event in enumerate(events) if known[event.event_id] != rows[i][-1]]
+
+    def insert_interactions(self, items: Sequence[Interaction]) -> tuple[int, list[int]]:
+        """Add interactions; returns as `insert_events` does."""
+        rows = [_interaction_row(item) for item in items]
+        new = insert_ignore_many(self._connection, interactions, _INTERACTION_COLUMNS, rows)
+        if new == len(rows):
+            return new, []
+        known = self._hashes("interactions", "response_id", [item.response_id for item in items])
+        return new, [i for i, item in enumerate(items) if known[item.response_id] != rows[i][-1]]
+
+    def versions(self, response_ids: Iterable[str], *, pairs_only: bool = False) -> dict[str, list[Version]]:
+        """Every version in the ledger of these responses; responses without any are left out."""
+        restriction = "AND signal IN ('duel', 'regenerate')" if pairs_only else ""
+        found: dict[str, list[Version]] = defaultdict(list)
+        rows = self._by_ids(
+            "feedback_events", "response_id", f"response_id, {_VERSION_COLUMNS}", response_ids, restriction
+        )
+        for row in rows:
+            found[row[0]].append(Version._make(row[1:]))
+        return found
+
+    def facts(self, response_ids: Iterable[str], lengths_of: set[str] | None = None) -> dict[str, InteractionFacts]:
+        """What labels need of the known interactions; the lengths of answers only where asked for: they cost reading
+        the whole payload."""
+        wanted = lengths_of or set()
+        facts = {
+            row[0]: InteractionFacts(row[1], row[2])
+            for row in self._by_ids("interactions", "response_id", "response_id, user_key, created_at", response_ids)
+        }
+        for response_id, payload in self._by_ids(
+            "interactions", "response_id", "response_id, payload", wanted & facts.keys()
+        ):
+            characters = {answer.choice: len(answer.text) for answer in _decode_answers(bytes(payload)).answers}
+            known = facts[response_id]
+            facts[response_id] = InteractionFacts(known.user_key, known.created_at, characters)
+        return facts
+
+    def put_labels(self, made: Iterable[Label]) -> None:
+        """Write labels; the provisional one of an answer is replaced."""
+        upsert_many(self._connection, labels, _LABEL_COLUMNS, [_label_row(label) for label in made])
+
+    def final_labels(self, response_ids: Iterable[str]) -> dict[Answer, Label]:
+        """The newest final label of each answer that has one."""
+        columns = labels.columns
+        rows = self._connection.execute(
+            select(labels)
+            .where(
+                columns.project == self._project,
+                columns.response_id.in_(sorted(response_ids)),
+                columns.version > 0,
+            )
+            .order_by(columns.version)
+        )
+        return {(row.response_id, row.choice): _label(row) for row in rows}
+
+    def current_label(self, response_id: str, choice: int) -> tuple[Label | None, bool]:
+        """(the newest final label, else the provisional one; whether later events wait to be counted)."""
+        columns = labels.columns
+        rows = self._connection.execute(
+            select(labels)
+            .where(columns.project == self._project, columns.response_id == response_id, columns.choice == choice)
+            .order_by(columns.version)
+        ).all()
+        if not rows:
+            return None, False
+        return _label(rows[-1]), rows[0].version == 0 and len(rows) > 1
+
+    def due(self, closed_before: float, limit: int) -> list[Answer]:
+        """Answers with a provisional label whose window closed at or before `closed_before`, oldest first.
+
+        On PostgreSQL their rows stay locked until the commit, and rows another transaction holds are left for later: a
+        consumer that adds an event meanwhile waits, and then finds its provisional label gone and makes a new one.
+        """
+        columns = labels.columns
+        statement = (
+            select(columns.response_id, columns.choice)
+            .where(
+                columns.project == self._project,
+                columns.status == "provisional",
+                columns.window_closes_at <= closed_before,
+            )
+            .order_by(columns.window_closes_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+        return [(row.response_id, row.choice) for row in self._connection.execute(statement)]
+
+    def delete_provisional(self, answers: Iterable[Answer]) -> None:
+        """Remove provisional labels: they are now final."""
+        columns = labels.columns
+        for response_id, choice in answers:
+            self._connection.execute(
+                delete(labels).where(
+                    columns.project == self._project,
+                    columns.response_id == response_id,
+                    columns.choice == choice,
+                    columns.version == 0,
+                )
+            )
+
+    def put_pairs(self, held: Iterable[PreferencePair], withdrawn_ids: Iterable[str], now: float) -> None:
+        """Write the pairs that hold and mark those that no longer do."""
+        rows = [_pair_row(pair) for pair in held]
+        upsert_many(self._connection, pairs, _PAIR_COLUMNS, rows, update=("user_key", "withdrawn_at"))
+        ids = sorted(withdrawn_ids)
+        if ids:
+            self._connection.execute(
+                text(
+                    f"UPDATE pairs SET withdrawn_at = :now WHERE project = :project AND pair_id {self._in}"  # noqa: S608
+                    " AND withdrawn_at IS NULL"
+                ),
+                {"now": now, "project": self._project, "ids": self._list(ids)},
+            )
+
+    @property
+    def _in(self) -> str:
+        return "IN (SELECT value FROM json_each(:ids))" if self._sqlite else "= ANY(:ids)"
+
+    def _list(self, ids: list[str]) -> str | list[str]:
+        return json.dumps(ids) if self._sqlite else ids
+
+    def _by_ids(self, table: str, key: str, columns: str, ids: Iterable[str], more: str = "") -> Sequence[Any]:
+        wanted = sorted(ids)
+        if not wanted:
+            return []
+        statement = f"SELECT {columns} FROM {table} WHERE project = :project AND {key} {self._in} {more}"  # noqa: S608
+        parameters = {"project": self._project, "ids": self._list(wanted)}
+        return self._connection.execute(text(statement), parameters).all()
+
+    def _hashes(self, table: str, key: str, ids: Iterable[str]) -> dict[str, bytes]:
+        return {row[0]: bytes(row[1]) for row in self._by_ids(table, key, f"{key}, content_hash", set(ids))}
+
+
+def _event_row(event: FeedbackEvent) -> tuple[Any, ...]:
+    return (
+        event.project,
+        event.event_id,
+        event.response_id,
+        event.choice,
+        event.signal,
+        event.operation,
+        event.value,
+        event.text,
+        event.other_response_id,
+        event.other_choice,
+        event.user_key,
+        event.derived_at,
+        event.received_at,
+        event.source,
+        event_hash(event),
+    )
+
+
+def _interaction_row(item: Interaction) -> tuple[Any, ...]:
+    return (
+        item.project,
+        item.response_id,
+        item.conversation_id,
+        item.user_key,
+        item.created_at,
+        item.adapter,
+        item.experiment,
+        item.arm,
+        item.propensity,
+        item.phase,
+        item.source,
+        msgspec.msgpack.encode(item),
+        interaction_hash(item),
+    )
+
+
+def _label_row(label: Label) -> tuple[Any, ...]:
+    return (
+        label.project,
+        label.response_id,
+        label.choice,
+        label.version,
+        label.status,
+        label.values,
+        label.weights,
+        label.events_counted,
+        label.config_hash,
+        label.made_at,
+        label.window_closes_at,
+    )
+
+
+def _label(row: Any) -> Label:
+    return Label(
+        project=row.project,
+        response_id=row.response_id,
+        choice=row.choice,
+        version=row.version,
+        status=row.status,
+        values=row.objective_values,
+        weights=row.weights,
+        made_at=row.made_at,
+        window_closes_at=row.window_closes_at,
+        events_counted=row.events_counted,
+        config_hash=row.config_hash,
+    )
+
+
+def _pair_row(pair: PreferencePair) -> tuple[Any, ...]:
+    return (
+        pair.project,
+        pair.pair_id,
+        pair.preferred_response_id,
+        pair.preferred_choice,
+        pair.other_response_id,
+        pair.other_choice,
+        pair.source,
+        pair.user_key,
+        pair.weight,
+        pair.made_at,
+        None,
+    )
