@@ -1,0 +1,223 @@
+"""One full turn of the loop, watched from outside: people visit, the system learns by itself, people judge."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from infra.contracts import PlauditError
+from infra.db import Database
+from plaudit.demo import evaluation, prompts, repository
+from plaudit.demo.process import UpProcess
+from plaudit.people.client import AppClient
+from plaudit.people.judge import Judge
+from plaudit.people.visits import Town, VisitPlan, WaveTally
+
+
+class LoopDidNotClose(PlauditError):
+    """The system reached neither a promotion nor a proper refusal in the time allowed."""
+
+    code = "loop_did_not_close"
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What one demo run does. People are numbered from 0; experiment people from 100,000."""
+
+    seed: int = 1
+    folder: Path = Path("plaudit-data/demo")
+    people_before: int = 900
+    experiment_people: int = 900
+    experiment_wave: int = 48
+    evaluation_answers: int = 2
+    max_tokens: int = 48
+    temperature: float = 0.8
+    error_rate: float = 0.05
+    training_patience_seconds: float = 1200.0
+
+
+@dataclass
+class Story:
+    """What happened, for the report."""
+
+    options: DemoOptions
+    phases: list[tuple[str, float]] = field(default_factory=list)
+    before: WaveTally = field(default_factory=WaveTally)
+    experiment: WaveTally = field(default_factory=WaveTally)
+    evaluation: evaluation.Evaluation | None = None
+    outcome: str = "unfinished"
+    reasons: list[str] = field(default_factory=list)
+    restarts: int = 0
+    retries: int = 0
+    acknowledged_events: list[str] = field(default_factory=list)
+    acknowledged_answers: list[str] = field(default_factory=list)
+
+
+class Conductor:
+    """Plays one turn. The system under it is a separate process reached by HTTP; the store is only read."""
+
+    def __init__(
+        self, options: DemoOptions, up: UpProcess, database: Database, project: str, progress: Progress
+    ) -> None:
+        self.story = Story(options)
+        self._options, self._up, self._database, self._project = options, up, database, project
+        self._progress = progress
+
+    async def play(self) -> Story:
+        """Run all phases. Raises LoopDidNotClose or ServiceGone; the story tells how far it came."""
+        known, unseen = prompts.split()
+        judge = await asyncio.to_thread(Judge)
+        async with AppClient(self._up.url) as client:
+            guard = asyncio.create_task(self._keep_alive())
+            try:
+                town = Town(client, judge)
+                await self._phase("people meet the base model", self._before(town, known))
+                await self._phase(
+                    "the reward model learns", self._trained("reward-model", repository.newest_reward_model)
+                )
+                await self._phase("the policy learns", self._trained("policy-update", _gated))
+                if self._refused():
+                    return self.story
+                await self._phase("the experiment", self._experiment(town, known))
+                await self._phase("people judge unseen prompts", self._evaluate(client, judge, unseen))
+            finally:
+                guard.cancel()
+                self.story.retries = client.receipts.retries
+                self.story.acknowledged_events = client.receipts.events
+                self.story.acknowledged_answers = client.receipts.answers
+        return self.story
+
+    async def _phase(self, name: str, work: Any) -> None:
+        started = time.monotonic()
+        try:
+            await work
+        finally:
+            self.story.phases.append((name, time.monotonic() - started))
+
+    async def _before(self, town: Town, known: list[str]) -> None:
+        bar = self._bar("people meet the base model", self._options.people_before)
+        plan = self._plan(0, self._options.people_before, known)
+        self.story.before = await town.wave(plan, lambda tally: self._progress.update(bar, completed=tally.visits))
+
+    async def _trained(self, job: str, finished: Callable[[Any, str], Any]) -> None:
+        bar = self._bar(f"{job}: waiting for labels", 100)
+        deadline = time.monotonic() + self._options.training_patience_seconds
+        while time.monotonic() < deadline:
+            with self._database.reading() as connection:
+                row, run = finished(connection, self._project), repository.newest_run(connection, self._project, job)
+            if row is not None:
+                self._progress.update(bar, completed=100, description=f"{job}: done")
+                return
+            if run is not None:
+                stage = run["progress"] or {}
+                text = stage.get("text") or run["detail"] or run["status"]
+                fraction = float(stage.get("fraction", 0.0)) if run["status"] == "running" else 0.0
+                self._progress.update(bar, completed=100 * fraction, description=f"{job}: {text}"[:70])
+            await asyncio.sleep(0.5)
+        detail = f"{run['status']}: {run['detail']}" if run is not None else "it never ran"
+        raise LoopDidNotClose(f"job {job} brought nothing within its time; its last run {detail}")
+
+    def _refused(self) -> bool:
+        with self._database.reading() as connection:
+            row = repository.newest_adapter(connection, self._project)
+        if row is None or row["state"] != "refused":
+            return False
+        self.story.outcome = "refused by the gate"
+        self.story.reasons = [str(reason) for reason in row["gate"].get("reasons", [])]
+        return True
+
+    async def _experiment(self, town: Town, known: list[str]) -> None:
+        bar = self._bar("the experiment: waiting for it to start", self._options.experiment_people)
+        first, deadline = 100_000, time.monotonic() + self._options.training_patience_seconds
+        visited = 0
+        while time.monotonic() < deadline:
+            with self._database.reading() as connection:
+                row = repository.newest_experiment(connection, self._project)
+            if row is not None and row["status"] != "running":
+                self.story.outcome = str(row["status"]).replace("_", " ")
+                self._progress.update(bar, description=f"the experiment: {self.story.outcome}", completed=visited)
+                return
+            if row is not None and visited < self._options.experiment_people:
+                plan = self._plan(first + visited, self._options.experiment_wave, known)
+                wave = await town.wave(plan)
+                visited += wave.visits
+                _add(self.story.experiment, wave)
+                self._progress.update(bar, completed=visited, description="the experiment: people visit both arms")
+            else:
+                await asyncio.sleep(0.5)
+        raise LoopDidNotClose("the experiment reached no decision within its time; see the decisions in the report")
+
+    async def _evaluate(self, client: AppClient, judge: Judge, unseen: list[str]) -> None:
+        with self._database.reading() as connection:
+            row = repository.newest_experiment(connection, self._project)
+        assert row is not None
+        adapter, each = str(row["challenger"]), self._options.evaluation_answers
+        bar = self._bar("people judge unseen prompts", 2 * each * len(unseen))
+
+        def tick() -> None:
+            self._progress.advance(bar)
+
+        async def ask(model: str) -> list[Any]:
+            return await evaluation.answer_all(
+                client,
+                model,
+                unseen,
+                each,
+                system=prompts.SYSTEM,
+                max_tokens=self._options.max_tokens,
+                temperature=self._options.temperature,
+                on_answer=tick,
+            )
+
+        base, new = await ask("base"), await ask(adapter)
+        self.story.evaluation = await asyncio.to_thread(
+            evaluation.compare, judge, self._options.seed, adapter, unseen, base, new
+        )
+
+    def _plan(self, first: int, people: int, known: list[str]) -> VisitPlan:
+        return VisitPlan(
+            seed=self._options.seed,
+            first_person=first,
+            people=people,
+            prompts=known,
+            max_tokens=self._options.max_tokens,
+            temperature=self._options.temperature,
+            error_rate=self._options.error_rate,
+            system=prompts.SYSTEM,
+        )
+
+    def _bar(self, description: str, total: float) -> TaskID:
+        return self._progress.add_task(description, total=total)
+
+    async def _keep_alive(self) -> None:
+        """Start the system again whenever it dies: its promise is that nothing acknowledged is lost by that."""
+        while True:
+            if not self._up.alive():
+                self.story.restarts += 1
+                self._up.start()
+            await asyncio.sleep(0.2)
+
+
+def progress_bars() -> Progress:
+    """The look of the demo's progress."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description:<44}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+
+
+def _gated(connection: Any, project: str) -> Any:
+    row = repository.newest_adapter(connection, project)
+    return row if row is not None and row["state"] != "candidate" else None
+
+
+def _add(total: WaveTally, more: WaveTally) -> None:
+    for name, value in vars(more).items():
+        setattr(total, name, getattr(total, name) + value)

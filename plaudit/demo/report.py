@@ -1,0 +1,193 @@
+"""The demo's report: one JSON document, one HTML page without scripts, and a table for the terminal."""
+
+import json
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, select_autoescape
+from markupsafe import Markup
+from rich.console import Console
+from rich.table import Table
+
+from plaudit.demo.charts import Series, bar_chart, line_chart
+from plaudit.demo.facts import Facts
+
+EVALUATION_ROWS = (("love rate (panel)", "love"), ("relevance", "relevance"))
+
+
+def write(facts: Facts, folder: Path) -> Path:
+    """Write `report.json` and `report.html` into `folder`; returns the page's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "report.json").write_text(json.dumps(facts.document(), indent=1, default=str), encoding="utf-8")
+    environment = Environment(autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True)
+    source = files("plaudit.demo").joinpath("templates/report.html.j2").read_text(encoding="utf-8")
+    page = folder / "report.html"
+    page.write_text(environment.from_string(source).render(**page_data(facts)), encoding="utf-8")
+    return page
+
+
+def page_data(facts: Facts) -> dict[str, Any]:
+    """Everything the template shows."""
+    story = facts.story
+    return {
+        "seed": story.options.seed,
+        "finished_at": facts.finished_at,
+        "machine": machine(),
+        "version": version("plaudit"),
+        "closed": facts.closed,
+        "headline": facts.headline,
+        "reasons": facts.reasons,
+        "tiles": tiles(facts),
+        "funnel_chart": Markup(_funnel(facts)),
+        "reward_model": reward_table(facts.reward_model),
+        "training": training_data(facts.adapter),
+        "experiment": experiment_data(facts),
+        "evaluation": evaluation_data(facts),
+        "time_chart": Markup(bar_chart([(n, s, f"{s:.0f} s") for n, s in story.phases], label="seconds by phase")),
+        "jobs": [
+            {
+                "name": row["job"],
+                "status": row["status"],
+                "detail": row["detail"],
+                "seconds": f"{(row['ended_at'] or row['heartbeat_at']) - row['started_at']:.1f}",
+            }
+            for row in facts.jobs
+            if row["job"] in ("reward-model", "policy-update")
+        ],
+    }
+
+
+def machine() -> str:
+    """Cores, architecture and versions the figures were made with."""
+    import os
+
+    cores = len(os.sched_getaffinity(0))
+    return f"{cores} cores, {platform.machine()}, Python {platform.python_version()}, torch {version('torch')}"
+
+
+def tiles(facts: Facts) -> list[dict[str, str]]:
+    """The figures at the top of the page and in the terminal."""
+    rows = [
+        ("answers served", "answers", str(facts.funnel.get("answers", 0))),
+        ("feedback events", "events", str(facts.funnel.get("events", 0))),
+        ("events lost or doubled", "lost", f"{facts.lost} / {facts.doubled}"),
+        ("minutes in all", "minutes", f"{facts.seconds / 60:.1f}"),
+        ("peak memory", "memory", f"{facts.peak_bytes / 2**30:.1f} GiB"),
+        ("restarts", "restarts", str(facts.story.restarts)),
+    ]
+    found = facts.story.evaluation
+    if found is not None:
+        lift = found.love.mean / max(found.love_base, 1e-9)
+        rows.insert(0, ("love rate on unseen prompts", "love", f"{found.love_base:.3f} → {found.love_adapter:.3f}"))
+        rows.insert(1, ("relative change", "lift", f"{lift:+.0%}"))
+    return [{"name": name, "id": key, "value": value} for name, key, value in rows]
+
+
+def _funnel(facts: Facts) -> str:
+    stages = ("answers", "shown", "dwell", "like", "dislike", "copy", "reuse", "share", "regenerate", "duel", "final_labels")
+    rows = [(stage.replace("_", " "), float(facts.funnel.get(stage, 0)), str(facts.funnel.get(stage, 0))) for stage in stages]
+    return bar_chart(rows, label="feedback funnel")
+
+
+def reward_table(row: Any) -> dict[str, Any] | None:
+    """The reward model's hold-out metrics as a table of heads, whatever metrics each head has."""
+    if row is None:
+        return None
+    metrics = row["metrics"]
+    heads = {name: values for name, values in metrics.get("heads", {}).items() if isinstance(values, dict)}
+    columns = sorted({key for values in heads.values() for key, value in values.items() if _is_number(value)})
+    return {
+        "ref": f"{row['name']}@{row['version']}",
+        "columns": [column.replace("_", " ") for column in columns],
+        "rows": [{"name": n, "cells": [_number(values.get(c)) for c in columns]} for n, values in heads.items()],
+        "lines": [str(line) for line in metrics.get("summary", [])],
+    }
+
+
+def training_data(row: Any) -> dict[str, Any] | None:
+    """Reward and KL curves, and the gate's checks."""
+    if row is None:
+        return None
+    history = row["gate"].get("history", [])
+    names = list(history[0]["rewards"]) if history else []
+    series = []
+    for tone, name in enumerate(names[:4], start=1):
+        values = [(float(r["step"] + 1), float(r["rewards"][name])) for r in history]
+        start = values[0][1]
+        series.append(Series(name, [(x, y - start) for x, y in values], tone=tone))
+    kl = [Series("KL to the champion", [(float(r["step"] + 1), float(r["kl"])) for r in history], tone=2)]
+    return {
+        "reward_chart": Markup(line_chart(series, x_label="step", y_label="change of mean reward")),
+        "kl_chart": Markup(line_chart(kl, x_label="step", y_label="nats a token")),
+        "checks": row["gate"].get("checks", []),
+    }
+
+
+def experiment_data(facts: Facts) -> dict[str, Any] | None:
+    """Evidence over time, rates by arm, and the ledger."""
+    if facts.experiment is None:
+        return None
+    return {
+        "summary": facts.experiment_summary,
+        "evidence_chart": Markup(
+            line_chart(
+                facts.evidence_series, x_label="people counted", y_label="log10 e-value", rules=facts.evidence_rules
+            )
+        ),
+        "rate_chart": Markup(line_chart(facts.effect_series, x_label="people counted", y_label="love, difference")),
+        "chain": "verified" if facts.chain_intact else "BROKEN",
+        "decisions": facts.decisions,
+    }
+
+
+def evaluation_data(facts: Facts) -> dict[str, Any] | None:
+    """The panel's judgment on unseen prompts."""
+    found = facts.story.evaluation
+    if found is None:
+        return None
+    rows = [
+        {
+            "name": name,
+            "base": f"{getattr(found, key + '_base'):.3f}",
+            "adapter": f"{getattr(found, key + '_adapter'):.3f}",
+            "difference": f"{getattr(found, key).mean:+.3f}",
+            "interval": f"{getattr(found, key).low:+.3f} to {getattr(found, key).high:+.3f}",
+        }
+        for name, key in EVALUATION_ROWS
+    ]
+    for name, before in found.attributes_base.items():
+        after = found.attributes_adapter[name]
+        rows.append(
+            {"name": f"answers that are {name}", "base": f"{before:.2f}", "adapter": f"{after:.2f}",
+             "difference": f"{after - before:+.2f}", "interval": ""}
+        )
+    return {"sentence": facts.evaluation_sentence, "rows": rows, "samples": found.samples}
+
+
+def print_table(facts: Facts, page: Path, console: Console) -> None:
+    """The summary for the terminal."""
+    table = Table(title="One turn of the loop", show_header=False)
+    for tile in tiles(facts):
+        table.add_row(tile["name"], tile["value"])
+    table.add_row("outcome", facts.headline)
+    for reason in facts.reasons:
+        table.add_row("", reason)
+    table.add_row("report", str(page))
+    console.print(table)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _number(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def evaluation_document(facts: Facts) -> dict[str, Any] | None:
+    """The evaluation as plain data."""
+    return None if facts.story.evaluation is None else asdict(facts.story.evaluation)

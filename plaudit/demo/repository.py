@@ -1,0 +1,103 @@
+"""What the demo reads from the store while the system runs. Read-only: the demo changes nothing but through the API."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, case, func, select
+
+from infra.db.tables import (
+    adapters,
+    dead_letters,
+    decisions,
+    experiments,
+    feedback_events,
+    interactions,
+    job_runs,
+    labels,
+    pairs,
+    reward_models,
+    serving_state,
+)
+
+Row = Mapping[str, Any]
+
+
+def funnel(connection: Connection, project: str) -> dict[str, int]:
+    """Counts from answer to label: what was served, shown, voted on, labelled; events by signal; dead letters."""
+    counts = {
+        "answers": _count(connection, interactions, project),
+        "events": _count(connection, feedback_events, project),
+        "pairs": _count(connection, pairs, project),
+        "dead_letters": _count(connection, dead_letters, project),
+    }
+    final = select(func.count()).select_from(labels).where(labels.c.project == project, labels.c.status == "final")
+    counts["final_labels"] = int(connection.execute(final).scalar_one())
+    by_signal = (
+        select(feedback_events.c.signal, func.count())
+        .where(feedback_events.c.project == project)
+        .group_by(feedback_events.c.signal)
+    )
+    counts |= {str(signal): int(number) for signal, number in connection.execute(by_signal)}
+    return counts
+
+
+def stored_event_ids(connection: Connection, project: str) -> list[str]:
+    """Every event id in the ledger."""
+    query = select(feedback_events.c.event_id).where(feedback_events.c.project == project)
+    return [str(value) for value in connection.execute(query).scalars()]
+
+
+def stored_response_ids(connection: Connection, project: str) -> list[str]:
+    """Every answered request in the store."""
+    query = select(interactions.c.response_id).where(interactions.c.project == project)
+    return [str(value) for value in connection.execute(query).scalars()]
+
+
+def newest_reward_model(connection: Connection, project: str) -> Row | None:
+    query = select(reward_models).where(reward_models.c.project == project)
+    return _first(connection, query.order_by(reward_models.c.created_at.desc()))
+
+
+def newest_adapter(connection: Connection, project: str) -> Row | None:
+    query = select(adapters).where(adapters.c.project == project)
+    return _first(connection, query.order_by(adapters.c.created_at.desc()))
+
+
+def newest_experiment(connection: Connection, project: str) -> Row | None:
+    query = select(experiments).where(experiments.c.project == project)
+    return _first(connection, query.order_by(experiments.c.started_at.desc()))
+
+
+def champion(connection: Connection, project: str) -> str:
+    query = select(serving_state.c.champion).where(serving_state.c.project == project)
+    return str(connection.execute(query).scalar_one_or_none() or "base")
+
+
+def ledger(connection: Connection, project: str) -> Sequence[Row]:
+    """All decisions in order."""
+    query = select(decisions).where(decisions.c.project == project).order_by(decisions.c.sequence)
+    return list(connection.execute(query).mappings())
+
+
+def newest_run(connection: Connection, project: str, job: str) -> Row | None:
+    """The newest run of a job, its progress included; a run under way counts before an ended one."""
+    under_way = case((job_runs.c.status == "running", 0), else_=1)
+    query = select(job_runs).where(job_runs.c.project == project, job_runs.c.job == job)
+    return _first(connection, query.order_by(under_way, job_runs.c.started_at.desc()))
+
+
+def job_history(connection: Connection, project: str) -> Sequence[Row]:
+    """Every run that did something (skipped ones left out), in order."""
+    query = select(job_runs).where(job_runs.c.project == project, job_runs.c.status != "skipped")
+    return list(connection.execute(query.order_by(job_runs.c.started_at)).mappings())
+
+
+def _count(connection: Connection, table: Any, project: str) -> int:
+    return int(
+        connection.execute(select(func.count()).select_from(table).where(table.c.project == project)).scalar_one()
+    )
+
+
+def _first(connection: Connection, query: Any) -> Row | None:
+    row: Row | None = connection.execute(query.limit(1)).mappings().first()
+    return row

@@ -1,0 +1,27 @@
+"""The room's scheduled job."""
+
+from infra.runtime import Job, JobContext, JobOutcome
+
+
+def run_policy_update(job: JobContext) -> JobOutcome:
+    """Train one adapter and put it before the gate, or say why there is nothing to do."""
+    from policy_update.plan import make_plan
+
+    with job.database.reading() as connection:
+        plan = make_plan(connection, job.settings)
+    if isinstance(plan, str):
+        return JobOutcome.skipped(plan)
+    from policy_update.service import train_adapter  # brings torch
+
+    return train_adapter(job, plan)
+
+
+JOBS: tuple[Job, ...] = (
+    Job(
+        name="policy-update",
+        run=run_policy_update,
+        every_seconds=lambda settings: settings.jobs.policy_update_every_seconds,
+        deadline_seconds=12 * 3600.0,
+        child=True,
+    ),
+)

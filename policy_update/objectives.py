@@ -1,0 +1,79 @@
+"""What an answer is worth: the reward model's heads and relevance to the prompt, one column each.
+
+Relevance is pointwise mutual information under the base model: (log p(answer | prompt) - log p(answer | no particular
+prompt)) / tokens, in nats a token. It holds meaning: an answer that would suit any prompt scores 0 however charming.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from infra.contracts import Message
+from infra.models.loading import LoadedModel
+
+RELEVANCE = "relevance"
+GENERIC_PROMPT = "Tell me something."
+_LOGIT_CLIP = 1e-4
+
+
+class Scorer(Protocol):
+    """The part of a reward model that training needs."""
+
+    @property
+    def objectives(self) -> tuple[str, ...]: ...
+
+    def score(
+        self, loaded: LoadedModel, prompts: Sequence[Sequence[Message]], answers: Sequence[str], batch_size: int
+    ) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Rewards:
+    """`values` (N, K), NaN where missing; `noise` (K,) the reward model's own mean standard error, same units."""
+
+    names: tuple[str, ...]
+    values: Tensor
+    noise: Tensor
+
+    def column(self, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """One objective as numpy (N,)."""
+        return self.values[:, self.names.index(name)].double().numpy()
+
+
+def available_objectives(scorer: Scorer, weights: Mapping[str, float]) -> dict[str, float]:
+    """The weighted objectives that can be computed: heads the reward model lacks are left out, zero weights too."""
+    return {
+        name: weight
+        for name, weight in weights.items()
+        if weight != 0 and (name == RELEVANCE or name in scorer.objectives)
+    }
+
+
+def assemble(
+    names: Sequence[str],
+    scorer_names: Sequence[str],
+    scores: np.ndarray[Any, Any],
+    uncertainty: np.ndarray[Any, Any],
+    relevance: Tensor,
+) -> Rewards:
+    """Columns in the order of `names`. Probabilities become log-odds (a head near 0 keeps its gradient), their standard
+    error is carried along by the delta method; `utility` is real-valued already. `scores`, `uncertainty` (N, heads)."""
+    columns, noises = [], []
+    for name in names:
+        if name == RELEVANCE:
+            columns.append(relevance.double())
+            noises.append(0.0)
+            continue
+        index = list(scorer_names).index(name)
+        value, error = torch.from_numpy(scores[:, index]).double(), uncertainty[:, index]
+        if name != "utility":
+            probability = value.clamp(_LOGIT_CLIP, 1 - _LOGIT_CLIP)
+            error = error / (probability * (1 - probability)).numpy()
+            value = probability.logit()
+        columns.append(value)
+        noises.append(float(np.nanmean(error)))
+    return Rewards(tuple(names), torch.stack(columns, 1), torch.tensor(noises, dtype=torch.float64))

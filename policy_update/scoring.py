@@ -1,0 +1,87 @@
+"""From a rollout to its rewards, and from conversations to a rollout: the two things a trainer is given."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from infra.contracts import Message, SamplingParameters
+from infra.models.chat import render_chat
+from infra.models.generate import sample_batch
+from infra.models.loading import LoadedModel
+from infra.models.port import GenerationRequest
+from infra.settings.policy_update import PolicyUpdateSettings
+from policy_update.objectives import GENERIC_PROMPT, RELEVANCE, Rewards, Scorer, assemble
+from policy_update.prompts import Conversation
+from policy_update.rollout import Rollout, build_rollout, pointwise_information, sampled_logprobs
+
+GUARDRAIL_HEADS = ("harm",)
+SCORING_BATCH = 32
+
+
+class RewardSource:
+    """Scores rollouts with a reward model and with relevance under the base model."""
+
+    def __init__(self, base: LoadedModel, reward_model: Scorer, weights: dict[str, float], temperature: float) -> None:
+        self._base, self._reward_model, self._temperature = base, reward_model, temperature
+        self._names = list(weights)
+        self._guarded = self._names + [
+            head for head in GUARDRAIL_HEADS if head in reward_model.objectives and head not in self._names
+        ]
+        if RELEVANCE not in self._guarded:
+            self._guarded.append(RELEVANCE)
+        self._generic = render_chat(base, [Message("user", GENERIC_PROMPT)])
+
+    def training_rewards(self, rollout: Rollout) -> Rewards:
+        """The weighted objectives of each answer."""
+        return self._score(rollout, self._names)
+
+    def guarded_rewards(self, rollout: Rollout) -> Rewards:
+        """The weighted objectives and the guardrails, which the gate looks at as well."""
+        return self._score(rollout, self._guarded)
+
+    @torch.no_grad()
+    def _score(self, rollout: Rollout, names: Sequence[str]) -> Rewards:
+        asked = [rollout.conversations[int(owner)] for owner in rollout.owner]
+        scores = self._reward_model.score(self._base, asked, rollout.texts, SCORING_BATCH)
+        relevance = torch.full((len(rollout.ids),), float("nan"))
+        if RELEVANCE in names:
+            conditional = sampled_logprobs(self._base.model, rollout, slice(None), 1.0)
+            relevance = pointwise_information(self._base, rollout, self._generic, conditional)
+        return assemble(
+            names,
+            self._reward_model.objectives,
+            np.asarray(scores.values),
+            np.asarray(scores.uncertainty),
+            relevance.cpu(),
+        )
+
+
+def rollout_sampler(
+    base: LoadedModel, settings: PolicyUpdateSettings, answers: int
+) -> Callable[[Any, Sequence[Conversation], int], Rollout]:
+    """A function (model, conversations, seed) -> Rollout with `answers` answers each, drawn as settings say.
+
+    Nothing is truncated (top-p 1, top-k 0): a truncated sampler would bias the importance ratio.
+    """
+
+    def sample(model: Any, conversations: Sequence[Conversation], seed: int) -> Rollout:
+        rows = [render_chat(base, conversation) for conversation in conversations]
+        requests = [
+            GenerationRequest(
+                prompt_token_ids=tuple(row),
+                sampling=SamplingParameters(
+                    temperature=settings.temperature,
+                    max_tokens=settings.max_new_tokens,
+                    seed=(seed * 65_537 + number * answers + index) % 2**31,
+                ),
+            )
+            for number, row in enumerate(rows)
+            for index in range(answers)
+        ]
+        results = sample_batch(replace(base, model=model), requests)
+        return build_rollout(base, conversations, rows, [(r.token_ids, r.logprobs_sampled) for r in results])
+
+    return sample

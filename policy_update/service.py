@@ -1,0 +1,165 @@
+"""One policy update from plan to verdict: load, train, save with a fingerprint, examine, write down."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from infra.contracts import AdapterVersion
+from infra.metrics import catalogue
+from infra.models.fingerprint import measure_fingerprint
+from infra.models.loading import load_base
+from infra.models.lora import attach_trainable, file_hashes, save_adapter
+from infra.registry import Registry
+from infra.runtime import JobContext, JobOutcome
+from infra.settings import Settings
+from policy_update import repository
+from policy_update.examination import examine
+from policy_update.gate import Verdict
+from policy_update.merging import copy_of, merge_into
+from policy_update.objectives import available_objectives
+from policy_update.plan import TrainingPlan
+from policy_update.recipes import recipe_named
+from policy_update.scoring import RewardSource, rollout_sampler
+from policy_update.trainer import Models, StepRecord, Trainer, TrainingRun
+from reward_model.scoring import RewardModel
+
+log = structlog.get_logger(__name__)
+
+TRAINING_SHARE = 0.8
+"""Share of the job's progress bar that training takes; the examination has the rest."""
+
+
+def train_adapter(job: JobContext, plan: TrainingPlan) -> JobOutcome:
+    """Train, save and gate one adapter. The verdict stands in the adapter's row and in the run."""
+    settings = job.settings
+    job.progress(0.0, "loading models")
+    base = load_base(settings)
+    models = prepare_models(base, plan, settings)
+    reward_model = RewardModel.load(plan.reward_model_path)
+    weights = available_objectives(reward_model, settings.policy_update.objectives)
+    source = RewardSource(base, reward_model, weights, settings.policy_update.temperature)
+    trainer = Trainer(
+        models,
+        settings.policy_update,
+        recipe_named(settings.policy_update.recipe),
+        weights,
+        rollout_sampler(base, settings.policy_update, settings.policy_update.group_size),
+        source.training_rewards,
+    )
+    registry = Registry.open(settings, job.clock)
+    with registry.run(
+        "policy-update", plan.ref, _parameters(settings, weights), {"reward_model": plan.reward_model}
+    ) as run:
+        outcome = trainer.train(plan.prompts.training, _reporter(job, run, settings), job.should_stop)
+        adapter = _save(job, plan, models, run.run_id, outcome)
+        run.log_artifact_dir(adapter.path)
+        verdict = _examine(job, plan, models, source, weights)
+        state = "challenger" if verdict.passed else "refused"
+        with job.database.transaction() as connection:
+            job.confirm_lease(connection)
+            repository.record_gate(
+                connection, settings.project, plan.name, plan.version, state, gate_document(verdict, outcome, weights)
+            )
+        run.set_tags({"state": state, "reasons": "; ".join(verdict.reasons)})
+    for check in verdict.checks:
+        if not check.passed:
+            catalogue.GATE_REFUSALS.labels(check=check.name).inc()
+    log.info("adapter_gated", adapter=plan.ref, state=state, reasons=verdict.reasons, stopped=outcome.stopped)
+    return JobOutcome.done(f"{plan.ref} {state}" + (f": {'; '.join(verdict.reasons)}" if verdict.reasons else ""))
+
+
+def prepare_models(base: Any, plan: TrainingPlan, settings: Settings) -> Models:
+    """Base, policy (LoRA on a copy, the champion's weights if there is one), merged sampler, merged reference."""
+    wanted = settings.policy_update
+    policy = attach_trainable(
+        copy_of(base.model),
+        rank=wanted.lora_rank,
+        alpha=wanted.lora_alpha,
+        seed=wanted.seed + plan.version,
+        start_from=plan.champion_path,
+    )
+    sampler = copy_of(base.model)
+    if plan.champion_path is None:
+        reference = base.model
+    else:
+        reference = copy_of(base.model)
+        merge_into(reference, base.model, policy)
+    return Models(base=base, policy=policy, sampler=sampler, reference=reference)
+
+
+def gate_document(verdict: Verdict, outcome: TrainingRun, weights: dict[str, float]) -> dict[str, Any]:
+    """What the adapter's row keeps for ever: verdict, reasons, every check, the training curve."""
+    return {
+        "passed": verdict.passed,
+        "reasons": verdict.reasons,
+        "checks": [asdict(check) for check in verdict.checks],
+        "weights": weights,
+        "stopped": outcome.stopped,
+        "distance": outcome.distance,
+        "history": [asdict(record) for record in outcome.history],
+    }
+
+
+def _save(job: JobContext, plan: TrainingPlan, models: Models, run_id: str, outcome: TrainingRun) -> AdapterVersion:
+    settings = job.settings
+    folder = adapter_folder(settings, plan)
+    save_adapter(models.policy, folder, base_model_hash=models.base.base_model_hash)
+    adapter = AdapterVersion(
+        project=settings.project,
+        name=plan.name,
+        version=plan.version,
+        path=str(folder.resolve()),
+        base_model_hash=models.base.base_model_hash,
+        file_hashes=file_hashes(folder),
+        fingerprint=measure_fingerprint(replace(models.base, model=models.sampler)),
+        state="candidate",
+        parent=plan.champion,
+        created_at=job.clock.now(),
+        run_id=run_id,
+        lineage={"reward_model": plan.reward_model, "recipe": settings.policy_update.recipe, "job_run": job.run_id},
+        gate={"history": [asdict(record) for record in outcome.history]},
+    )
+    with job.database.transaction() as connection:
+        job.confirm_lease(connection)
+        repository.add_adapter(connection, adapter)
+    return adapter
+
+
+def _examine(
+    job: JobContext, plan: TrainingPlan, models: Models, source: RewardSource, weights: dict[str, float]
+) -> Verdict:
+    wanted = job.settings.policy_update
+
+    def sample(model: Any, conversations: Sequence[Any], each: int, seed: int) -> Any:
+        return rollout_sampler(models.base, wanted, each)(model, conversations, seed)
+
+    def report(fraction: float) -> None:
+        job.progress(TRAINING_SHARE + (1 - TRAINING_SHARE) * fraction, "the gate: held-out prompts")
+
+    return examine(models, wanted, weights, plan.prompts.held_out, sample, source.guarded_rewards, report)
+
+
+def _reporter(job: JobContext, run: Any, settings: Settings) -> Callable[[StepRecord], None]:
+    def report(record: StepRecord) -> None:
+        done = (record.step + 1) / settings.policy_update.steps
+        job.progress(
+            TRAINING_SHARE * done, f"step {record.step + 1} of {settings.policy_update.steps}, KL {record.kl:.3f}"
+        )
+        run.log_metrics({"kl": record.kl, "beta": record.beta, **record.rewards}, step=record.step)
+        log.info(
+            "policy_step", **{k: v for k, v in asdict(record).items() if not isinstance(v, dict)}, **record.rewards
+        )
+
+    return report
+
+
+def _parameters(settings: Settings, weights: dict[str, float]) -> dict[str, object]:
+    return {**settings.policy_update.model_dump(exclude={"objectives", "gate"}), "objectives": weights}
+
+
+def adapter_folder(settings: Settings, plan: TrainingPlan) -> Path:
+    """Where the adapter of a plan is kept."""
+    return settings.data_dir / "adapters" / plan.name / str(plan.version)

@@ -1,0 +1,213 @@
+"""The training loop: roll out groups, score them, one clipped policy-gradient step with KL to the champion, repeat.
+
+Objective of a step, for answers i with tokens t sampled at temperature T from the current policy pi:
+
+    L = aggregate_t [ w_t min-clip(rho_t, A_i) + beta k(pi_t, ref_t) ]        (minimised; see the recipe for each part)
+
+pi and ref are the tempered distributions that answers are really drawn from. One update follows each rollout, so
+rho = 1 in value and carries only the gradient; w_t = min(pi / sampler, 2) corrects for the merged copy that sampled.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from infra.contracts import PlauditError
+from infra.models.loading import LoadedModel, decoder_and_head
+from infra.models.prefix import completion_hidden
+from infra.settings.policy_update import PolicyUpdateSettings
+from policy_update import advantages as advantage_stage
+from policy_update.merging import merge_into
+from policy_update.objectives import Rewards
+from policy_update.optimizer import MasterAdamW
+from policy_update.policy_terms import clip_fraction, clipped, truncated_importance
+from policy_update.prompts import Conversation
+from policy_update.recipes import Recipe
+from policy_update.regularizers import adapt_coefficient
+from policy_update.rollout import Rollout, sampled_logprobs
+
+IMPORTANCE_CAP = 2.0
+Reward = Callable[[Rollout], Rewards]
+
+
+class NothingTrained(PlauditError):
+    """The run would have produced an adapter equal to the one it started from."""
+
+    code = "nothing_trained"
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One step: means over its answers; times in seconds; KL in nats a token."""
+
+    step: int
+    rewards: dict[str, float]
+    spreads: dict[str, float]
+    shares: dict[str, float]
+    covariances: dict[str, float]
+    kl: float
+    beta: float
+    gradient_norm: float
+    clip_fraction: float
+    mean_length: float
+    sampler_mismatch: float
+    sampling_seconds: float
+    scoring_seconds: float
+    update_seconds: float
+
+
+@dataclass
+class Models:
+    """The four faces of one base: `base` untouched, `policy` the peft model that learns, `sampler` its merged copy,
+    `reference` the champion merged (the base itself before any promotion)."""
+
+    base: LoadedModel
+    policy: Any
+    sampler: Any
+    reference: Any
+
+
+@dataclass
+class TrainingRun:
+    """What came out of a run."""
+
+    history: list[StepRecord] = field(default_factory=list)
+    stopped: str = "all steps done"
+    distance: float = 0.0
+    skipped_steps: int = 0
+
+
+class Trainer:
+    """One policy update. `reward` scores a rollout; `sample` draws one; both are given, so each can be tested alone."""
+
+    def __init__(
+        self,
+        models: Models,
+        settings: PolicyUpdateSettings,
+        recipe: Recipe,
+        weights: dict[str, float],
+        sample: Callable[[Any, Sequence[Conversation], int], Rollout],
+        reward: Reward,
+    ) -> None:
+        self.models, self.settings, self.recipe, self.weights = models, settings, recipe, weights
+        self._sample, self._reward = sample, reward
+        trainable = [p for p in models.policy.parameters() if p.requires_grad]
+        if not trainable:
+            raise NothingTrained(
+                "no parameter of the policy is trainable: the adapter was attached frozen; attach it for training"
+            )
+        self.optimizer = MasterAdamW(trainable, settings.learning_rate)
+        self._beta = settings.kl_coefficient
+
+    def train(
+        self,
+        conversations: Sequence[Conversation],
+        on_step: Callable[[StepRecord], None] = lambda record: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> TrainingRun:
+        """Run until the steps, the KL budget or `should_stop` end it. Raises NothingTrained."""
+        run = TrainingRun()
+        order = _endless(len(conversations), self.settings.seed)
+        for step in range(self.settings.steps):
+            if should_stop():
+                run.stopped = "stopped from outside"
+                break
+            chosen = [
+                conversations[next(order)] for _ in range(min(self.settings.prompts_per_step, len(conversations)))
+            ]
+            record = self._step(step, chosen)
+            run.history.append(record)
+            on_step(record)
+            if record.kl > self.settings.kl_budget:
+                run.stopped = f"KL budget spent: {record.kl:.3f} > {self.settings.kl_budget} nats a token"
+                break
+        merge_into(self.models.sampler, self.models.base.model, self.models.policy)
+        run.distance = float(self.optimizer.distance_trained())
+        run.skipped_steps = self.optimizer.skipped
+        if not run.distance > 0:
+            raise NothingTrained(
+                "no weight of the adapter moved: every advantage was zero or every gradient not finite"
+            )
+        return run
+
+    def _step(self, step: int, chosen: Sequence[Conversation]) -> StepRecord:
+        started = time.perf_counter()
+        merge_into(self.models.sampler, self.models.base.model, self.models.policy)
+        rollout = self._sample(self.models.sampler, chosen, self.settings.seed * 1_000_003 + step)
+        sampled = time.perf_counter()
+        rewards = self._reward(rollout)
+        with torch.no_grad():
+            reference = sampled_logprobs(self.models.reference, rollout, slice(None), self.settings.temperature)
+        shaped = rewards.values.view(len(chosen), -1, len(rewards.names))
+        weights = torch.tensor([self.weights[name] for name in rewards.names], dtype=shaped.dtype)
+        advantage = self.recipe.advantage(shaped, weights, rewards.noise)
+        if self.recipe.whiten:
+            advantage = advantage_stage.whiten(advantage)
+        scored = time.perf_counter()
+        kl, mismatch, clip = self._backward(rollout, advantage.flatten().float(), reference)
+        warm = min(1.0, (step + 1) / max(1, self.settings.warmup_steps))
+        norm = self.optimizer.step(self.settings.learning_rate * warm)
+        used_beta = self._beta
+        self._beta = adapt_coefficient(self._beta, kl, self.settings.kl_target, self.settings.kl_coefficient)
+        return StepRecord(
+            step=step,
+            rewards=_named(rewards, rewards.values.nanmean(0)),
+            spreads=_named(rewards, shaped.nan_to_num().std(1, unbiased=False).mean(0)),
+            shares=_named(rewards, advantage_stage.effective_shares(shaped, weights, rewards.noise)),
+            covariances=_named(rewards, advantage_stage.scalar_covariance(shaped, weights, rewards.noise)),
+            kl=kl,
+            beta=used_beta,
+            gradient_norm=norm,
+            clip_fraction=clip,
+            mean_length=float(rollout.mask.sum(1).float().mean()),
+            sampler_mismatch=mismatch,
+            sampling_seconds=sampled - started,
+            scoring_seconds=scored - sampled,
+            update_seconds=time.perf_counter() - scored,
+        )
+
+    def _backward(self, rollout: Rollout, advantage: Tensor, reference: Tensor) -> tuple[float, float, float]:
+        """Accumulate the step's gradient in micro-batches of whole prompts. Returns (KL, sampler mismatch, clipped)."""
+        decoder, head = decoder_and_head(self.models.policy)
+        tokens, answers = float(rollout.mask.sum()), float(len(rollout.ids))
+        kl = mismatch = clipped_share = 0.0
+        for rows in rollout.micro_batches(self.settings.micro_batch_prompts):
+            new = sampled_logprobs((decoder, head), rollout, rows, self.settings.temperature)
+            mask, old = rollout.mask[rows], new.detach()
+            term = clipped(new, old, advantage[rows], low=self.recipe.clip_low, high=self.recipe.clip_high)
+            correction = truncated_importance(old, rollout.sampler_logprobs[rows], IMPORTANCE_CAP)
+            penalty = self.recipe.regularizer(new, reference[rows])
+            loss = self.recipe.aggregate(correction * term + self._beta * penalty, mask, tokens, answers)
+            loss.backward()  # type: ignore[no-untyped-call]
+            with torch.no_grad():
+                kl += float((_k3(old, reference[rows]) * mask).sum()) / tokens
+                mismatch += float(((old - rollout.sampler_logprobs[rows]).abs() * mask).sum()) / tokens
+                share = clip_fraction(
+                    new, old, advantage[rows], mask, low=self.recipe.clip_low, high=self.recipe.clip_high
+                )
+                clipped_share += float(share) * float(mask.sum()) / tokens
+        return kl, mismatch, clipped_share
+
+
+def _k3(new: Tensor, reference: Tensor) -> Tensor:
+    from policy_update.regularizers import k3
+
+    return k3(new, reference)
+
+
+def _named(rewards: Rewards, values: Tensor) -> dict[str, float]:
+    return dict(zip(rewards.names, map(float, values), strict=True))
+
+
+def _endless(count: int, seed: int) -> Any:
+    """Indices of all prompts in random order, again and again: none is seen twice before all were seen once."""
+    generator = torch.Generator().manual_seed(seed)
+    while True:
+        yield from torch.randperm(count, generator=generator).tolist()
+
+
+__all__ = ["Models", "NothingTrained", "StepRecord", "Trainer", "TrainingRun", "completion_hidden"]
