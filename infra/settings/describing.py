@@ -112,11 +112,7 @@ def toml_value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml_value(item) for item in value) + "]"
     if isinstance(value, Mapping):
-        pairs = (
-            f"{json.dumps(str(key), ensure_ascii=False)} = {toml_value(item)}"
-            for key, item in value.items()
-            if item is not None
-        )
+        pairs = (f"{toml_value(str(key))} = {toml_value(item)}" for key, item in value.items() if item is not None)
         return "{ " + ", ".join(pairs) + " }" if value else "{}"
     raise TypeError(f"TOML has no notation for {value!r}")
 
