@@ -27,7 +27,7 @@ class InvalidAdapterRef(PlauditError):
 
 def parse_ref(ref: AdapterRef) -> tuple[str, int]:
     """`name@version` -> (name, version). Raises InvalidAdapterRef."""
-    if not _REF.match(ref):
+    if not _REF.fullmatch(ref):
         raise InvalidAdapterRef(
             f"adapter {ref!r} is not of the form name@version (lower-case letters, digits, '-'; version from 1); "
             "list the known ones with GET /v1/models",

@@ -119,7 +119,7 @@ class Job:
     child: bool = False
 
     def __post_init__(self) -> None:
-        if not _NAME.match(self.name):
+        if not _NAME.fullmatch(self.name):
             raise ValueError(f"job name {self.name!r}: use lower-case letters, digits and '-'")
         if self.deadline_seconds <= 0:
             raise ValueError(f"job {self.name}: deadline_seconds = {self.deadline_seconds} must be positive")
