@@ -111,3 +111,67 @@ EVENT_LOG_CONSUMER_LAG = Gauge(
 EVENT_LOG_HEALTHY = Gauge(
     "plaudit_event_log_healthy", "1 when the log answered its last check, else 0.", registry=REGISTRY
 )
+
+# --- ingest -------------------------------------------------------------------------------------------------------
+
+INGEST_ACCEPTED = Counter(
+    "plaudit_ingest_accepted_total",
+    "Items acknowledged as durable, by kind: feedback, interactions.",
+    ["kind"],
+    registry=REGISTRY,
+)
+INGEST_REJECTED = Counter(
+    "plaudit_ingest_rejected_total", "Items refused at the door, by reason.", ["kind", "reason"], registry=REGISTRY
+)
+INGEST_REQUESTS_REFUSED = Counter(
+    "plaudit_ingest_requests_refused_total",
+    "Requests refused as a whole, by code: too large, no JSON, too much in flight, log unavailable.",
+    ["kind", "code"],
+    registry=REGISTRY,
+)
+INGEST_IN_FLIGHT = Gauge(
+    "plaudit_ingest_in_flight_items", "Items waiting for the log's acknowledgement.", registry=REGISTRY
+)
+INGEST_APPLIED = Counter(
+    "plaudit_ingest_applied_total", "Items written to the store for the first time.", ["kind"], registry=REGISTRY
+)
+INGEST_DUPLICATES = Counter(
+    "plaudit_ingest_duplicates_total",
+    "Items that were already in the store, with the same content.",
+    ["kind"],
+    registry=REGISTRY,
+)
+INGEST_DEAD_LETTERS = Counter(
+    "plaudit_ingest_dead_letters_total",
+    "Dead letters, by reason: undecodable, conflict, unstorable.",
+    ["kind", "reason"],
+    registry=REGISTRY,
+)
+INGEST_APPLY_SECONDS = Histogram(
+    "plaudit_ingest_apply_seconds",
+    "Time to apply one polled batch, commit included.",
+    ["kind"],
+    buckets=SHORT_SECONDS,
+    registry=REGISTRY,
+)
+INGEST_CONSUMER_FAILURES = Counter(
+    "plaudit_ingest_consumer_failures_total",
+    "Steps of the consumer that failed and are tried again, by kind of error.",
+    ["kind", "error"],
+    registry=REGISTRY,
+)
+INGEST_LAG = Gauge(
+    "plaudit_ingest_consumer_lag_records",
+    "Records of the assigned partitions not yet applied.",
+    ["kind"],
+    registry=REGISTRY,
+)
+INGEST_WATERMARK = Gauge(
+    "plaudit_ingest_watermark_timestamp_seconds",
+    "Everything appended before this instant, Unix seconds, to the partitions of this consumer has been applied.",
+    ["kind"],
+    registry=REGISTRY,
+)
+INGEST_LABELS = Counter(
+    "plaudit_ingest_labels_total", "Labels made, by status: provisional, final.", ["status"], registry=REGISTRY
+)

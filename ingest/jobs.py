@@ -1,0 +1,58 @@
+"""The label job: closes windows and remakes labels after late events."""
+
+from infra.metrics import catalogue as metrics
+from infra.runtime import Job, JobContext, JobOutcome
+from ingest.labelling import close
+from ingest.labels import Labelling
+from ingest.log_repository import LogRepository
+from ingest.repository import FeedbackRepository
+from ingest.topics import feedback_topic, interactions_topic
+
+LABEL_DEADLINE_SECONDS = 900.0
+
+
+def run_label(job: JobContext) -> JobOutcome:
+    """Make every provisional label final whose window closed before watermark - allowed lateness.
+
+    The watermark, not the clock, says that nothing older is still on its way: while the consumer is down or behind, no
+    silence is taken for an answer.
+    """
+    settings = job.settings
+    labelling = Labelling.of(settings.ingest)
+    watermark = _watermark(job)
+    if watermark is None:
+        return JobOutcome.skipped("some partition of the log was never read; start `plaudit ingest consume`")
+    closed_before = min(watermark, job.clock.now()) - settings.ingest.allowed_lateness_seconds
+    closed = versions = 0
+    while not job.should_stop():
+        with job.database.transaction() as connection:
+            job.confirm_lease(connection)
+            repository = FeedbackRepository(connection, settings.project)
+            due = repository.due(closed_before, settings.ingest.label_batch)
+            made = close(repository, settings.project, due, labelling, job.clock.now())
+        closed, versions = closed + len(due), versions + made
+        metrics.INGEST_LABELS.labels("final").inc(made)
+        job.progress(0.5 if due else 1.0, f"{closed} windows closed")
+        if len(due) < settings.ingest.label_batch:
+            break
+    return JobOutcome.done(f"{closed} windows closed, {versions} final labels written")
+
+
+def _watermark(job: JobContext) -> float | None:
+    log = job.context.event_log
+    topics: dict[str, tuple[str, int]] = {}
+    for topic in (feedback_topic(job.settings), interactions_topic(job.settings)):
+        log.ensure_topic(topic)
+        topics[topic] = (log.topic_identity(topic), log.partitions(topic))
+    with job.database.reading() as connection:
+        return LogRepository(connection).watermark(job.settings.ingest.consumer_group, topics)
+
+
+JOBS: tuple[Job, ...] = (
+    Job(
+        name="label",
+        run=run_label,
+        every_seconds=lambda settings: settings.jobs.label_every_seconds,
+        deadline_seconds=LABEL_DEADLINE_SECONDS,
+    ),
+)
