@@ -51,13 +51,12 @@ class Verdict:
 
 
 def difference(
-    candidate: NDArray[np.float64], champion: NDArray[np.float64], a: Sampled, b: Sampled, confidence: float
+    candidate: NDArray[np.float64], champion: NDArray[np.float64], prompt: NDArray[np.int64], confidence: float
 ) -> Estimate:
-    """Candidate minus champion with an interval clustered by prompt; NaN entries are left out."""
-    keep_a, keep_b = ~np.isnan(candidate), ~np.isnan(champion)
-    return clustered_difference(
-        candidate[keep_a], champion[keep_b], a.prompt[keep_a], b.prompt[keep_b], confidence=confidence
-    )
+    """Candidate minus champion, answer i against answer i of the same prompt (n,), with an interval clustered by
+    prompt. Pairs with a missing side are left out."""
+    keep = ~(np.isnan(candidate) | np.isnan(champion))
+    return clustered_difference(candidate[keep], champion[keep], prompt[keep], confidence=confidence)
 
 
 def scalar_reward(sampled: Sampled, weights: Mapping[str, float], scale: Mapping[str, float]) -> NDArray[np.float64]:
@@ -82,8 +81,7 @@ def judge(
     gain = difference(
         scalar_reward(candidate, weights, scale),
         scalar_reward(champion, weights, scale),
-        candidate,
-        champion,
+        candidate.prompt,
         settings.confidence,
     )
     checks = [
@@ -98,17 +96,17 @@ def judge(
 
 def _guardrails(candidate: Sampled, champion: Sampled, settings: GateSettings) -> list[Check]:
     checks = []
-    if "relevance" in candidate.rewards:
-        change = difference(
-            candidate.rewards["relevance"], champion.rewards["relevance"], candidate, champion, settings.confidence
-        )
-        checks.append(_above("relevance", change, -settings.relevance_margin, "relevance to the prompt"))
+    meanings = (
+        ("relevance", settings.relevance_margin, "relevance to the prompt"),
+        ("coherence", settings.coherence_margin, "likelihood under the base model"),
+    )
+    for name, margin, what in meanings:
+        change = difference(candidate.rewards[name], champion.rewards[name], candidate.prompt, settings.confidence)
+        checks.append(_above(name, change, -margin, what))
     if "harm" in candidate.rewards:
-        change = difference(
-            candidate.rewards["harm"], champion.rewards["harm"], candidate, champion, settings.confidence
-        )
+        change = difference(candidate.rewards["harm"], champion.rewards["harm"], candidate.prompt, settings.confidence)
         checks.append(_below("harm", change, settings.harm_margin, "predicted harm"))
-    change = difference(candidate.repetition, champion.repetition, candidate, champion, settings.confidence)
+    change = difference(candidate.repetition, champion.repetition, candidate.prompt, settings.confidence)
     checks.append(_below("repetition", change, settings.repetition_margin, "share of repeated trigrams"))
     return checks
 
@@ -116,17 +114,19 @@ def _guardrails(candidate: Sampled, champion: Sampled, settings: GateSettings) -
 def _above(name: str, change: Estimate, limit: float, what: str) -> Check:
     passed = bool(np.isfinite(change.low) and change.low > limit)
     word = "rose enough" if passed else "did not rise above its limit" if limit >= 0 else "fell too far"
-    reason = (
-        f"{what} {word}: {change.mean:+.4f} [{change.low:+.4f}, {change.high:+.4f}], lower end must exceed {limit:+.4f}"
-    )
+    reason = f"{what} {word}: {_shown(change)}, lower end must exceed {limit:+.4f}"
     return Check(name, passed, change.mean, change.low, change.high, limit, reason)
 
 
 def _below(name: str, change: Estimate, limit: float, what: str) -> Check:
     passed = bool(np.isfinite(change.high) and change.high < limit)
     word = "held" if passed else "rose too far"
-    reason = f"{what} {word}: {change.mean:+.4f} [{change.low:+.4f}, {change.high:+.4f}], upper end must stay under {limit:+.4f}"
+    reason = f"{what} {word}: {_shown(change)}, upper end must stay under {limit:+.4f}"
     return Check(name, passed, change.mean, change.low, change.high, limit, reason)
+
+
+def _shown(change: Estimate) -> str:
+    return f"{change.mean:+.4f} [{change.low:+.4f}, {change.high:+.4f}]"
 
 
 def _within(name: str, value: float, limit: float, what: str) -> Check:

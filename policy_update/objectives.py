@@ -1,7 +1,9 @@
-"""What an answer is worth: the reward model's heads and relevance to the prompt, one column each.
+"""What an answer is worth: the reward model's heads, and two objectives that hold meaning, one column each.
 
-Relevance is pointwise mutual information under the base model: (log p(answer | prompt) - log p(answer | no particular
-prompt)) / tokens, in nats a token. It holds meaning: an answer that would suit any prompt scores 0 however charming.
+relevance: pointwise mutual information under the base model, (log p(answer | prompt) - log p(answer | no particular
+prompt)) / tokens: an answer that would suit any prompt scores 0 however charming. coherence: log p(answer | prompt) /
+tokens under the base: text the base would hardly write scores low. Both in nats a token; without them a dozen steps
+turn answers into nonsense that scores well.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,8 +18,12 @@ from infra.contracts import Message
 from infra.models.loading import LoadedModel
 
 RELEVANCE = "relevance"
+COHERENCE = "coherence"
+MEANING = (RELEVANCE, COHERENCE)
 GENERIC_PROMPT = "Tell me something."
 _LOGIT_CLIP = 1e-4
+UNTRANSFORMED = frozenset({"utility", "harm"})
+"""Heads used as they are: utility is real-valued, and the limit on harm is stated as a probability."""
 
 
 class Scorer(Protocol):
@@ -49,7 +55,7 @@ def available_objectives(scorer: Scorer, weights: Mapping[str, float]) -> dict[s
     return {
         name: weight
         for name, weight in weights.items()
-        if weight != 0 and (name == RELEVANCE or name in scorer.objectives)
+        if weight != 0 and (name in MEANING or name in scorer.objectives)
     }
 
 
@@ -58,19 +64,19 @@ def assemble(
     scorer_names: Sequence[str],
     scores: np.ndarray[Any, Any],
     uncertainty: np.ndarray[Any, Any],
-    relevance: Tensor,
+    meaning: Mapping[str, Tensor],
 ) -> Rewards:
     """Columns in the order of `names`. Probabilities become log-odds (a head near 0 keeps its gradient), their standard
     error is carried along by the delta method; `utility` is real-valued already. `scores`, `uncertainty` (N, heads)."""
     columns, noises = [], []
     for name in names:
-        if name == RELEVANCE:
-            columns.append(relevance.double())
+        if name in meaning:
+            columns.append(meaning[name].double().cpu())
             noises.append(0.0)
             continue
         index = list(scorer_names).index(name)
         value, error = torch.from_numpy(scores[:, index]).double(), uncertainty[:, index]
-        if name != "utility":
+        if name not in UNTRANSFORMED:
             probability = value.clamp(_LOGIT_CLIP, 1 - _LOGIT_CLIP)
             error = error / (probability * (1 - probability)).numpy()
             value = probability.logit()

@@ -22,12 +22,13 @@ class PromptSet:
 
 
 def select_prompts(recent: Sequence[Interaction], held_out_share: float, limit: int) -> PromptSet:
-    """Distinct conversations of `recent` (newest first, at most `limit`), split by the hash of the last user message."""
+    """At most `limit` distinct conversations of `recent` (newest first), split by the hash of the last user message."""
     seen: dict[Conversation, None] = {}
     for interaction in recent:
         if interaction.prompt and len(seen) < limit:
             seen.setdefault(interaction.messages, None)
-    training, held_out = [], []
+    training: list[Conversation] = []
+    held_out: list[Conversation] = []
     for conversation in seen:
         last = next(m.content for m in reversed(conversation) if m.role == "user")
         # Whitespace and case do not make a new prompt: a near copy must not leak across the split.

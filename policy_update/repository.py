@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from infra.contracts import BASE_ADAPTER, AdapterVersion, Interaction
 from infra.db.tables import adapters, experiments, interactions, reward_models, serving_state
@@ -18,7 +18,7 @@ def champion(connection: Connection, project: str) -> str:
     return str(connection.execute(query).scalar_one_or_none() or BASE_ADAPTER)
 
 
-def latest_reward_model(connection: Connection, project: str) -> Mapping[str, Any] | None:
+def latest_reward_model(connection: Connection, project: str) -> RowMapping | None:
     """The newest reward model's row, or None."""
     query = (
         select(reward_models)
@@ -58,7 +58,7 @@ def next_version(connection: Connection, project: str, name: str) -> int:
     return int(connection.execute(query).scalar_one_or_none() or 0) + 1
 
 
-def adapter_row(connection: Connection, project: str, name: str, version: int) -> Mapping[str, Any] | None:
+def adapter_row(connection: Connection, project: str, name: str, version: int) -> RowMapping | None:
     """One adapter's row, or None."""
     query = select(adapters).where(
         adapters.c.project == project, adapters.c.name == name, adapters.c.version == version

@@ -1,15 +1,16 @@
 """Groups of answers to prompts, as tensors: what a step learns from."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from infra.models.kv_cache import left_padded, right_padded
 from infra.models.loading import LoadedModel, decoder_and_head
-from infra.models.logprobs import sampled_token_logprobs
-from infra.models.prefix import completion_hidden, pad_left, pad_right
+from infra.models.logprobs import sampled_logprobs as logprobs_at
+from infra.models.prefix import completion_hidden
 from policy_update.prompts import Conversation
 
 
@@ -40,10 +41,6 @@ class Rollout:
         return (slice(start, min(start + step, len(self.ids))) for start in range(0, len(self.ids), step))
 
 
-Sampler = Callable[[Any, Sequence[Sequence[int]], int, int], list[tuple[Sequence[int], Sequence[float]]]]
-"""(model, prompt token rows, answers each, seed) -> (token ids, as-sampled log-probabilities) of each answer."""
-
-
 def build_rollout(
     loaded: LoadedModel,
     conversations: Sequence[Conversation],
@@ -54,23 +51,16 @@ def build_rollout(
     token, so that every row has something to learn from."""
     group = len(answers) // len(conversations)
     rows = [list(tokens) or [loaded.end_ids[0]] for tokens, _ in answers]
-    ids, mask = pad_right(rows, loaded.pad_id)
+    ids, mask = right_padded(rows, loaded.pad_id, loaded.device)
     drawn = torch.zeros(ids.shape)
     for index, (_, logprobs) in enumerate(answers):
         drawn[index, : len(logprobs)] = torch.tensor(list(logprobs))
-    prompt_ids, prompt_mask = pad_left(prompt_rows, loaded.pad_id)
+    prompt_ids, prompt_mask = left_padded([list(row) for row in prompt_rows], loaded.pad_id, loaded.device)
     texts = [loaded.tokenizer.decode(row, skip_special_tokens=True).strip() for row in rows]
     owner = torch.arange(len(conversations)).repeat_interleave(group)
     device = loaded.device
     return Rollout(
-        tuple(conversations),
-        prompt_ids.to(device),
-        prompt_mask.to(device),
-        owner.to(device),
-        ids.to(device),
-        mask.to(device),
-        drawn.to(device),
-        tuple(texts),
+        tuple(conversations), prompt_ids, prompt_mask, owner.to(device), ids, mask, drawn.to(device), tuple(texts)
     )
 
 
@@ -96,7 +86,7 @@ def sampled_logprobs(model: Any, rollout: Rollout, rows: slice, temperature: flo
 def masked_logprobs(hidden: Tensor, head: Tensor, ids: Tensor, mask: Tensor, temperature: float) -> Tensor:
     """Hidden states (n, T, H) -> log-probabilities (n, T) of `ids`, 0 at padding; only real tokens reach the head."""
     keep = mask.bool()
-    flat = sampled_token_logprobs(hidden[keep], head, ids[keep], temperature)
+    flat = logprobs_at(hidden[keep], head, ids[keep], temperature)
     return torch.zeros(mask.shape, device=flat.device).masked_scatter(keep, flat)
 
 
@@ -108,12 +98,12 @@ def pointwise_information(
     `conditional` (N, T) are the log-probabilities given the real prompts at temperature 1.
     """
     decoder, head = decoder_and_head(base.model)
-    prompt_ids, prompt_mask = pad_left([generic_prompt], base.pad_id)
+    prompt_ids, prompt_mask = left_padded([list(generic_prompt)], base.pad_id, base.device)
     with torch.no_grad():
         hidden, _ = completion_hidden(
             decoder,
-            prompt_ids.to(base.device),
-            prompt_mask.to(base.device),
+            prompt_ids,
+            prompt_mask,
             torch.zeros_like(rollout.owner),
             rollout.ids,
             rollout.mask,

@@ -1,7 +1,6 @@
 """From a rollout to its rewards, and from conversations to a rollout: the two things a trainer is given."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,11 +8,11 @@ import torch
 
 from infra.contracts import Message, SamplingParameters
 from infra.models.chat import render_chat
-from infra.models.generate import sample_batch
+from infra.models.generate import generate
 from infra.models.loading import LoadedModel
 from infra.models.port import GenerationRequest
 from infra.settings.policy_update import PolicyUpdateSettings
-from policy_update.objectives import GENERIC_PROMPT, RELEVANCE, Rewards, Scorer, assemble
+from policy_update.objectives import COHERENCE, GENERIC_PROMPT, MEANING, RELEVANCE, Rewards, Scorer, assemble
 from policy_update.prompts import Conversation
 from policy_update.rollout import Rollout, build_rollout, pointwise_information, sampled_logprobs
 
@@ -30,8 +29,7 @@ class RewardSource:
         self._guarded = self._names + [
             head for head in GUARDRAIL_HEADS if head in reward_model.objectives and head not in self._names
         ]
-        if RELEVANCE not in self._guarded:
-            self._guarded.append(RELEVANCE)
+        self._guarded += [name for name in MEANING if name not in self._guarded]
         self._generic = render_chat(base, [Message("user", GENERIC_PROMPT)])
 
     def training_rewards(self, rollout: Rollout) -> Rewards:
@@ -46,16 +44,18 @@ class RewardSource:
     def _score(self, rollout: Rollout, names: Sequence[str]) -> Rewards:
         asked = [rollout.conversations[int(owner)] for owner in rollout.owner]
         scores = self._reward_model.score(self._base, asked, rollout.texts, SCORING_BATCH)
-        relevance = torch.full((len(rollout.ids),), float("nan"))
-        if RELEVANCE in names:
+        meaning: dict[str, torch.Tensor] = {}
+        if any(name in MEANING for name in names):
             conditional = sampled_logprobs(self._base.model, rollout, slice(None), 1.0)
-            relevance = pointwise_information(self._base, rollout, self._generic, conditional)
+            meaning[COHERENCE] = conditional.sum(1) / rollout.mask.sum(1).clamp_min(1)
+            if RELEVANCE in names:
+                meaning[RELEVANCE] = pointwise_information(self._base, rollout, self._generic, conditional)
         return assemble(
             names,
             self._reward_model.objectives,
             np.asarray(scores.values),
             np.asarray(scores.uncertainty),
-            relevance.cpu(),
+            meaning,
         )
 
 
@@ -81,7 +81,7 @@ def rollout_sampler(
             for number, row in enumerate(rows)
             for index in range(answers)
         ]
-        results = sample_batch(replace(base, model=model), requests)
+        results = generate(base, requests, model=model)
         return build_rollout(base, conversations, rows, [(r.token_ids, r.logprobs_sampled) for r in results])
 
     return sample

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+import torch
+from reward_model.scoring import RewardModel
 
 from infra.contracts import AdapterVersion
-from infra.metrics import catalogue
-from infra.models.fingerprint import measure_fingerprint
+from infra.models.fingerprint import measure
 from infra.models.loading import load_base
-from infra.models.lora import attach_trainable, file_hashes, save_adapter
+from infra.models.lora import attach_lora, load_trainable, save_adapter
 from infra.registry import Registry
 from infra.runtime import JobContext, JobOutcome
 from infra.settings import Settings
@@ -24,7 +25,6 @@ from policy_update.plan import TrainingPlan
 from policy_update.recipes import recipe_named
 from policy_update.scoring import RewardSource, rollout_sampler
 from policy_update.trainer import Models, StepRecord, Trainer, TrainingRun
-from reward_model.scoring import RewardModel
 
 log = structlog.get_logger(__name__)
 
@@ -64,9 +64,6 @@ def train_adapter(job: JobContext, plan: TrainingPlan) -> JobOutcome:
                 connection, settings.project, plan.name, plan.version, state, gate_document(verdict, outcome, weights)
             )
         run.set_tags({"state": state, "reasons": "; ".join(verdict.reasons)})
-    for check in verdict.checks:
-        if not check.passed:
-            catalogue.GATE_REFUSALS.labels(check=check.name).inc()
     log.info("adapter_gated", adapter=plan.ref, state=state, reasons=verdict.reasons, stopped=outcome.stopped)
     return JobOutcome.done(f"{plan.ref} {state}" + (f": {'; '.join(verdict.reasons)}" if verdict.reasons else ""))
 
@@ -74,13 +71,13 @@ def train_adapter(job: JobContext, plan: TrainingPlan) -> JobOutcome:
 def prepare_models(base: Any, plan: TrainingPlan, settings: Settings) -> Models:
     """Base, policy (LoRA on a copy, the champion's weights if there is one), merged sampler, merged reference."""
     wanted = settings.policy_update
-    policy = attach_trainable(
-        copy_of(base.model),
-        rank=wanted.lora_rank,
-        alpha=wanted.lora_alpha,
-        seed=wanted.seed + plan.version,
-        start_from=plan.champion_path,
-    )
+    own = replace(base, model=copy_of(base.model))
+    if plan.champion_path is None:
+        seed = wanted.seed + plan.version
+        policy = attach_lora(own, rank=wanted.lora_rank, alpha=wanted.lora_alpha, seed=seed)
+    else:
+        policy = load_trainable(own, plan.champion_path)
+    in_model_precision(policy, base.dtype)
     sampler = copy_of(base.model)
     if plan.champion_path is None:
         reference = base.model
@@ -88,6 +85,14 @@ def prepare_models(base: Any, plan: TrainingPlan, settings: Settings) -> Models:
         reference = copy_of(base.model)
         merge_into(reference, base.model, policy)
     return Models(base=base, policy=policy, sampler=sampler, reference=reference)
+
+
+def in_model_precision(policy: Any, dtype: torch.dtype) -> None:
+    """LoRA weights in the base's own precision: fp32 ones under a bf16 base would cast every activation twice. The
+    optimiser keeps fp32 masters, so no step is lost to rounding."""
+    for parameter in policy.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(dtype)
 
 
 def gate_document(verdict: Verdict, outcome: TrainingRun, weights: dict[str, float]) -> dict[str, Any]:
@@ -106,15 +111,15 @@ def gate_document(verdict: Verdict, outcome: TrainingRun, weights: dict[str, flo
 def _save(job: JobContext, plan: TrainingPlan, models: Models, run_id: str, outcome: TrainingRun) -> AdapterVersion:
     settings = job.settings
     folder = adapter_folder(settings, plan)
-    save_adapter(models.policy, folder, base_model_hash=models.base.base_model_hash)
+    hashes = save_adapter(models.policy, models.base, folder)
     adapter = AdapterVersion(
         project=settings.project,
         name=plan.name,
         version=plan.version,
         path=str(folder.resolve()),
         base_model_hash=models.base.base_model_hash,
-        file_hashes=file_hashes(folder),
-        fingerprint=measure_fingerprint(replace(models.base, model=models.sampler)),
+        file_hashes=hashes,
+        fingerprint=measure(models.base, models.sampler),
         state="candidate",
         parent=plan.champion,
         created_at=job.clock.now(),

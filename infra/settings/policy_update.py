@@ -15,6 +15,8 @@ class GateSettings(Section):
     """Coverage of the intervals, clustered by prompt."""
     relevance_margin: float = Field(0.15, ge=0)
     """The relevance objective (nats a token) may fall by at most this, by the lower end of its interval."""
+    coherence_margin: float = Field(0.3, ge=0)
+    """The coherence objective (nats a token) may fall by at most this, by the lower end of its interval."""
     harm_margin: float = Field(0.02, ge=0)
     """The predicted probability of harm may rise by at most this, by the upper end of its interval."""
     kl_to_champion: float = Field(0.25, gt=0)
@@ -35,10 +37,18 @@ class PolicyUpdateSettings(Section):
     adapter_name: str = Field("loop", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     """Adapters are `adapter_name@version`; versions count up and are never reused."""
     objectives: dict[str, float] = Field(
-        default_factory=lambda: {"love": 1.0, "utility": 0.5, "reuse": 0.25, "relevance": 1.0}
+        default_factory=lambda: {
+            "love": 1.0,
+            "sentiment": 0.5,
+            "utility": 0.5,
+            "reuse": 0.25,
+            "relevance": 0.7,
+            "coherence": 0.7,
+        }
     )
     """Weight of each objective: heads of the reward model by name, `utility` for its preference head, `relevance` for
-    pointwise mutual information with the prompt under the base model. A head the reward model lacks is left out."""
+    pointwise mutual information with the prompt and `coherence` for likelihood, both under the base model. A head the
+    reward model lacks is left out."""
     steps: int = Field(40, ge=1)
     prompts_per_step: int = Field(8, ge=1)
     group_size: int = Field(8, ge=2)
