@@ -1,7 +1,6 @@
 """The command `plaudit`. Importing this module is cheap: whatever is heavy is imported inside the commands."""
 
 import os
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -39,18 +38,25 @@ app.add_typer(config.app, name="config", rich_help_panel="House-keeping")
 app.add_typer(models.app, name="models", rich_help_panel="House-keeping")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib import metadata
+
+        print(metadata.version("plaudit"))
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     config_file: Annotated[
         Path | None,
         typer.Option("--config", metavar="FILE", help="Settings file; default $PLAUDIT_CONFIG, else ./plaudit.toml."),
     ] = None,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
     """Options of every command."""
-    if version:
-        print(metadata.version("plaudit"))
-        raise typer.Exit
     if config_file is not None:
         # Through the environment, so that child processes of this command read the same file.
         os.environ["PLAUDIT_CONFIG"] = str(config_file.absolute())

@@ -1,0 +1,23 @@
+"""`plaudit demo`: the closed loop, shown."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    seed: Annotated[int, typer.Option(help="Which simulated people come, and every random draw of training.")] = 1,
+    folder: Annotated[
+        Path, typer.Option(help="Where data, logs and the report go; an earlier demo's is replaced.")
+    ] = Path("plaudit-data/demo"),
+    people: Annotated[
+        int, typer.Option(min=100, help="People who meet the base model before anything is learned.")
+    ] = 900,
+    steps: Annotated[int, typer.Option(min=1, help="Most training steps of the adapter.")] = 10,
+) -> None:
+    """Run the whole loop with simulated people on the real system, and report. Exit 1 if the loop did not close."""
+    from plaudit.demo.conductor import DemoOptions
+    from plaudit.demo.run import run
+
+    raise typer.Exit(run(DemoOptions(seed=seed, folder=folder, people_before=people, steps=steps)))
