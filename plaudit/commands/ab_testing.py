@@ -16,4 +16,4 @@ def room() -> None:
 @app.command()
 def decide() -> None:
     """Look at the running experiment: start, hold, ramp, promote or roll back. Exit codes: see `plaudit jobs run`."""
-    raise typer.Exit(run_once("ab-testing"))
+    raise typer.Exit(run_once("decide"))

@@ -1,32 +1,52 @@
 """`plaudit ingest`: the feedback API, its consumer, the label job, and what could not be applied."""
 
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
 import typer
 
-from plaudit.commands.common import group, settings
+from plaudit.commands.common import console, group, settings
 from plaudit.commands.jobs import run_once
 
+if TYPE_CHECKING:
+    from infra.runtime import Context
+
 app = group("Feedback: API, consumer, labels, dead letters.")
+letters = group("Events that could not be applied: list them, look at one, send it again, drop it.")
+app.add_typer(letters, name="dead-letters")
+
+LetterId = Annotated[str, typer.Argument(help="As `plaudit ingest dead-letters list` shows it.")]
 
 
 @app.command()
-def api() -> None:
-    """Run the feedback API alone."""
-    from ingest.service import run
+def api(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8001,
+) -> None:
+    """Run the feedback API alone, without a gateway. A 202 means that the events are durable in the log."""
+    import uvicorn
 
-    run(settings())
+    from ingest.api import build_app
+
+    context = _open("ingest-api")
+    try:
+        # One worker a process: more traffic is for more replicas.
+        uvicorn.run(build_app(context), host=host, port=port, log_config=None, timeout_graceful_shutdown=20)
+    finally:
+        context.close()
 
 
 @app.command()
 def consume() -> None:
     """Read the log into the store until told to stop. Several may run: the log shares out its partitions."""
-    from infra.runtime import Shutdown, configure_logging, open_context
+    from infra.runtime import Shutdown
     from ingest.consumer import FeedbackConsumer
 
-    current = settings()
-    configure_logging(current, process="ingest-consume")
     shutdown = Shutdown()
     shutdown.install()
-    context = open_context(current)
+    context = _open("ingest-consume")
     shutdown.add("context", context.close)
     try:
         FeedbackConsumer(context).run(shutdown.stop)
@@ -36,5 +56,79 @@ def consume() -> None:
 
 @app.command()
 def label() -> None:
-    """Close windows and remake labels that late events changed. Exit 0, 1 or 75 as `plaudit jobs run`."""
+    """Close windows and remake labels that late events changed. Exit codes: see `plaudit jobs run`."""
     raise typer.Exit(run_once("label"))
+
+
+@letters.command("list")
+def list_letters(
+    everything: Annotated[bool, typer.Option("--all", help="Also those sent again or dropped.")] = False,
+    reason: Annotated[str | None, typer.Option(help="Only this reason: undecodable, conflict or unstorable.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, oldest first.")] = 100,
+) -> None:
+    """What could not be applied, and why."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from ingest.dead_letters import list_letters as find
+
+    with _tool() as context:
+        found = find(context, None if everything else "open", reason, limit)
+    table = Table("letter", "status", "reason", "detail", box=None, header_style="bold")
+    for letter, status in found:
+        table.add_row(letter.letter_id, status, letter.reason, escape(letter.detail))
+    console().print(table if found else "no dead letters")
+
+
+@letters.command()
+def show(letter_id: LetterId) -> None:
+    """Where one letter came from, and its bytes as they arrived."""
+    from ingest.dead_letters import show_letter
+
+    with _tool() as context:
+        letter, status = show_letter(context, letter_id)
+    print(f"{letter.letter_id}  {status}  {letter.reason}: {letter.detail}")
+    print(f"{letter.topic}, partition {letter.partition}, offset {letter.log_offset}, position {letter.position}")
+    print(letter.raw.decode(errors="backslashreplace"))
+
+
+@letters.command()
+def replay(letter_id: LetterId) -> None:
+    """Append one letter to the log again, for when the cause is gone; otherwise it comes back as a new letter."""
+    from ingest.dead_letters import replay_letter
+
+    with _tool() as context:
+        replay_letter(context, letter_id)
+    print(f"{letter_id} is on the log again")
+
+
+@letters.command()
+def drop(letter_id: LetterId) -> None:
+    """Mark one letter as dropped. Its bytes are kept."""
+    from ingest.dead_letters import drop_letter
+
+    with _tool() as context:
+        drop_letter(context, letter_id)
+    print(f"{letter_id} is dropped")
+
+
+def _open(process: str) -> "Context":
+    from infra.runtime import configure_logging, open_context
+
+    current = settings()
+    configure_logging(current, process=process)
+    return open_context(current)
+
+
+@contextlib.contextmanager
+def _tool() -> "Iterator[Context]":
+    """A context for a command whose standard output is its answer: the log goes to standard error."""
+    from infra.runtime import configure_logging, open_context
+
+    current = settings()
+    configure_logging(current, process="dead-letters", stream=sys.stderr)
+    context = open_context(current)
+    try:
+        yield context
+    finally:
+        context.close()
