@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -15,6 +16,8 @@ from infra.db.engines import BUSY_TIMEOUT_SECONDS, make_engines, parse_url
 from infra.metrics.catalogue import TRANSACTION_DURATION
 
 Dialect = Literal["sqlite", "postgresql"]
+
+_opened: "weakref.WeakSet[Database]" = weakref.WeakSet()
 
 
 class StoreUnavailable(PlauditError):
@@ -45,7 +48,7 @@ class Database:
         self._open_units = threading.local()
         # SQLite has one writer at a time. Threads of one process queue here, fairly, instead of polling the file lock.
         self._write_lock = threading.Lock() if self.dialect == "sqlite" else None
-        os.register_at_fork(after_in_child=self._forget_connections)
+        _opened.add(self)
 
     @classmethod
     def open(cls, url: str) -> "Database":
@@ -116,3 +119,11 @@ class Database:
         if self._write_lock is not None:
             self._write_lock = threading.Lock()
         self._open_units = threading.local()
+
+
+def _after_fork() -> None:
+    for database in list(_opened):
+        database._forget_connections()
+
+
+os.register_at_fork(after_in_child=_after_fork)

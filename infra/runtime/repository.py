@@ -114,6 +114,34 @@ def fail_runs_of(connection: Connection, project: str, job: str, process: str, d
     return _rows(failed)
 
 
+def record_failure(
+    connection: Connection,
+    project: str,
+    job: str,
+    run_id: str,
+    process: str,
+    detail: str,
+    started_at: float,
+    now: float,
+) -> None:
+    """Write the run of a process that ended before it could write one itself."""
+    connection.execute(
+        insert(job_runs).values(
+            run_id=run_id,
+            project=project,
+            job=job,
+            holder=process,
+            status="failed",
+            detail=detail,
+            progress={"fraction": 0.0, "text": ""},
+            config_hash="",
+            started_at=started_at,
+            heartbeat_at=now,
+            ended_at=now,
+        )
+    )
+
+
 def prune_runs(connection: Connection, project: str, job: str, before: float) -> None:
     """Forget runs that started before an instant."""
     old = (job_runs.c.project == project) & (job_runs.c.job == job) & (job_runs.c.started_at < before)
@@ -124,6 +152,12 @@ def last_run(connection: Connection, project: str, job: str) -> Run | None:
     """The run that started last."""
     runs = recent_runs(connection, project, job, limit=1)
     return runs[0] if runs else None
+
+
+def last_run_of(connection: Connection, project: str, job: str, process: str) -> Run | None:
+    """The newest run that a process wrote."""
+    runs = recent_runs(connection, project, job, limit=10)
+    return next((run for run in runs if run.holder.startswith(process)), None)
 
 
 def recent_runs(connection: Connection, project: str, job: str | None = None, limit: int = 50) -> list[Run]:

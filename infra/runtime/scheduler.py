@@ -16,11 +16,12 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+from infra.contracts import uuid7
 from infra.metrics.catalogue import JOB_RUNNING, JOB_RUNS, SCHEDULER_HEARTBEAT
 from infra.runtime import repository
-from infra.runtime.children import run_child
+from infra.runtime.children import ChildEnd, run_child
 from infra.runtime.context import Context
-from infra.runtime.job import EXIT_FAILED, Job
+from infra.runtime.job import EXIT_DONE, EXIT_FAILED, EXIT_TRY_LATER, Job
 from infra.runtime.running import run_job
 
 log = structlog.get_logger()
@@ -123,18 +124,27 @@ class Scheduler:
                 JOB_RUNNING.labels(job=job.name).set(0)
 
     def _run_child(self, job: Job) -> int:
-        settings = self._context.settings
+        settings, started_at = self._context.settings, self._context.clock.now()
         end = run_child(settings, job.name, self._child_command(job.name), job.deadline_seconds, self._stop)
-        database, now = self._context.database, self._context.clock.now()
-        with database.transaction() as connection:
-            crashed = repository.fail_runs_of(connection, settings.project, job.name, end.process, end.detail, now)
-            run = repository.last_run(connection, settings.project, job.name)
-        if crashed:
-            log.error("child_crashed", job=job.name, detail=end.detail)
-        ours = run is not None and run.holder.startswith(end.process)
-        status = run.status if run is not None and ours else "not_started"
+        status = self._record_end(job, end, started_at)
+        if status == "failed":
+            log.error("child_failed", job=job.name, detail=end.detail)
         JOB_RUNS.labels(job=job.name, outcome=status).inc()
         return end.code if end.code >= 0 else EXIT_FAILED
+
+    def _record_end(self, job: Job, end: ChildEnd, started_at: float) -> str:
+        """The status of the child's run: what it wrote itself, else `failed`, written here in its place."""
+        project, now = self._context.settings.project, self._context.clock.now()
+        with self._context.database.transaction() as connection:
+            repository.fail_runs_of(connection, project, job.name, end.process, end.detail, now)
+            run = repository.last_run_of(connection, project, job.name, end.process)
+            if run is not None:
+                return run.status
+            if end.code in (EXIT_DONE, EXIT_TRY_LATER) or self._stop.is_set():
+                return "deferred"  # its lease was taken, or we ended it before it began
+            detail = f"{end.detail}, before it began; see logs/{job.name}.log in the data folder"
+            repository.record_failure(connection, project, job.name, str(uuid7()), end.process, detail, started_at, now)
+            return "failed"
 
     def _due_in(self, job: Job, every: float) -> float:
         with self._context.database.reading() as connection:

@@ -18,7 +18,8 @@ COUNTED = {
     # Plural nouns and states: what a gauge or histogram without a unit counts.
     "ready", "running", "records", "events", "partitions", "replicas", "people", "labels", "pairs", "requests",
     "adapters", "healthy", "loaded", "proven", "queued", "active", "steps", "rows", "waiting", "in_flight", "pvalue",
-    "size", "batch", "items", "lag", "missing", "letters", "looks", "champion", "share", "interactions", "runs", "version",
+    "size", "batch", "items", "lag", "missing", "letters", "looks", "champion", "share", "interactions", "runs",
+    "version",
 }  # fmt: skip
 
 FOREIGN_UNITS = {
