@@ -37,6 +37,7 @@ class DemoOptions:
     max_tokens: int = 48
     temperature: float = 0.8
     error_rate: float = 0.05
+    steps: int = 10
     training_patience_seconds: float = 1200.0
 
 

@@ -88,8 +88,23 @@ def tiles(facts: Facts) -> list[dict[str, str]]:
 
 
 def _funnel(facts: Facts) -> str:
-    stages = ("answers", "shown", "dwell", "like", "dislike", "copy", "reuse", "share", "regenerate", "duel", "final_labels")
-    rows = [(stage.replace("_", " "), float(facts.funnel.get(stage, 0)), str(facts.funnel.get(stage, 0))) for stage in stages]
+    stages = (
+        "answers",
+        "shown",
+        "dwell",
+        "like",
+        "dislike",
+        "copy",
+        "reuse",
+        "share",
+        "regenerate",
+        "duel",
+        "final_labels",
+    )
+    rows = [
+        (stage.replace("_", " "), float(facts.funnel.get(stage, 0)), str(facts.funnel.get(stage, 0)))
+        for stage in stages
+    ]
     return bar_chart(rows, label="feedback funnel")
 
 
@@ -162,8 +177,13 @@ def evaluation_data(facts: Facts) -> dict[str, Any] | None:
     for name, before in found.attributes_base.items():
         after = found.attributes_adapter[name]
         rows.append(
-            {"name": f"answers that are {name}", "base": f"{before:.2f}", "adapter": f"{after:.2f}",
-             "difference": f"{after - before:+.2f}", "interval": ""}
+            {
+                "name": f"answers that are {name}",
+                "base": f"{before:.2f}",
+                "adapter": f"{after:.2f}",
+                "difference": f"{after - before:+.2f}",
+                "interval": "",
+            }
         )
     return {"sentence": facts.evaluation_sentence, "rows": rows, "samples": found.samples}
 

@@ -1,0 +1,80 @@
+"""The demo's settings: the same system with windows of seconds instead of days. Nothing else is special about it."""
+
+from pathlib import Path
+from typing import Any
+
+from plaudit.demo.conductor import DemoOptions
+
+PROJECT = "demo"
+
+
+def settings_document(options: DemoOptions) -> dict[str, Any]:
+    """What `plaudit.toml` of the demo says."""
+    return {
+        "project": PROJECT,
+        "data_dir": str(options.folder.resolve()),
+        "ingest": {
+            "window_seconds": 6.0,
+            "allowed_lateness_seconds": 2.0,
+            # Here every regeneration is followed by a duel of the two answers, which says more.
+            "regenerate_weight": 0.0,
+            "objectives": {"dwell": {"weight": 1.0}},
+        },
+        "jobs": {
+            "heartbeat_seconds": 1.0,
+            "label_every_seconds": 2.0,
+            "decide_every_seconds": 2.0,
+            "reward_model_every_seconds": 5.0,
+            "policy_update_every_seconds": 5.0,
+            "registry_every_seconds": 15.0,
+        },
+        "reward_model": {
+            "min_labels": int(options.people_before),
+            "min_new_labels": int(options.people_before),
+            "min_pairs": 60,
+            "layers": [4, 16],
+        },
+        "policy_update": {
+            "steps": options.steps,
+            "prompts_per_step": 6,
+            "group_size": 8,
+            "micro_batch_prompts": 3,
+            "max_new_tokens": options.max_tokens,
+            "temperature": options.temperature,
+            "seed": options.seed,
+            "gate": {"prompts": 24, "answers_per_prompt": 2},
+        },
+        "serving": {},
+        "ab_testing": {},
+    }
+
+
+def write(options: DemoOptions) -> Path:
+    """Write the file into the demo's folder; returns its path."""
+    options.folder.mkdir(parents=True, exist_ok=True)
+    path = options.folder / "plaudit.toml"
+    path.write_text(_toml(settings_document(options)), encoding="utf-8")
+    return path
+
+
+def _toml(document: dict[str, Any]) -> str:
+    """TOML of a tree of tables, numbers, strings and lists of numbers (the standard library only reads TOML)."""
+    lines: list[str] = []
+
+    def table(prefix: str, values: dict[str, Any]) -> None:
+        plain = {k: v for k, v in values.items() if not isinstance(v, dict)}
+        if prefix and plain:
+            lines.append(f"\n[{prefix}]")
+        lines.extend(f"{key} = {_value(value)}" for key, value in plain.items())
+        for key, value in values.items():
+            if isinstance(value, dict):
+                table(f"{prefix}.{key}" if prefix else key, value)
+
+    table("", document)
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: Any) -> str:
+    import json
+
+    return json.dumps(value)  # TOML's basic strings, numbers, booleans and arrays are written as JSON's

@@ -1,0 +1,82 @@
+"""`plaudit demo`: start the system, let the people come, watch, judge, report. Exit 0 when the loop closed."""
+
+import asyncio
+import shutil
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from infra.contracts import PlauditError
+from infra.db import Database
+from infra.settings import load_settings
+from plaudit.demo import profile, report
+from plaudit.demo.conductor import Conductor, DemoOptions, Story, progress_bars
+from plaudit.demo.facts import gather
+from plaudit.demo.memory import MemoryWatch
+from plaudit.demo.process import UpProcess, free_port
+
+
+def run(options: DemoOptions) -> int:
+    """One turn of the loop in a fresh folder. Returns the exit code: 0 closed, 1 not."""
+    console = Console()
+    options = replace(options, folder=Path(options.folder))
+    _fresh(options.folder)
+    config = profile.write(options)
+    settings = load_settings(config)
+    started = time.monotonic()
+    console.print(f"[bold]Plaudit demo[/bold], seed {options.seed}: data, logs and report in {options.folder}")
+    up = UpProcess(config, free_port(), options.folder / "logs" / "up.log")
+    up.start()
+    failure: PlauditError | None = None
+    database: Database | None = None
+    with MemoryWatch() as memory, progress_bars() as progress:
+        story = Story(options)
+        try:
+            bar = progress.add_task("starting the system", total=1)
+            up.wait_ready()
+            progress.update(bar, completed=1, description="the system is ready")
+            database = Database.open(settings.store_url)
+            conductor = Conductor(options, up, database, settings.project, progress)
+            story = conductor.story
+            asyncio.run(conductor.play())
+            asyncio.run(_settled(database, settings.project, story))
+        except PlauditError as error:
+            failure = error
+        finally:
+            up.stop()
+    database = database or Database.open(settings.store_url)
+    finished = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    facts = gather(database, settings, story, failure, time.monotonic() - started, memory.peak_bytes, finished)
+    page = report.write(facts, options.folder / "report")
+    report.print_table(facts, page, console)
+    database.close()
+    return 0 if facts.closed else 1
+
+
+async def _settled(database: Database, project: str, story: Story, patience_seconds: float = 20.0) -> None:
+    """Wait until the consumer has caught up with what was acknowledged, so that the count at the end is fair."""
+    from plaudit.demo.repository import stored_event_ids, stored_response_ids
+
+    deadline = time.monotonic() + patience_seconds
+    while time.monotonic() < deadline:
+        with database.reading() as connection:
+            missing = set(story.acknowledged_events) - set(stored_event_ids(connection, project))
+            missing |= set(story.acknowledged_answers) - set(stored_response_ids(connection, project))
+        if not missing:
+            return
+        await asyncio.sleep(0.3)
+
+
+def _fresh(folder: Path) -> None:
+    """An earlier demo's folder is replaced; anything else is left alone."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    marker = folder / "plaudit.toml"
+    if not marker.exists() or f'project = "{profile.PROJECT}"' not in marker.read_text(encoding="utf-8"):
+        raise PlauditError(
+            f"{folder} is not empty and is no earlier demo's folder: choose another with --folder", field="folder"
+        )
+    shutil.rmtree(folder)
