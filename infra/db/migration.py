@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from typing import TYPE_CHECKING
+
 from sqlalchemy import text
 
 from infra.db.database import Database
+
+if TYPE_CHECKING:  # Alembic takes a tenth of a second to import, which only migrations should pay
+    from alembic.config import Config
 
 VERSION_TABLE = "plaudit_alembic_version"
 
@@ -23,6 +24,8 @@ def migrate(url: str) -> str:
     Everything happens in one transaction that first takes the store's write lock (SQLite) or an advisory lock
     (PostgreSQL): the second caller waits, then finds nothing to do. A failure leaves the old schema as it was.
     """
+    from alembic import command
+
     database = Database.open(url)
     try:
         with database.transaction() as connection:
@@ -38,6 +41,8 @@ def migrate(url: str) -> str:
 
 def current_revision(url: str) -> str | None:
     """The revision the store is at; None for a store without our schema."""
+    from alembic.runtime.migration import MigrationContext
+
     database = Database.open(url)
     try:
         with database.reading() as connection:
@@ -48,13 +53,17 @@ def current_revision(url: str) -> str | None:
 
 def newest_revision() -> str:
     """The revision this version of the code needs."""
+    from alembic.script import ScriptDirectory
+
     head = ScriptDirectory.from_config(alembic_config()).get_current_head()
     assert head is not None, "the package ships at least one migration"
     return head
 
 
-def alembic_config() -> Config:
+def alembic_config() -> "Config":
     """Alembic's configuration, made here: there is no ini file to find."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
