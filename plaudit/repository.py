@@ -22,7 +22,8 @@ def _adapters(connection: Connection, project: str) -> list[RegisteredRow]:
     champion, previous = (pointer.champion, pointer.last_proven) if pointer is not None else ("", "")
     columns = (adapters.c.name, adapters.c.version, adapters.c.path, adapters.c.state, adapters.c.parent)
     more = (adapters.c.base_model_hash, adapters.c.run_id)
-    found = connection.execute(select(*columns, *more).where(adapters.c.project == project))
+    statement = select(*columns, *more).where(adapters.c.project == project)
+    found = connection.execute(statement.order_by(adapters.c.name, adapters.c.version))
     rows = []
     for name, version, path, state, parent, base_hash, run_id in found:
         ref = f"{name}@{version}"
@@ -36,9 +37,9 @@ def _adapters(connection: Connection, project: str) -> list[RegisteredRow]:
 def _reward_models(connection: Connection, project: str) -> list[RegisteredRow]:
     table = reward_models.c
     found = connection.execute(
-        select(table.name, table.version, table.path, table.base_model_hash, table.data_hash, table.run_id).where(
-            table.project == project
-        )
+        select(table.name, table.version, table.path, table.base_model_hash, table.data_hash, table.run_id)
+        .where(table.project == project)
+        .order_by(table.name, table.version)
     ).all()
     newest = {name: max(row.version for row in found if row.name == name) for name in {row.name for row in found}}
     return [

@@ -54,7 +54,8 @@ class Skips:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if hasattr(self._config, "workerinput"):
             # Skipped tests reach the controller by themselves; skipped modules (no `::`) do not.
-            self._config.workeroutput[_KEY] = [list(skip) for skip in self._skips if "::" not in skip[0]]
+            output: dict[str, Any] = vars(self._config)["workeroutput"]
+            output[_KEY] = [list(skip) for skip in self._skips if "::" not in skip[0]]
             return
         self.unlisted = unlisted(sorted(set(self._skips)), allowed_patterns(ALLOWED.read_text()))
         if (
