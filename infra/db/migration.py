@@ -1,7 +1,6 @@
 """Migrations: Alembic, packaged with the code, under a version table of our own (MLflow keeps the default name)."""
 
 from pathlib import Path
-
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text

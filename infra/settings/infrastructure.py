@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from infra.settings.base import Section
 
@@ -38,6 +38,16 @@ class EventLogSettings(Section):
     linger_seconds: float = Field(0.005, ge=0, le=1)
     """How long the Kafka producer waits to fill a batch. The embedded log never waits: what arrives during one
     disk flush shares the next."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How to speak to Kafka."""
+    ssl_ca_file: str = ""
+    """Certificate authorities to trust for Kafka; empty: those of the system."""
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    """How to log in to Kafka, where `security_protocol` asks for it."""
+    sasl_username: str = ""
+    """Kafka user."""
+    sasl_password: SecretStr = SecretStr("")
+    """Kafka password."""
 
 
 class RegistrySettings(Section):
@@ -70,9 +80,13 @@ class JobSettings(Section):
     heartbeat_seconds: float = Field(5.0, gt=0)
     """How often a running job renews its lease; a lease lives four heartbeats."""
     label_every_seconds: float = Field(60.0, gt=0)
+    """How often windows are closed and late labels remade."""
     decide_every_seconds: float = Field(15.0, gt=0)
+    """How often experiments are looked at."""
     reward_model_every_seconds: float = Field(6 * 3600.0, gt=0)
+    """How often a new reward model is considered."""
     policy_update_every_seconds: float = Field(6 * 3600.0, gt=0)
+    """How often a new adapter is considered."""
     registry_every_seconds: float = Field(60.0, gt=0)
     """How often MLflow's aliases are reconciled with the store."""
     child_threads: int = Field(0, ge=0)
@@ -87,4 +101,6 @@ class LoggingSettings(Section):
     """structlog to standard output."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """Less urgent lines are not written."""
     format: Literal["json", "console"] = "json"
+    """`json`: one object a line; `console`: for people."""
