@@ -38,16 +38,16 @@ def failed(error: Exception) -> Acknowledgement:
 class Deadlines:
     """Watches futures in the order they were made. As the timeout is the same for all, that is deadline order."""
 
-    def __init__(self, timeout_seconds: float, on_timeout: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, timeout_seconds: float) -> None:
         self._timeout = timeout_seconds
-        self._on_timeout = on_timeout
-        self._waiting: deque[tuple[float, Acknowledgement]] = deque()
+        self._waiting: deque[tuple[float, Acknowledgement, Callable[[], None]]] = deque()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="event-log-deadlines", daemon=True)
         self._thread.start()
 
-    def watch(self, future: Acknowledgement) -> None:
-        self._waiting.append((time.monotonic() + self._timeout, future))
+    def watch(self, future: Acknowledgement, on_timeout: Callable[[], None] = lambda: None) -> None:
+        """Fail `future` after the timeout, unless it is done by then, and call `on_timeout` if so."""
+        self._waiting.append((time.monotonic() + self._timeout, future, on_timeout))
 
     def stop(self) -> None:
         """Stop the thread and fail what still waits."""
@@ -63,10 +63,10 @@ class Deadlines:
 
     def _sweep(self, now: float) -> None:
         while self._waiting and (self._waiting[0][1].done() or self._waiting[0][0] <= now):
-            _, future = self._waiting.popleft()
+            _, future, on_timeout = self._waiting.popleft()
             reason = f"no durable acknowledgement within {self._timeout:g} s (event_log.append_timeout_seconds)"
             if not future.done() and self._expire(future, reason):
-                self._on_timeout()
+                on_timeout()
 
     @staticmethod
     def _expire(future: Acknowledgement, reason: str) -> bool:

@@ -11,9 +11,9 @@ def open_event_log(settings: Settings, clock: Clock) -> EventLog:
     Raises EventLogUnavailable when the log cannot be reached, EventLogFileError when the file is no log of ours.
     """
     if settings.event_log.kind == "kafka":
-        from infra.event_log.kafka_log import KafkaEventLog
+        from infra.event_log.kafka.log import KafkaEventLog
 
         return KafkaEventLog(settings.event_log, clock)
-    from infra.event_log.sqlite_log import SqliteEventLog
+    from infra.event_log.embedded.log import SqliteEventLog
 
     return SqliteEventLog(settings.data_dir / "log.sqlite3", settings.event_log, clock)

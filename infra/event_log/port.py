@@ -11,6 +11,9 @@ import msgspec
 
 from infra.contracts.errors import PlauditError
 
+POLL_BYTES = 32 * 1024 * 1024
+"""A poll stops collecting once it holds this much, whatever `max_records` says."""
+
 
 class EventLogUnavailable(PlauditError):
     """The log did not acknowledge in time: nothing was accepted; try again later."""

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from infra.contracts.clock import Clock
 from infra.event_log.deadlines import Acknowledgement, Deadlines, resolve
+from infra.event_log.embedded.consumer import SqliteConsumer, Topic
+from infra.event_log.embedded.storage import connect, create, row_id
+from infra.event_log.embedded.writer import Append, GroupCommitWriter
 from infra.event_log.observing import observe
 from infra.event_log.partitioning import place
 from infra.event_log.port import EventLogUnavailable, Record, UnknownTopic
-from infra.event_log.sqlite_consumer import SqliteConsumer, Topic
-from infra.event_log.sqlite_storage import connect, create, row_id
-from infra.event_log.sqlite_writer import Append, GroupCommitWriter
 from infra.metrics import catalogue
 from infra.settings.infrastructure import EventLogSettings
 

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from infra.event_log.port import EventLogUnavailable, PartitionNotAssigned, StoredRecord
-from infra.event_log.sqlite_group import Membership
-from infra.event_log.sqlite_storage import offset_of, row_id
-from infra.event_log.sqlite_writer import CommitSignal
+from infra.event_log.embedded.group import Membership
+from infra.event_log.embedded.storage import offset_of, row_id
+from infra.event_log.embedded.writer import CommitSignal
+from infra.event_log.port import POLL_BYTES, EventLogUnavailable, PartitionNotAssigned, StoredRecord
 from infra.metrics import catalogue
 
-POLL_BYTES = 32 * 1024 * 1024
-"""A poll stops collecting once it holds this much."""
 LOOK_EVERY_SECONDS = 0.02
 """How often a waiting poll looks for commits of other processes; those of its own wake it at once."""
 

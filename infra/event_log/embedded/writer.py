@@ -12,8 +12,8 @@ import structlog
 
 from infra.contracts.clock import Clock
 from infra.event_log.deadlines import Acknowledgement, fail, resolve
+from infra.event_log.embedded.storage import connect, row_id
 from infra.event_log.port import EventLogUnavailable, Position, Record
-from infra.event_log.sqlite_storage import connect, row_id
 
 COMMIT_BYTES = 8 * 1024 * 1024
 """A commit takes waiting appends up to this size, so that one flush stays short."""

@@ -11,7 +11,7 @@ import sqlite3
 import time
 import uuid
 
-from infra.event_log.processes import surely_dead, this_process
+from infra.event_log.embedded.processes import surely_dead, this_process
 
 
 def share(rank: int, members: int, partitions: int) -> int:
