@@ -75,7 +75,8 @@ def bar_chart(rows: Sequence[tuple[str, float, str]], *, label: str) -> str:
         parts.append(f'<text class="axis" x="150" y="{y + 15}" text-anchor="end">{escape(name)}</text>')
         parts.append(f'<rect class="bar" x="158" y="{y + 3}" width="{max(width, 1):.1f}" height="16" rx="2"/>')
         parts.append(f'<text class="axis" x="{166 + width:.1f}" y="{y + 15}">{escape(caption)}</text>')
-    return f'<figure><svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg></figure>'
+    svg = f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
+    return f"<figure>{svg}</figure>"
 
 
 def _axes(sx: _Scale, sy: _Scale, x_label: str, y_label: str) -> str:
@@ -91,9 +92,8 @@ def _axes(sx: _Scale, sy: _Scale, x_label: str, y_label: str) -> str:
     parts.append(
         f'<text class="axis" x="{(LEFT + WIDTH) / 2}" y="{HEIGHT - 3}" text-anchor="middle">{escape(x_label)}</text>'
     )
-    parts.append(
-        f'<text class="axis" transform="translate(12 {HEIGHT / 2}) rotate(-90)" text-anchor="middle">{escape(y_label)}</text>'
-    )
+    turned = f"translate(12 {HEIGHT / 2}) rotate(-90)"
+    parts.append(f'<text class="axis" transform="{turned}" text-anchor="middle">{escape(y_label)}</text>')
     return "".join(parts)
 
 

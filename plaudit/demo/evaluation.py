@@ -75,7 +75,7 @@ async def answer_all(
 def compare(
     judge: Judge, seed: int, adapter: str, prompts: Sequence[str], base: Sequence[Reply], new: Sequence[Reply]
 ) -> Evaluation:
-    """Judge both sets of replies; `base` and `new` hold the same number of replies to each prompt, in the same order."""
+    """Judge both sets of replies: as many of `base` as of `new` to each prompt, in the same order."""
     per_prompt = len(base) // len(prompts)
     asked = [prompt for prompt in prompts for _ in range(per_prompt)]
     clusters = np.repeat(np.arange(len(prompts)), per_prompt)

@@ -1,9 +1,9 @@
 """What the demo reads from the store while the system runs. Read-only: the demo changes nothing but through the API."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, RowMapping, case, func, select
 
 from infra.db.tables import (
     adapters,
@@ -19,7 +19,7 @@ from infra.db.tables import (
     serving_state,
 )
 
-Row = Mapping[str, Any]
+Row = RowMapping
 
 
 def funnel(connection: Connection, project: str) -> dict[str, int]:
