@@ -23,6 +23,10 @@ _LETTERS = uuid.UUID("0199c1f2-55a1-7c3e-9d61-6f1f5a1d2b70")
 """Namespace of dead-letter ids: the same bytes at the same place are one letter, however often they are read."""
 
 
+_UNREADABLE = (msgspec.DecodeError, RecursionError)
+"""What decoding raises; the second one for arrays nested thousands deep."""
+
+
 class Placed(NamedTuple, Generic[T]):
     """A decoded item and where it stands."""
 
@@ -78,7 +82,7 @@ class Codec(Generic[T]):
         """Valid items with their positions, and dead letters for everything else."""
         try:
             items = self._many(record.value)
-        except msgspec.DecodeError as error:
+        except _UNREADABLE as error:
             return self._salvage(record, error)
         placed: list[Placed[T]] = []
         letters: list[DeadLetter] = []
@@ -112,14 +116,14 @@ class Codec(Generic[T]):
     def _salvage(self, record: StoredRecord, error: Exception) -> tuple[list[Placed[T]], list[DeadLetter]]:
         try:
             raws = self._raws(record.value)
-        except msgspec.DecodeError:
+        except _UNREADABLE:
             return [], [self.letter(record, WHOLE_RECORD, "undecodable", str(error))]
         placed: list[Placed[T]] = []
         letters: list[DeadLetter] = []
         for position, raw in enumerate(raws):
             try:
                 item = self._one(raw)
-            except msgspec.DecodeError as reason:
+            except _UNREADABLE as reason:
                 letters.append(self.letter(record, position, "undecodable", str(reason)))
                 continue
             problem = self._problem(item)
@@ -138,7 +142,7 @@ class Codec(Generic[T]):
     def _header(self, raw: bytes) -> _Header:
         try:
             return self._decode(raw, _Header)
-        except msgspec.DecodeError:
+        except _UNREADABLE:
             return _Header()
 
 

@@ -4,6 +4,7 @@ A body is one object, a JSON array, or an object with the array under a key. Dec
 array first and goes item by item only when something in it is wrong, so one bad event never harms another.
 """
 
+import json
 import re
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -75,12 +76,13 @@ class WireFormat(Generic[T]):
 
     def parse(self, body: bytes, max_items: int) -> list[T | Rejection]:
         """Items and rejections in the order of the body. Raises InvalidBody when it is no JSON, empty or too long."""
-        array = self._array(body)
-        items: list[T | Rejection]
         try:
-            items = list(self._many.decode(array))
-        except msgspec.DecodeError:
-            items = self._one_by_one(array)
+            items = self._items(body)
+        except InvalidBody:
+            repaired = without_half_surrogates(body)
+            if repaired is None:
+                raise
+            items = self._items(repaired)
         if not items:
             raise InvalidBody(f"{self._key} is empty; send at least one", status=422, field=self._key)
         if len(items) > max_items:
@@ -92,12 +94,19 @@ class WireFormat(Generic[T]):
             )
         return items
 
+    def _items(self, body: bytes) -> list[T | Rejection]:
+        array = self._array(body)
+        try:
+            return list(self._many.decode(array))
+        except (msgspec.DecodeError, RecursionError):
+            return self._one_by_one(array)
+
     def _array(self, body: bytes) -> bytes:
         if body.lstrip()[:1] == b"[":
             return body
         try:
             document = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise InvalidBody(
                 f"the body is no JSON object or array ({error}); send one object, an array, or {{{self._key!r}: [...]}}"
             ) from None
@@ -111,7 +120,7 @@ class WireFormat(Generic[T]):
     def _one_by_one(self, array: bytes) -> list[T | Rejection]:
         try:
             raws = msgspec.json.decode(array, type=list[msgspec.Raw])
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise InvalidBody(f"{self._key} is no JSON array ({error})", field=self._key) from None
         return [self._item(bytes(raw)) for raw in raws]
 
@@ -120,22 +129,42 @@ class WireFormat(Generic[T]):
             return self._one.decode(raw)
         except msgspec.ValidationError as error:
             return Rejection(self._id_of(raw), problem_of(str(error)))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             return Rejection(None, Problem("malformed", f"the item is no valid JSON ({error})"))
 
     def _id_of(self, raw: bytes) -> str | None:
         try:
             value = msgspec.json.decode(raw, type=dict[str, Any]).get(self._id_field)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return None
         return value[:128] if isinstance(value, str) else None
+
+
+def without_half_surrogates(body: bytes) -> bytes | None:
+    """The body with every half of a surrogate pair replaced by U+FFFD; None if that is not what is wrong with it.
+
+    Browsers that cut a text between UTF-16 units send such halves, in JSON that the standard allows; one of them must
+    not take the batch down.
+    """
+    if b"\\u" not in body:
+        return None
+    try:
+        document = json.loads(body, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return None
+    text = json.dumps(document, ensure_ascii=False)
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 FEEDBACK = WireFormat(WireEvent, "events", "event_id")
 INTERACTIONS = WireFormat(WireInteraction, "interactions", "response_id")
 
 _REMEDIES = {
-    "event_id": "make a UUID version 7 on the client and keep it when you send again",
+    "event_id": "a UUID version 7, made on the client and kept when it sends again",
     "response_id": "the `id` of the response the event is about",
     "signal": f"one of {', '.join(RULES)}",
     "operation": "set or withdraw",
