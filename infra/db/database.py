@@ -5,11 +5,12 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Literal
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from infra.contracts.errors import PlauditError
 from infra.db.engines import BUSY_TIMEOUT_SECONDS, make_engines, parse_url
@@ -65,7 +66,7 @@ class Database:
         """A unit of work: committed once when the block ends, rolled back when it raises.
 
         Raises NestedTransaction inside another one of the same thread (pass the connection down instead), and
-        StoreUnavailable when SQLite's write lock is not free within thirty seconds.
+        StoreUnavailable when the store does not answer, or SQLite's write lock is not free within thirty seconds.
         """
         if getattr(self._open_units, "value", False):
             raise NestedTransaction(
@@ -77,7 +78,7 @@ class Database:
         self._acquire_write_lock()
         self._open_units.value = True
         try:
-            with self._writer.begin() as connection:
+            with self._began(self._writer) as connection:
                 yield connection
             outcome = "commit"
         finally:
@@ -88,8 +89,11 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A read-only connection that sees one consistent snapshot; whatever it tries to write fails."""
-        with self._reader.connect() as connection, connection.begin():
+        """A read-only connection that sees one consistent snapshot; whatever it tries to write fails.
+
+        Raises StoreUnavailable when the store does not answer.
+        """
+        with self._began(self._reader) as connection:
             yield connection
 
     def healthy(self) -> str | None:
@@ -97,14 +101,29 @@ class Database:
         try:
             with self.reading() as connection:
                 connection.execute(text("SELECT 1"))
+        except StoreUnavailable as error:
+            return error.message
         except SQLAlchemyError as error:
-            return f"store {self.safe_url} does not answer: {error.__class__.__name__}: {str(error).splitlines()[0]}"
+            return f"store {self.safe_url} answers with an error: {_first_line(error)}"
         return None
 
     def close(self) -> None:
         """Close every idle connection."""
         self._writer.dispose()
         self._reader.dispose()
+
+    @contextmanager
+    def _began(self, engine: Engine) -> Iterator[Connection]:
+        """A transaction of `engine`. Only its beginning is translated: later errors belong to the statement."""
+        with ExitStack() as stack:
+            try:
+                connection = stack.enter_context(engine.begin())
+            except (OperationalError, PoolTimeout) as error:
+                raise StoreUnavailable(
+                    f"store {self.safe_url} cannot be used: {_first_line(error)}; check store.url, "
+                    "that the server runs, and that no other program keeps the store locked"
+                ) from error
+            yield connection
 
     def _acquire_write_lock(self) -> None:
         if self._write_lock is not None and not self._write_lock.acquire(timeout=BUSY_TIMEOUT_SECONDS):
@@ -119,6 +138,10 @@ class Database:
         if self._write_lock is not None:
             self._write_lock = threading.Lock()
         self._open_units = threading.local()
+
+
+def _first_line(error: SQLAlchemyError) -> str:
+    return str(error).splitlines()[0]
 
 
 def _after_fork() -> None:

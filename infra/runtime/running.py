@@ -45,7 +45,7 @@ def run_job(context: Context, job: Job, stop: threading.Event | None = None) -> 
         if not run.begin():
             log.info("job_lease_taken", job=job.name)
             return EXIT_TRY_LATER
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, PlauditError) as error:
         log.error("job_not_started", job=job.name, error=str(error).splitlines()[0], error_type=type(error).__name__)
         return EXIT_TRY_LATER
     with structlog.contextvars.bound_contextvars(job=job.name, run_id=run.run_id):
@@ -117,7 +117,7 @@ class _Running:
             with database.transaction() as connection:
                 ours = repository.end_run(connection, self.run_id, ended.status, ended.detail, now)
                 repository.release_lease(connection, self._project, self._job.name, self._holder)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, PlauditError) as error:
             log.error("job_end_not_written", error=str(error).splitlines()[0], error_type=type(error).__name__)
             return _Ended("failed", "the store did not take the end of the run", EXIT_FAILED)
         return ended if ours else _Ended("failed", "the lease was lost: another process took over", EXIT_FAILED)

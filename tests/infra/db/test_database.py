@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
-from infra.db import Database, InvalidStoreUrl, NestedTransaction
+from infra.db import Database, InvalidStoreUrl, NestedTransaction, StoreUnavailable
 from infra.db.tables import config_snapshots, leases
 
 
@@ -179,6 +179,24 @@ def test_unhealthy_says_where_without_the_password() -> None:
     assert "127.0.0.1:1" in said
     assert "hidden" not in said
     database.close()
+
+
+def test_a_store_that_is_locked_or_away_is_unavailable(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.db.engines.BUSY_TIMEOUT_SECONDS", 0.2)
+    impatient = Database.open(sqlite_database.url)
+    with sqlite_database.transaction(), ThreadPoolExecutor(1) as pool:
+        error = pool.submit(_add, impatient, "a").exception(timeout=10)
+    assert isinstance(error, StoreUnavailable)
+    assert error.status == 503
+    assert "database is locked" in str(error)
+    _add(impatient, "b")
+    impatient.close()
+    away = Database.open("postgresql://user:hidden@127.0.0.1:1/none")
+    with pytest.raises(StoreUnavailable, match=r"check store\.url"), away.transaction():
+        pass
+    away.close()
 
 
 @pytest.mark.parametrize(

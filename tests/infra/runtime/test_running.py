@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 
 from infra.contracts import ManualClock
 from infra.contracts.errors import PlauditError
+from infra.db import Database
 from infra.db.tables import config_snapshots, job_runs, leases
 from infra.runtime import Context, Job, JobContext, JobOutcome, LeaseLost, TryLater, run_job
 from infra.runtime.repository import Run, last_run, recent_runs
@@ -269,3 +270,10 @@ def test_projects_do_not_meet(context: Context) -> None:
 def test_a_bad_declaration_is_refused(name: str, deadline: float) -> None:
     with pytest.raises(ValueError, match="job"):
         Job(name, lambda _: JobOutcome.done(), lambda _: 1.0, deadline)
+
+
+def test_without_a_store_a_job_is_tried_later(context: Context) -> None:
+    away = Database.open("postgresql://user@127.0.0.1:1/none")
+    homeless = Context(context.settings, context.clock, away, context.event_log)
+    assert run_job(homeless, _job(lambda _: JobOutcome.done())) == 75
+    away.close()
