@@ -18,7 +18,7 @@ class Phase(msgspec.Struct, frozen=True):
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
-    """A challenger adapter against the champion. `salt` is new for every challenger; phases only ever grow the share."""
+    """A challenger adapter against the champion. `salt` is new for each challenger; phases only ever grow the share."""
 
     project: str
     experiment_id: str
