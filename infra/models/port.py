@@ -12,16 +12,19 @@ class GenerationRequest(msgspec.Struct, frozen=True):
     """One prompt to answer: `prompt_token_ids` already templated; `adapter` is `name@version` or `base`.
 
     `on_token(token_id, logprob_raw, logprob_sampled)` is called from the engine's thread for each token as it is drawn.
+    `is_cancelled()` is asked between tokens: once true, the row is dropped and ends with `cancelled`.
     """
 
     prompt_token_ids: tuple[int, ...]
     sampling: SamplingParameters
     adapter: str = "base"
     on_token: Callable[[int, float, float], None] | None = None
+    is_cancelled: Callable[[], bool] | None = None
 
 
 class GenerationResult(msgspec.Struct, frozen=True):
-    """One completion. `finish_reason` is `stop` (end token or stop string) or `length`; the end token is in `token_ids`."""
+    """One completion. `finish_reason` is `stop` (end token or stop string), `length` or `cancelled`; the end token is in
+    `token_ids`, and so is every token of a stop string."""
 
     token_ids: tuple[int, ...]
     logprobs_raw: tuple[float, ...]

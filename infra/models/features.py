@@ -1,0 +1,80 @@
+"""Hidden states of chosen layers, pooled over the answer: the features of the reward model."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from infra.models.kv_cache import right_padded
+from infra.models.loading import LoadedModel, decoder_and_head
+
+
+@torch.inference_mode()
+def pooled_hidden_states(
+    loaded: LoadedModel,
+    sequences: Sequence[Sequence[int]],
+    response_starts: Sequence[int],
+    layers: Sequence[int],
+    *,
+    model: Any = None,
+    micro_batch: int = 16,
+) -> Tensor:
+    """Features [N, layers x 2 x H], float32 on the CPU: for each layer the mean over the answer's tokens, then the last.
+
+    `sequences` are prompts with their answers, `response_starts` the index of each answer's first token. Layer 0 is the
+    embedding, layer i the output of block i; negative layers count from the end (-1: the last block, before the final
+    norm). An answer without tokens has the features of the last prompt token. Raises ValueError for an empty sequence.
+    """
+    if any(len(sequence) == 0 for sequence in sequences):
+        raise ValueError("a sequence without tokens has no hidden states")
+    decoder, _ = decoder_and_head(loaded.model if model is None else model)
+    chosen = _resolved(layers, len(decoder.layers))
+    order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))  # like lengths together: little padding
+    width = len(chosen) * 2 * int(decoder.config.hidden_size)
+    features = torch.zeros(len(sequences), width)
+    for start in range(0, len(order), micro_batch):
+        rows = order[start : start + micro_batch]
+        ids, mask = right_padded([list(sequences[i]) for i in rows], loaded.pad_id, loaded.device)
+        for row, i in enumerate(rows):
+            mask[row, : min(response_starts[i], len(sequences[i]) - 1)] = 0
+        states = _captured(decoder, ids, chosen)
+        features[rows] = torch.cat([_pooled(states[layer], mask) for layer in chosen], 1).cpu()
+    return features
+
+
+def _resolved(layers: Sequence[int], blocks: int) -> list[int]:
+    resolved = [layer + blocks + 1 if layer < 0 else layer for layer in layers]
+    if not resolved or min(resolved) < 0 or max(resolved) > blocks:
+        raise ValueError(
+            f"layers {list(layers)} of a model with {blocks} blocks: choose from {-blocks - 1} to {blocks}"
+        )
+    return resolved
+
+
+def _captured(decoder: Any, ids: Tensor, layers: Sequence[int]) -> dict[int, Tensor]:
+    """Outputs [N, L, H] of the chosen layers; only these are kept, not every layer's."""
+    kept: dict[int, Tensor] = {}
+
+    def keep(layer: int) -> Any:
+        def hook(module: Any, inputs: Any, output: Any) -> None:
+            kept[layer] = output[0] if isinstance(output, tuple) else output
+
+        return hook
+
+    modules = {layer: decoder.get_input_embeddings() if layer == 0 else decoder.layers[layer - 1] for layer in layers}
+    hooks = [module.register_forward_hook(keep(layer)) for layer, module in modules.items()]
+    try:
+        decoder(input_ids=ids, use_cache=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return kept
+
+
+def _pooled(states: Tensor, mask: Tensor) -> Tensor:
+    """[N, 2H]: mean over the masked positions, and the state at the last of them."""
+    weights = mask[:, :, None].float()
+    mean = (states.float() * weights).sum(1) / weights.sum(1)
+    last = mask.shape[1] - 1 - mask.flip(1).argmax(1)
+    return torch.cat([mean, states[torch.arange(len(states), device=states.device), last].float()], 1)

@@ -1,0 +1,146 @@
+"""Which adapter is speaking: log-probabilities on fixed probes, and whose stored fingerprint they are nearest to.
+
+The commonest silent failure of this field is serving other weights than those trained. Names and file hashes cannot
+see it; what the engine says on fixed probes can. `measure` needs torch, the comparison is pure.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from infra.contracts import AdapterRef, Fingerprint, Message
+from infra.models.probes import PROBES
+
+if TYPE_CHECKING:
+    from infra.models.loading import LoadedModel
+
+Verdict = Literal["proven", "indistinguishable", "mismatch"]
+
+MARGIN = 3.0
+"""How many times the noise a rival must be farther away than the expected adapter."""
+NOISE_FLOOR = 1e-4
+"""Nats. Repetitions that happen to agree to the last bit do not make an engine noiseless."""
+NEAR = 0.5
+"""At most this share of the way from the expected fingerprint to its nearest rival: weights that lie half-way, such as
+an adapter loaded at half its scale, are not the adapter."""
+
+
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of a comparison. Distances and noise are mean absolute differences in nats a token.
+
+    `distance`: measured to expected; `rival_distance`: measured to the nearest other known fingerprint, `rival`;
+    `separation`: expected to that nearest rival of its own, as stored.
+    """
+
+    verdict: Verdict
+    distance: float
+    rival: AdapterRef | None
+    rival_distance: float | None
+    separation: float | None
+    noise: float
+    reason: str
+
+
+def measure(loaded: "LoadedModel", model: Any = None) -> Fingerprint:
+    """The fingerprint of `model` (default: the bare base) on the probes.
+
+    The values come from batches of one, so their shape never changes. The noise is the largest mean absolute difference
+    to them over a repetition and over one padded batch of all probes: the shapes that serving computes in.
+    """
+    from infra.models.logprobs import sequence_logprobs
+
+    prompts, completions = probe_tokens(loaded)
+    first = sequence_logprobs(loaded, prompts, completions, model=model, micro_batch=1)
+    again = sequence_logprobs(loaded, prompts, completions, model=model, micro_batch=1)
+    together = sequence_logprobs(loaded, prompts, completions, model=model, micro_batch=len(prompts))
+    return Fingerprint(
+        probe_hash=probe_hash(prompts, completions),
+        logprobs=tuple(tuple(row) for row in first),
+        noise=max(_mean_difference(first, again), _mean_difference(first, together)),
+    )
+
+
+def probe_tokens(loaded: "LoadedModel") -> tuple[list[list[int]], list[list[int]]]:
+    """Prompts and completions of the probes as tokens of this model."""
+    from infra.models.chat import render_chat
+
+    prompts = [render_chat(loaded, [Message("user", question)]) for question, _ in PROBES]
+    completions = [list(loaded.tokenizer(answer, add_special_tokens=False).input_ids) for _, answer in PROBES]
+    return prompts, completions
+
+
+def probe_hash(prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[int]]) -> str:
+    """SHA-256 of the probes' tokens: fingerprints of other probes or tokenizers are never compared."""
+    document = json.dumps([[list(p) for p in prompts], [list(c) for c in completions]])
+    return hashlib.sha256(document.encode()).hexdigest()
+
+
+def distance(one: Fingerprint, other: Fingerprint) -> float:
+    """Mean absolute difference of log-probabilities, nats a token; infinite when the probes differ or a value is NaN."""
+    if one.probe_hash != other.probe_hash:
+        return float("inf")
+    if [len(row) for row in one.logprobs] != [len(row) for row in other.logprobs]:
+        return float("inf")
+    difference = _mean_difference(one.logprobs, other.logprobs)
+    return difference if difference == difference else float("inf")
+
+
+def nearest(measured: Fingerprint, expected: AdapterRef, known: Mapping[AdapterRef, Fingerprint]) -> Proof:
+    """Whether `measured` is `expected`, judged against every fingerprint known (the base under `base`).
+
+    proven: d(measured, expected) + MARGIN x noise < d(measured, rival) for every rival, and d(measured, expected) <= NEAR x
+    separation. indistinguishable: expected and a rival are stored within MARGIN x noise of each other, and the measured
+    one lies as near: only file hashes can tell them apart. mismatch: anything else. Raises KeyError when `expected` is
+    not among the known.
+    """
+    target = known[expected]
+    noise = max(measured.noise, target.noise, NOISE_FLOOR)
+    own = distance(measured, target)
+    rivals = {ref: print_ for ref, print_ in known.items() if ref != expected}
+    if not rivals:
+        verdict: Verdict = "proven" if own <= MARGIN * noise else "mismatch"
+        return _proof(verdict, own, None, None, None, noise, expected)
+    separation = min(distance(target, print_) for print_ in rivals.values())
+    rival, rival_distance = min(((r, distance(measured, p)) for r, p in rivals.items()), key=lambda pair: pair[1])
+    if separation <= MARGIN * noise:
+        verdict = "indistinguishable" if own <= MARGIN * noise else "mismatch"
+    elif own + MARGIN * noise < rival_distance and own <= NEAR * separation:
+        verdict = "proven"
+    else:
+        verdict = "mismatch"
+    return _proof(verdict, own, rival, rival_distance, separation, noise, expected)
+
+
+def _proof(
+    verdict: Verdict,
+    own: float,
+    rival: AdapterRef | None,
+    rival_distance: float | None,
+    separation: float | None,
+    noise: float,
+    expected: AdapterRef,
+) -> Proof:
+    against = f"nearest other {rival} at {rival_distance:.4f}" if rival_distance is not None else "no other is known"
+    texts = {
+        "proven": "it is what was trained",
+        "indistinguishable": f"its weights are closer than the noise to another's ({rival}): admitted by file hash alone",
+        "mismatch": "what is loaded does not speak as it did in training: it takes no traffic; reload it or retrain",
+    }
+    reason = f"{expected}: distance {own:.4f} nats a token, {against}, noise {noise:.5f}: {texts[verdict]}"
+    return Proof(
+        verdict=verdict,
+        distance=own,
+        rival=rival,
+        rival_distance=rival_distance,
+        separation=separation,
+        noise=noise,
+        reason=reason,
+    )
+
+
+def _mean_difference(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> float:
+    pairs = [(a, b) for x, y in zip(one, other, strict=True) for a, b in zip(x, y, strict=True)]
+    return sum(abs(a - b) for a, b in pairs) / len(pairs)

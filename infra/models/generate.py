@@ -1,0 +1,145 @@
+"""The sampling loop: each distinct prompt computed once, one cache made once, finished rows dropped.
+
+Requests that share a prompt (a group of answers, `n` choices) share its computation. A seeded request has its own
+stream of uniform numbers, one a token.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import DynamicCache
+
+from infra.models.errors import PromptTooLong
+from infra.models.kv_cache import additive_mask, causal_mask, left_padded, positions, with_room
+from infra.models.loading import LoadedModel, decoder_and_head
+from infra.models.port import GenerationRequest, GenerationResult
+from infra.models.sampling import Controls, Draw, draw
+from infra.models.text import TextStream
+
+
+class _Row:
+    """What one request has drawn so far."""
+
+    def __init__(self, request: GenerationRequest, loaded: LoadedModel) -> None:
+        self.request = request
+        self.limit = request.sampling.max_tokens
+        self.ends = loaded.end_ids
+        self.tokens: list[int] = []
+        self.raw: list[float] = []
+        self.sampled: list[float] = []
+        self.finish_reason = "length"
+        stop = request.sampling.stop
+        self.text = TextStream(loaded.tokenizer, stop) if stop else None
+
+    def take(self, token: int, raw: float, sampled: float) -> bool:
+        """Add a token; true when the row goes on."""
+        if self.request.is_cancelled is not None and self.request.is_cancelled():
+            self.finish_reason = "cancelled"
+            return False
+        self.tokens.append(token)
+        self.raw.append(raw)
+        self.sampled.append(sampled)
+        if self.request.on_token is not None:
+            self.request.on_token(token, raw, sampled)
+        if self.text is not None:
+            self.text.push(token)
+        if token in self.ends or (self.text is not None and self.text.stopped):
+            self.finish_reason = "stop"
+            return False
+        return len(self.tokens) < self.limit
+
+    def result(self) -> GenerationResult:
+        return GenerationResult(tuple(self.tokens), tuple(self.raw), tuple(self.sampled), self.finish_reason)
+
+
+@torch.inference_mode()
+def generate(
+    loaded: LoadedModel, requests: Sequence[GenerationRequest], *, model: Any = None
+) -> list[GenerationResult]:
+    """Answer all requests in one batch, in order. `model`: the model that computes instead of the bare base (a peft
+    model, a merged copy); the requests' `adapter` is not looked at here. Raises PromptTooLong."""
+    if not requests:
+        return []
+    _check_lengths(loaded, requests)
+    decoder, head = decoder_and_head(model if model is not None else loaded.model)
+    prompts = list(dict.fromkeys(request.prompt_token_ids for request in requests))
+    place_of = {prompt: place for place, prompt in enumerate(prompts)}
+    owner = torch.tensor([place_of[request.prompt_token_ids] for request in requests], device=loaded.device)
+    rows = [_Row(request, loaded) for request in requests]
+    _decode_all(loaded, decoder, head, [list(p) for p in prompts], owner, rows)
+    return [row.result() for row in rows]
+
+
+def _decode_all(
+    loaded: LoadedModel, decoder: Any, head: Tensor, prompts: list[list[int]], owner: Tensor, rows: list[_Row]
+) -> None:
+    longest = max(row.limit for row in rows)
+    ids, mask = left_padded(prompts, loaded.pad_id, loaded.device)
+    prefix = DynamicCache()
+    hidden = _forward(decoder, ids, causal_mask(mask, ids.shape[1], loaded.dtype), positions(mask), prefix)[owner, -1]
+    cache = with_room(prefix, owner, longest)
+    seen, place = mask[owner], mask.sum(1)[owner]
+    controls, uniforms = _controls(rows, loaded.device), _uniforms(rows, longest)
+    alive = list(range(len(rows)))
+    for step in range(longest):
+        drawn = draw((hidden @ head.t()).float(), controls, uniforms[:, step])
+        going = _take(rows, alive, drawn)
+        if not going or step == longest - 1:
+            return
+        token = drawn.token
+        if len(going) < len(alive):
+            kept = torch.tensor(going, device=loaded.device)
+            alive, token, seen, place = [alive[i] for i in going], token[kept], seen[kept], place[kept]
+            controls, uniforms = controls.rows(kept), uniforms[going]
+            for layer in cache.layers:
+                layer.keep(kept)
+        seen = torch.cat([seen, seen.new_ones(len(alive), 1)], 1)
+        allowed = additive_mask(seen[:, None, None, :].bool(), loaded.dtype)
+        hidden = _forward(decoder, token[:, None], allowed, place[:, None], cache)[:, -1]
+        place = place + 1
+
+
+def _forward(decoder: Any, ids: Tensor, mask: Tensor, position_ids: Tensor, cache: Any) -> Tensor:
+    """Hidden states [N, L, H]; the cache grows by L."""
+    out = decoder(input_ids=ids, attention_mask=mask, position_ids=position_ids, past_key_values=cache, use_cache=True)
+    return out.last_hidden_state  # type: ignore[no-any-return]
+
+
+def _take(rows: list[_Row], alive: list[int], drawn: Draw) -> list[int]:
+    """Give each live row its token; indices (into `alive`) of those that go on."""
+    columns = zip(alive, drawn.token.tolist(), drawn.logprob_raw.tolist(), drawn.logprob_sampled.tolist(), strict=True)
+    return [place for place, (row, *taken) in enumerate(columns) if rows[row].take(*taken)]
+
+
+def _controls(rows: list[_Row], device: torch.device) -> Controls:
+    sampling = [row.request.sampling for row in rows]
+    return Controls(
+        torch.tensor([s.temperature for s in sampling], device=device),
+        torch.tensor([s.top_k for s in sampling], device=device),
+        torch.tensor([s.top_p for s in sampling], device=device),
+    )
+
+
+def _uniforms(rows: list[_Row], longest: int) -> Tensor:
+    """[N, longest] float64 in [0, 1): each row's own stream, by its seed or from the system's entropy."""
+    streams = []
+    for row in rows:
+        seed = row.request.sampling.seed
+        entropy = int.from_bytes(os.urandom(8)) >> 1
+        generator = torch.Generator().manual_seed(entropy if seed is None else seed)
+        streams.append(torch.rand(longest, generator=generator, dtype=torch.float64))
+    return torch.stack(streams)
+
+
+def _check_lengths(loaded: LoadedModel, requests: Sequence[GenerationRequest]) -> None:
+    for request in requests:
+        prompt, wanted = len(request.prompt_token_ids), request.sampling.max_tokens
+        if prompt == 0 or prompt + wanted > loaded.context_length:
+            raise PromptTooLong(
+                f"prompt of {prompt} tokens and max_tokens {wanted} do not fit into the context of "
+                f"{loaded.context_length} tokens: shorten the messages or lower max_tokens",
+                field="messages",
+            )

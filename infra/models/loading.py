@@ -1,0 +1,115 @@
+"""The base model in memory, with the identities every interaction carries."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from infra.models.errors import BaseModelUnavailable, UnsupportedModel
+from infra.models.fetch import fetch_base
+from infra.models.hashes import sha256_files
+from infra.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "special_tokens_map.json")
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A causal language model ready to compute. `model` is a transformers CausalLM in evaluation mode, frozen.
+
+    `base_model_hash` covers the weight files and config.json, `tokenizer_hash` the tokenizer files, `template_hash` the
+    chat template. `end_ids` end an answer; `pad_id` fills rows and is never seen by a real token.
+    """
+
+    model: Any
+    tokenizer: Any
+    path: Path
+    device: "torch.device"
+    dtype: "torch.dtype"
+    base_model_hash: str
+    tokenizer_hash: str
+    template_hash: str
+    end_ids: tuple[int, ...]
+    pad_id: int
+    context_length: int
+
+
+def load_base(settings: Settings) -> LoadedModel:
+    """Fetch and load the base model as `settings.model` says. Raises BaseModelUnavailable, UnsupportedModel."""
+    import torch
+
+    # A training child is started with OMP_NUM_THREADS = jobs.child_threads.
+    capped = int(os.environ.get("OMP_NUM_THREADS", "0"))
+    torch.set_num_threads(settings.model.threads or capped or len(os.sched_getaffinity(0)))
+    return load_folder(fetch_base(settings), device=settings.model.device, dtype=settings.model.dtype)
+
+
+def load_folder(path: Path, *, device: str = "auto", dtype: str = "auto") -> LoadedModel:
+    """Load a model folder. `device` and `dtype` as in ModelSettings. Raises BaseModelUnavailable, UnsupportedModel."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.disable_progress_bar()  # a bar for loading 270 MB would land in the server's log
+    place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    kind = torch.float32 if dtype == "float32" else torch.bfloat16
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=kind).to(place)
+    except (OSError, ValueError, KeyError) as error:
+        raise BaseModelUnavailable(
+            f"no causal language model could be loaded from {path} ({error}): run `plaudit models fetch`, or point "
+            "model.base at a folder with config.json, tokenizer files and safetensors",
+            field="model.base",
+        ) from error
+    model.requires_grad_(False)
+    model.eval()
+    end_ids = _end_ids(model, tokenizer, path)
+    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end_ids[0]
+    return LoadedModel(
+        model=model,
+        tokenizer=tokenizer,
+        path=path,
+        device=place,
+        dtype=kind,
+        base_model_hash=_weights_hash(path),
+        tokenizer_hash=sha256_files(path / name for name in _TOKENIZER_FILES if (path / name).is_file()),
+        template_hash=hashlib.sha256((tokenizer.chat_template or "").encode()).hexdigest(),
+        end_ids=end_ids,
+        pad_id=int(pad_id),
+        context_length=int(getattr(model.config, "max_position_embeddings", 0) or 2048),
+    )
+
+
+def decoder_and_head(model: Any) -> "tuple[Any, torch.Tensor]":
+    """The decoder (token ids -> hidden states) and the output matrix [vocabulary, hidden] of a CausalLM or of a peft
+    model around one. Raises UnsupportedModel where logits are more than hidden states times that matrix."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    config = inner.config
+    for name in ("final_logit_softcapping", "logits_scaling", "logit_scale"):
+        if getattr(config, name, None) not in (None, 1, 1.0):
+            raise UnsupportedModel(f"{config.model_type} rescales its logits ({name}); choose another base model")
+    head = inner.get_output_embeddings()
+    if getattr(head, "bias", None) is not None:
+        raise UnsupportedModel(f"{config.model_type} has a bias in its output layer; choose another base model")
+    return inner.get_decoder(), head.weight
+
+
+def _end_ids(model: Any, tokenizer: Any, path: Path) -> tuple[int, ...]:
+    configured = getattr(model.generation_config, "eos_token_id", None)
+    listed = configured if isinstance(configured, list) else [configured]
+    ends = sorted({int(end) for end in [tokenizer.eos_token_id, *listed] if end is not None})
+    if not ends:
+        raise UnsupportedModel(f"the tokenizer in {path} has no end token (eos_token): answers would never end")
+    return tuple(ends)
+
+
+def _weights_hash(path: Path) -> str:
+    weights = sorted(path.glob("*.safetensors")) or sorted(path.glob("*.bin"))
+    if not weights:
+        raise BaseModelUnavailable(f"{path} holds no weights (*.safetensors)", field="model.base")
+    return sha256_files([*weights, path / "config.json"])

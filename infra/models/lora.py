@@ -1,0 +1,146 @@
+"""LoRA adapters through peft: make, save, verify and load; a wrong one is refused with the reason."""
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from infra.models.errors import AdapterRefused
+from infra.models.hashes import hash_folder
+from infra.models.loading import LoadedModel
+
+CONFIG_FILE = "adapter_config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+IDENTITY_FILE = "plaudit-adapter.json"
+_UNSUPPORTED = ("use_dora", "modules_to_save", "layers_to_transform", "trainable_token_indices", "lora_bias")
+
+
+def attach_lora(
+    loaded: LoadedModel, *, rank: int = 16, alpha: float = 32.0, targets: str | list[str] = "all-linear", seed: int = 0
+) -> Any:
+    """A peft model around the base with a fresh trainable adapter named `default` (B = 0: it changes nothing yet).
+
+    The base's linear layers are wrapped in place: one trainable adapter for each loaded base.
+    """
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=targets, lora_dropout=0.0, task_type="CAUSAL_LM")
+    with torch.random.fork_rng(), _quiet():
+        torch.manual_seed(seed)
+        return get_peft_model(loaded.model, config)
+
+
+def save_adapter(model: Any, loaded: LoadedModel, folder: Path, adapter_name: str = "default") -> dict[str, str]:
+    """Write one adapter of a peft model into `folder` (made; must be empty); SHA-256 by relative file name.
+
+    Beside peft's two files stands `plaudit-adapter.json` with the hash of the base it belongs to.
+    """
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty: adapters are immutable, choose a new version")
+    config = model.peft_config[adapter_name]
+    tensors = get_peft_model_state_dict(model, adapter_name=adapter_name)
+    save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, folder / WEIGHTS_FILE)
+    config.inference_mode = True
+    config.base_model_name_or_path = loaded.path.name  # peft would write this machine's path
+    config.save_pretrained(folder)
+    (folder / IDENTITY_FILE).write_text(json.dumps({"base_model_hash": loaded.base_model_hash}))
+    return hash_folder(folder)
+
+
+def verify_files(folder: Path, expected: Mapping[str, str]) -> None:
+    """Every expected file is there with its SHA-256, and no other. Raises AdapterRefused."""
+    if not folder.is_dir():
+        raise AdapterRefused(
+            f"adapter folder {folder} is missing: restore it, or let the next update train a new one",
+            code="adapter_missing",
+        )
+    actual = hash_folder(folder)
+    missing = sorted(set(expected) - set(actual))
+    if missing:
+        raise AdapterRefused(f"{folder} lacks {', '.join(missing)}: restore the files", code="adapter_missing")
+    wrong = sorted(name for name in expected if actual[name] != expected[name])
+    extra = sorted(set(actual) - set(expected))
+    if wrong or extra or not expected:
+        what = ", ".join([*(f"{n} has another hash" for n in wrong), *(f"{n} is not part of it" for n in extra)])
+        raise AdapterRefused(
+            f"{folder} is not what was trained ({what or 'no hashes were stored'}): restore the original files",
+            code="adapter_corrupt",
+        )
+
+
+def verify_identity(folder: Path, loaded: LoadedModel) -> dict[str, Any]:
+    """The peft configuration of an adapter that fits `loaded`. Raises AdapterRefused."""
+    config = _read_json(folder / CONFIG_FILE)
+    identity = _read_json(folder / IDENTITY_FILE)
+    if identity.get("base_model_hash") != loaded.base_model_hash:
+        raise AdapterRefused(
+            f"{folder} was trained on base {str(identity.get('base_model_hash'))[:12]}, this engine runs "
+            f"{loaded.base_model_hash[:12]}: load the same base model, or retrain",
+            code="adapter_wrong_base",
+        )
+    used = [name for name in _UNSUPPORTED if config.get(name)]
+    if config.get("peft_type") != "LORA" or config.get("bias", "none") != "none" or used:
+        raise AdapterRefused(
+            f"{folder} uses {used or [config.get('peft_type'), config.get('bias')]}, which is not plain LoRA: train it "
+            "without",
+            code="adapter_unsupported",
+        )
+    return config
+
+
+def read_weights(folder: Path) -> "dict[str, Any]":
+    """Tensors by name. Raises AdapterRefused when the file is missing or no safetensors file."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return dict(load_file(folder / WEIGHTS_FILE))
+    except FileNotFoundError as error:
+        raise AdapterRefused(f"{folder / WEIGHTS_FILE} is missing: restore it", code="adapter_missing") from error
+    except SafetensorError as error:
+        raise AdapterRefused(
+            f"{folder / WEIGHTS_FILE} cannot be read ({error}): restore the original file", code="adapter_corrupt"
+        ) from error
+
+
+def load_trainable(loaded: LoadedModel, folder: Path, adapter_name: str = "default", *, trainable: bool = True) -> Any:
+    """A peft model around the base with the adapter of `folder` loaded. Raises AdapterRefused."""
+    from peft import PeftModel
+
+    verify_identity(folder, loaded)
+    read_weights(folder)
+    try:
+        with _quiet():
+            return PeftModel.from_pretrained(loaded.model, folder, adapter_name=adapter_name, is_trainable=trainable)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise AdapterRefused(
+            f"{folder} does not fit {loaded.path.name} ({error}): rank or target modules differ from its configuration",
+            code="adapter_corrupt",
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """peft still asks transformers 5 for names that it is about to drop: their business, not the operator's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise AdapterRefused(f"{path} is missing: restore the adapter's folder", code="adapter_missing") from error
+    except ValueError as error:
+        raise AdapterRefused(f"{path} is no JSON ({error}): restore it", code="adapter_corrupt") from error
+    if not isinstance(document, dict):
+        raise AdapterRefused(f"{path} is no JSON object: restore it", code="adapter_corrupt")
+    return document
