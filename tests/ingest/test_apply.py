@@ -221,3 +221,26 @@ def test_a_record_that_is_no_array_is_kept_whole(database: "Database") -> None:
         (-1, b"\x00\xff"),
         (-1, b"\xc1"),
     ]
+
+
+@pytest.mark.postgres
+def test_two_consumers_on_one_answer_wait_for_each_other(postgres_database: "Database") -> None:
+    """One has the interaction, the other the feedback, both uncommitted: without a lock the label knows half."""
+    import threading
+
+    def feedback_side() -> None:
+        with postgres_database.transaction() as connection:
+            FEEDBACK_HANDLER.apply(connection, [feedback_record([event("r1", "dwell", value=3.0)])], LABELLING, START)
+
+    thread = threading.Thread(target=feedback_side)
+    with postgres_database.transaction() as connection:
+        INTERACTION_HANDLER.apply(connection, [interaction_record([interaction("r1")])], LABELLING, START)
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive(), "the second consumer must wait"
+    thread.join(10)
+    with postgres_database.reading() as connection:
+        label, _ = FeedbackRepository(connection, PROJECT).current_label("r1", 0)
+    assert label is not None
+    assert label.values["dwell"] == 0.5
+    assert label.window_closes_at == START - 10 + 100

@@ -168,7 +168,9 @@ def test_a_record_the_store_will_never_take_does_not_hold_up_the_others(
 
     handler = consumer.topics[1]._handler
     monkeypatch.setattr(
-        consumer.topics[1], "_handler", apply.Handler(handler.kind, handler.codec, insert, handler.other, handler.conflict)
+        consumer.topics[1],
+        "_handler",
+        apply.Handler(handler.kind, handler.codec, insert, handler.other, handler.conflict),
     )
     send(context, event("a"), event("poison"), event("b"))
     assert consumer.drain() == 3

@@ -49,7 +49,7 @@ def test_times_on_the_wire() -> None:
 @pytest.mark.parametrize(
     ("change", "code", "field", "says"),
     [
-        ({"event_id": "7e1b4e0e-4d5c-4f6e-8a54-0b1f0f5b9a11"}, "invalid_event_id", "event_id", "a version 4 UUID; make"),
+        ({"event_id": "7e1b4e0e-4d5c-4f6e-8a54-0b1f0f5b9a11"}, "invalid_event_id", "event_id", "a version 4 UUID;"),
         ({"event_id": "x"}, "invalid_event_id", "event_id", "'x', not a UUID; make a version 7"),
         ({"event_id": ID.upper()}, "invalid_event_id", "event_id", "lower case"),
         ({"event_id": ID + "\n"}, "invalid_event_id", "event_id", "not"),
@@ -73,7 +73,7 @@ def test_times_on_the_wire() -> None:
         ({"signal": "comment", "text": "x" * 20_001}, "invalid_value", "text", "20001 characters"),
         ({"signal": "duel"}, "missing_field", "other_response_id", "the answer that lost"),
         ({"signal": "regenerate", "operation": "withdraw"}, "missing_field", "other_response_id", "replaced this one"),
-        ({"signal": "duel", "other_response_id": GOOD["response_id"]}, "invalid_reference", "other_response_id", "itself"),
+        ({"signal": "duel", "other_response_id": "chatcmpl-1"}, "invalid_reference", "other_response_id", "itself"),
         ({"other_response_id": "b"}, "invalid_value", "other_response_id", "about one answer"),
         ({"created_at": 1_700_000_000_000}, "invalid_time", "created_at", "not milliseconds"),
         ({"created_at": "yesterday"}, "invalid_time", "created_at", "ISO 8601"),
