@@ -1,7 +1,94 @@
 """Settings of the room `ab_testing`."""
 
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
 from infra.settings.base import Section
 
 
+class MetricSettings(Section):
+    """One number a person: what an experiment is judged by."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
+    """How the metric is called in the ledger, in reports and in metrics."""
+    objective: str
+    """Column of the label it is made from; `feedback`: whether the person gave any signal beyond being shown."""
+    role: Literal["goal", "guardrail"]
+    """A goal must be better for a promotion; a guardrail must be shown not to be worse."""
+    direction: Literal["higher", "lower"] = "higher"
+    """Which way is better."""
+    aggregate: Literal["any", "mean"] = "any"
+    """`any`: 1 when any of the person's answers has the objective at 0.5 or more; `mean`: mean over the answers."""
+    missing: Literal["excluded", "zero"] = "excluded"
+    """What a person counts as of whose answers none has the objective."""
+    delta: float = Field(0.05, gt=0, lt=1)
+    """Guardrails: the absolute worsening that must be ruled out before a promotion."""
+
+
+DEFAULT_METRICS: tuple[MetricSettings, ...] = (
+    MetricSettings(name="love", objective="love", role="goal"),
+    MetricSettings(name="harm", objective="harm", role="guardrail", direction="lower", missing="zero", delta=0.01),
+    MetricSettings(name="feedback_rate", objective="feedback", role="guardrail", missing="zero", delta=0.05),
+)
+
+
 class AbTestingSettings(Section):
-    """See the fields."""
+    """Experiments and automatic decisions."""
+
+    metrics: tuple[MetricSettings, ...] = DEFAULT_METRICS
+    """What experiments are judged by: at least one goal, and any number of guardrails."""
+    alpha_promote: float = Field(0.05, gt=0, lt=0.5)
+    """Chance that a challenger no better than the champion is ever promoted; shared out over the goals."""
+    alpha_rollback: float = Field(0.05, gt=0, lt=0.5)
+    """Chance that a challenger no worse than the champion is ever rolled back; shared out over all metrics."""
+    smallest_relative_effect: float = Field(0.1, gt=0, le=2)
+    """Relative change of a goal (0.1: one tenth) that is worth finding; the test is designed for it."""
+    block_people: int = Field(10, ge=2)
+    """People in one block of the test; 1 / block_people of the information is the price of a drifting base rate."""
+
+    ramp_shares: tuple[float, ...] = (0.01, 0.05, 0.2, 0.5)
+    """Share of people given the challenger, phase by phase; as large a share of the others is the counted control."""
+    min_people_per_phase: int = Field(100, ge=1)
+    """People with a frozen value, in each arm of the current phase, before the ramp grows."""
+    min_phase_seconds: float = Field(3600.0, ge=0)
+    """Shortest life of a phase."""
+    min_people_per_arm: int = Field(200, ge=1)
+    """People with a frozen value, in each arm, before a promotion."""
+    min_runtime_seconds: float = Field(24 * 3600.0, ge=0)
+    """Shortest experiment that may promote; a whole week covers the weekly cycle."""
+    max_people: int = Field(200_000, ge=1)
+    """Counted people after which an undecided experiment stops and the champion stays."""
+    max_runtime_seconds: float = Field(28 * 24 * 3600.0, gt=0)
+    """Length after which an undecided experiment stops and the champion stays."""
+
+    metric_window_seconds: float = Field(24 * 3600.0, gt=0)
+    """Answers a person is shown within this time of the first one count."""
+    allowed_lateness_seconds: float = Field(600.0, ge=0)
+    """Waited, after the last answer's label window and its own allowed lateness, before a person's value is frozen:
+    time for the label job to run."""
+    freshness_seconds: float = Field(300.0, gt=0)
+    """A watermark older than this is stale: hold."""
+
+    srm_alpha: float = Field(0.01, gt=0, lt=0.5)
+    """Chance of a false alarm that people do not land in the arms as they should."""
+    srm_concentration: float = Field(100.0, gt=0)
+    """Prior people of the sample-ratio test; larger looks for smaller deviations, later."""
+    max_flip_share: float = Field(0.01, ge=0, le=1)
+    """Share of people seen in both arms above which nothing is promoted: assignment is not sticky."""
+
+    @field_validator("ramp_shares")
+    @classmethod
+    def _growing(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        if not shares or any(not 0 < share <= 0.5 for share in shares) or list(shares) != sorted(set(shares)):
+            raise ValueError(f"ramp_shares must grow strictly within (0, 0.5], got {shares}")
+        return shares
+
+    @model_validator(mode="after")
+    def _judged_by_a_goal(self) -> "AbTestingSettings":
+        names = [metric.name for metric in self.metrics]
+        if len(set(names)) != len(names):
+            raise ValueError(f"metrics must have different names, got {names}")
+        if not any(metric.role == "goal" for metric in self.metrics):
+            raise ValueError("metrics need at least one with role 'goal': without a goal nothing can be promoted")
+        return self

@@ -1,5 +1,53 @@
-"""Pure mathematics that more than one room needs: e-processes and intervals."""
+"""Pure mathematics that more than one room needs: numpy and scipy, no clock, no I/O, no settings."""
 
-from infra.statistics.intervals import Estimate, clustered_difference, clustered_mean
+from infra.statistics.e_process import Design, EProcess, block_ids, excess_e_process
+from infra.statistics.intervals import (
+    Estimate,
+    clustered_bootstrap,
+    clustered_difference,
+    clustered_mean,
+    wilson_interval,
+)
+from infra.statistics.off_policy import (
+    OffPolicyEstimate,
+    doubly_robust,
+    effective_sample_size,
+    inverse_propensity,
+    self_normalised,
+)
+from infra.statistics.sample_ratio import log_dirichlet_factor, sample_ratio_e_process
+from infra.statistics.sequences import (
+    ConfidenceSequence,
+    asymptotic_margin,
+    asymptotic_rho,
+    augmented_scores,
+    mean_confidence_sequence,
+)
+from infra.statistics.two_arm import InvalidStatisticsInput, log_block_factors, nearest_null_rate
 
-__all__ = ["Estimate", "clustered_difference", "clustered_mean"]
+__all__ = [
+    "ConfidenceSequence",
+    "Design",
+    "EProcess",
+    "Estimate",
+    "InvalidStatisticsInput",
+    "OffPolicyEstimate",
+    "asymptotic_margin",
+    "asymptotic_rho",
+    "augmented_scores",
+    "block_ids",
+    "clustered_bootstrap",
+    "clustered_difference",
+    "clustered_mean",
+    "doubly_robust",
+    "effective_sample_size",
+    "excess_e_process",
+    "inverse_propensity",
+    "log_block_factors",
+    "log_dirichlet_factor",
+    "mean_confidence_sequence",
+    "nearest_null_rate",
+    "sample_ratio_e_process",
+    "self_normalised",
+    "wilson_interval",
+]
