@@ -175,3 +175,21 @@ INGEST_WATERMARK = Gauge(
 INGEST_LABELS = Counter(
     "plaudit_ingest_labels_total", "Labels made, by status: provisional, final.", ["status"], registry=REGISTRY
 )
+
+# --- reward model -------------------------------------------------------------------------------------------------
+
+REWARD_MODEL_VERSION = Gauge(
+    "plaudit_reward_model_version", "Version of the newest reward model.", ["name"], registry=REGISTRY
+)
+REWARD_MODEL_HELD_OUT = Gauge(
+    "plaudit_reward_model_held_out",
+    "Measures of the newest reward model's heads on held-out feedback, as in its report.",
+    ["head", "measure"],
+    registry=REGISTRY,
+)
+REWARD_MODEL_TRAINING_SECONDS = Histogram(
+    "plaudit_reward_model_training_seconds",
+    "Duration of a training, features included.",
+    buckets=JOB_SECONDS,
+    registry=REGISTRY,
+)

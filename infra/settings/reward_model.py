@@ -32,21 +32,23 @@ class RewardModelSettings(Section):
     """Folds, grouped by conversation and prompt, in which regularisation, noise and calibration are chosen."""
 
     # Features.
-    layers: tuple[int, ...] = (16, 24, 30)
-    """Hidden layers read (0: embeddings; the last one is after the final norm). Clipped to the model's depth."""
+    layers: tuple[int, ...] = (4, 16)
+    """Layers read (0: embeddings, i: output of block i, negative from the end). None above the deepest is computed."""
+    components: int = Field(256, ge=1)
+    """Principal directions of the features in which heads are fitted."""
     max_prompt_tokens: int = Field(256, ge=8)
     """A longer prompt keeps its end."""
     max_answer_tokens: int = Field(256, ge=8)
     """A longer answer keeps its beginning."""
-    batch_tokens: int = Field(4096, ge=64)
-    """Tokens, padding included, in one forward pass of the backbone."""
+    batch_size: int = Field(16, ge=1)
+    """Answers in one forward pass of the backbone."""
     cache_features: bool = True
     """Keep features in `feature_cache/` of the data folder, by content hash."""
     cache_bytes: int = Field(2_000_000_000, ge=0)
     """Size at which the oldest features are thrown out of the cache."""
 
     # Heads.
-    l2_grid: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+    l2_grid: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
     """Candidate strengths of the penalty (lambda / 2) |w|^2 on the mean loss; w acts on features of unit mean square."""
     ensemble: int = Field(5, ge=2, le=50)
     """Heads refitted on bootstrap samples of the groups; their spread is the uncertainty."""

@@ -1,0 +1,79 @@
+"""A reward model on disk: `heads.safetensors`, and `reward_model.json` with the hash of the former. No pickle."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from infra.contracts import PlauditError
+from infra.models.hashes import hash_folder, sha256_file
+
+HEADS_FILE = "heads.safetensors"
+MANIFEST_FILE = "reward_model.json"
+FORMAT = 1
+
+
+class DamagedRewardModel(PlauditError):
+    """A folder does not hold the reward model its manifest describes."""
+
+    code = "damaged_reward_model"
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What the heads are. `calibration[head]` = (slope, offset) of Platt's sigmoid; `report` and `card` are the metrics
+    on held-out data and the description of the training set."""
+
+    name: str
+    version: int
+    objectives: tuple[str, ...]
+    base_model_hash: str
+    tokenizer_hash: str
+    template_hash: str
+    layers: tuple[int, ...]
+    max_prompt_tokens: int
+    max_answer_tokens: int
+    calibration: dict[str, tuple[float, float]]
+    heads_sha256: str = ""
+    created_at: float = 0.0
+    config_hash: str = ""
+    report: dict[str, Any] = msgspec.field(default_factory=dict)
+    card: dict[str, Any] = msgspec.field(default_factory=dict)
+    format: int = FORMAT
+
+
+def write_folder(folder: Path, manifest: Manifest, tensors: dict[str, Tensor]) -> dict[str, str]:
+    """Write a reward model so that it appears whole or not at all; returns SHA-256 by file name.
+
+    An unregistered leftover of a killed training in the same place is replaced.
+    """
+    draft = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, draft / HEADS_FILE)
+    sealed = msgspec.structs.replace(manifest, heads_sha256=sha256_file(draft / HEADS_FILE))
+    (draft / MANIFEST_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(sealed), indent=2))
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(draft, folder)
+    return hash_folder(folder)
+
+
+def read_folder(folder: Path) -> tuple[Manifest, dict[str, Tensor]]:
+    """Manifest and tensors of a folder. Raises DamagedRewardModel when anything is missing or changed."""
+    try:
+        manifest = msgspec.json.decode((folder / MANIFEST_FILE).read_bytes(), type=Manifest)
+        actual = sha256_file(folder / HEADS_FILE)
+    except (OSError, msgspec.DecodeError) as error:
+        raise DamagedRewardModel(
+            f"no reward model can be read from {folder} ({error}): restore the folder or train again "
+            "(`plaudit reward-model train`)"
+        ) from error
+    if manifest.format != FORMAT or actual != manifest.heads_sha256:
+        raise DamagedRewardModel(
+            f"{folder / HEADS_FILE} is not what {MANIFEST_FILE} describes (SHA-256 {actual[:12]}, expected "
+            f"{manifest.heads_sha256[:12]}, format {manifest.format}): restore the folder or train again"
+        )
+    return manifest, load_file(folder / HEADS_FILE)

@@ -1,0 +1,25 @@
+"""The room's scheduled job."""
+
+from infra.runtime import Job, JobContext, JobOutcome
+
+
+def run_reward_model(job: JobContext) -> JobOutcome:
+    """Train a reward model when there is enough new feedback, or say how many labels are missing."""
+    from reward_model.service import train
+
+    outcome = train(job.context, job.progress, should_stop=job.should_stop, confirm=job.confirm_lease)
+    if outcome.skipped:
+        return JobOutcome.skipped(outcome.skipped)
+    lines = (outcome.report or {}).get("summary", [])
+    return JobOutcome.done("; ".join([outcome.ref, *lines]))
+
+
+JOBS: tuple[Job, ...] = (
+    Job(
+        name="reward-model",
+        run=run_reward_model,
+        every_seconds=lambda settings: settings.jobs.reward_model_every_seconds,
+        deadline_seconds=2 * 3600.0,
+        child=True,
+    ),
+)

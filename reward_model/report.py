@@ -1,0 +1,128 @@
+"""Numbers about a reward model, all on held-out data, and the lines people read. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from infra.settings.reward_model import RewardModelSettings
+from reward_model.calibration import sigmoid
+from reward_model.data import TrainingSet
+from reward_model.evaluation import (
+    Interval,
+    auroc,
+    brier,
+    clustered_interval,
+    correlation,
+    ece_if_calibrated,
+    expected_calibration_error,
+    log_loss,
+    wins,
+)
+from reward_model.utility_head import FittedUtility
+
+Array = NDArray[np.float64]
+
+
+def objective_metrics(
+    targets: Array, probabilities: Array, weights: Array, log_length: Array, base_rate: float, seed: int
+) -> dict[str, Any]:
+    """Metrics of a probability head on its held-out labels [H]; `base_rate` of training is the chance baseline.
+
+    `brier_skill` = 1 - Brier / Brier of always answering the base rate: a calibrated constant scores 0.
+    """
+    found: dict[str, Any] = {"labels_held_out": len(targets)}
+    if not len(targets):
+        return found
+    chance = np.full(len(targets), base_rate)
+    reference = brier(targets, chance, weights)
+    return found | {
+        "auroc": auroc(targets, probabilities, weights),
+        "brier": brier(targets, probabilities, weights),
+        "brier_skill": 1.0 - brier(targets, probabilities, weights) / reference if reference > 0 else None,
+        "log_loss": log_loss(targets, probabilities, weights),
+        "log_loss_chance": log_loss(targets, chance, weights),
+        "ece": expected_calibration_error(targets, probabilities, weights),
+        "ece_if_calibrated": ece_if_calibrated(probabilities, weights, seed),
+        "length_correlation": correlation(probabilities, log_length),
+    }
+
+
+def utility_metrics(
+    data: TrainingSet, reduced: Tensor, utility: FittedUtility, log_length: Array, settings: RewardModelSettings
+) -> dict[str, Any]:
+    """Pairwise accuracy of the robust head and of plain Bradley-Terry on held-out pairs, with clustered intervals."""
+    rows = data.pair_held_out
+    found: dict[str, Any] = {
+        "loss": settings.loss,
+        "l2": utility.l2,
+        "threshold": utility.noise.threshold,
+        "flip_rate": utility.noise.flip_rate,
+        "flip_rate_interval": list(utility.estimate.interval),
+        "pairs_trained": int(data.pair_training.sum()),
+        "pairs_held_out": int(rows.sum()),
+    }
+    scores = (reduced @ utility.parameters[0]).numpy()
+    found["length_correlation"] = correlation(scores[data.split.held_out], log_length[data.split.held_out])
+    if not rows.any():
+        return found
+    preferred, other = data.pairs[rows].T
+    margins = scores[preferred] - scores[other]
+    plain = (reduced @ utility.plain).numpy()
+    rate = utility.noise.flip_rate
+    recorded = (1.0 - rate) * sigmoid(margins) + rate * sigmoid(-margins)
+    groups, weights = data.split.groups[preferred], data.pair_weights[rows]
+    return found | {
+        "accuracy": interval_of(margins, groups, weights, settings),
+        "accuracy_bt": interval_of(plain[preferred] - plain[other], groups, weights, settings),
+        "accuracy_of_longer": float(np.average(wins(log_length[preferred] - log_length[other]), weights=weights)),
+        "log_loss": float(-np.average(np.log(recorded), weights=weights)),
+        "log_loss_chance": float(np.log(2.0)),
+    }
+
+
+def interval_of(
+    margins: Array, groups: NDArray[np.int64], weights: Array, settings: RewardModelSettings
+) -> dict[str, Any]:
+    """Pairwise accuracy as a document: estimate, low, high, count, groups."""
+    return asdict(clustered_interval(wins(margins), groups, weights, resamples=settings.bootstrap, seed=settings.seed))
+
+
+def flat_metrics(heads: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """`head.metric` -> number, for the registry and for Prometheus; intervals give their estimate, low and high."""
+    flat: dict[str, float] = {}
+    for head, metrics in heads.items():
+        for name, value in metrics.items():
+            parts = value if isinstance(value, dict) else {"": value}
+            for part, number in parts.items():
+                if isinstance(number, int | float) and not isinstance(number, bool):
+                    flat[f"{head}.{name}.{part}" if part else f"{head}.{name}"] = float(number)
+    return flat
+
+
+def summary(heads: Mapping[str, Mapping[str, Any]], absent: Mapping[str, str]) -> list[str]:
+    """One line a head, in words."""
+    lines = [_line(name, metrics) for name, metrics in heads.items()]
+    return lines + [f"{name}: no head, {reason}" for name, reason in absent.items()]
+
+
+def _line(name: str, metrics: Mapping[str, Any]) -> str:
+    if "flip_rate" in metrics:
+        if "accuracy" not in metrics:
+            return f"{name}: {metrics['pairs_trained']} pairs, none held out"
+        robust, plain = Interval(**metrics["accuracy"]), Interval(**metrics["accuracy_bt"])
+        return (
+            f"{name}: {metrics['loss']} prefers as people did in {robust.estimate:.1%} of {robust.count} unseen pairs "
+            f"(95 % {robust.low:.1%} to {robust.high:.1%}), bt in {plain.estimate:.1%}; chance 50 %; "
+            f"estimated flip rate {metrics['flip_rate']:.2f}"
+        )
+    ranking = metrics.get("auroc")
+    if ranking is None:
+        return f"{name}: {metrics['labels_trained']} labels, too few held out to judge"
+    return (
+        f"{name}: AUROC {ranking:.3f} (chance 0.5) on {metrics['labels_held_out']} held-out labels, Brier "
+        f"{metrics['brier']:.4f} (skill {metrics['brier_skill'] or 0.0:+.3f}), ECE {metrics['ece']:.3f}"
+    )

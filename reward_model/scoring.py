@@ -1,0 +1,102 @@
+"""A trained reward model: answers in, one vector of rewards an answer out, each with its uncertainty."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from infra.contracts import Message, PlauditError
+from infra.models.loading import LoadedModel
+from reward_model.calibration import Platt
+from reward_model.features import FeatureRecipe, answer_features
+from reward_model.files import Manifest, read_folder
+from reward_model.subspace import Standardizer
+
+UTILITY = "utility"
+"""Name of the head trained on preference pairs; its values are real numbers, sigmoid(difference) a probability."""
+
+
+class BackboneMismatch(PlauditError):
+    """The loaded base model is not the one this reward model reads."""
+
+    code = "backbone_mismatch"
+    status = 409
+
+
+@dataclass(frozen=True)
+class Scores:
+    """`values` [B, K]: probabilities in [0, 1], `utility` real with mean 0 over the training answers; `uncertainty`
+    [B, K]: standard deviation over the bootstrap ensemble, same units. float64; columns named by `objectives`."""
+
+    objectives: tuple[str, ...]
+    values: NDArray[np.float64]
+    uncertainty: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RewardModel:
+    """Linear heads on standardised features of a frozen backbone.
+
+    weights [K, 1 + E, D] and intercepts [K, 1 + E], float32: head k fitted on everything, then its E bootstrap refits.
+    """
+
+    manifest: Manifest
+    standardizer: Standardizer
+    weights: Tensor
+    intercepts: Tensor
+
+    @classmethod
+    def load(cls, path: str | Path) -> "RewardModel":
+        """Read a folder written by training, after checking its hashes. Raises DamagedRewardModel."""
+        manifest, tensors = read_folder(Path(path))
+        standardizer = Standardizer(tensors["mean"], tensors["spread"])
+        return cls(manifest, standardizer, tensors["weights"], tensors["intercepts"])
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """Heads that exist, in the order of the columns of scores; `utility` last, if there were enough pairs."""
+        return tuple(self.manifest.objectives)
+
+    @property
+    def recipe(self) -> FeatureRecipe:
+        return FeatureRecipe(
+            tuple(self.manifest.layers), self.manifest.max_prompt_tokens, self.manifest.max_answer_tokens
+        )
+
+    def score(
+        self,
+        loaded: LoadedModel,
+        prompts: Sequence[Sequence[Message]],
+        answers: Sequence[str],
+        batch_size: int = 16,
+    ) -> Scores:
+        """Rewards of N answers to N prompts (the messages before the answer). Raises BackboneMismatch."""
+        if loaded.base_model_hash != self.manifest.base_model_hash:
+            raise BackboneMismatch(
+                f"this reward model reads the base model {self.manifest.base_model_hash[:12]}, loaded is "
+                f"{loaded.base_model_hash[:12]}: train a reward model on the new base, or set model.base back",
+                field="model.base",
+            )
+        if not answers:
+            return self.score_hidden(torch.zeros(0, self.standardizer.mean.shape[0]))
+        return self.score_hidden(answer_features(loaded, self.recipe, prompts, answers, batch_size))
+
+    def score_hidden(self, pooled: Tensor) -> Scores:
+        """Rewards from features [B, layers x 2 x H] that were pooled already, with `recipe.layers` in that order."""
+        x = self.standardizer.apply(pooled.detach().cpu())
+        logits = torch.einsum("bd,ked->bke", x, self.weights) + self.intercepts
+        raw = logits.double().numpy()
+        columns = [self._column(name, raw[:, k]) for k, name in enumerate(self.objectives)]
+        stacked = np.stack(columns, 1) if columns else np.zeros((len(raw), 0, 2))
+        return Scores(self.objectives, values=stacked[:, :, 0], uncertainty=stacked[:, :, 1])
+
+    def _column(self, name: str, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """[B, 2]: value and uncertainty, from the logits [B, 1 + E] of one head."""
+        if name != UTILITY:
+            calibration = self.manifest.calibration[name]
+            logits = Platt(calibration[0], calibration[1]).apply(logits)
+        return np.stack([logits[:, 0], logits[:, 1:].std(1)], 1)
