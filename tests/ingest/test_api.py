@@ -133,7 +133,7 @@ def test_too_much_in_flight_is_429_with_retry_after(sqlite_context: "Context", m
     service = IngestService(sqlite_context)
 
     async def scenario() -> None:
-        first: asyncio.Task[Any] = asyncio.create_task(
+        first: asyncio.Task[Any] = asyncio.create_task(  # noqa: RUF006 -- awaited below
             service.accept_feedback(json.dumps([like() for _ in range(4)]).encode())
         )
         await asyncio.sleep(0)
