@@ -19,7 +19,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from infra.statistics.two_arm import BoolArray, FloatArray, IntArray, InvalidStatisticsInput, log_block_factors
+from infra.statistics.two_arm import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    InvalidStatisticsInput,
+    log_block_factors,
+    sums_by_block,
+)
 
 PRIOR_PEOPLE = 1.0
 """Pseudo-people of the pooled past rate."""
@@ -74,7 +81,7 @@ def block_ids(phase: IntArray, block_people: int) -> IntArray:
     if n == 0:
         return np.zeros(0, dtype=np.int64)
     starts = np.flatnonzero(np.concatenate(([True], phase[1:] != phase[:-1])))
-    lengths = np.diff(np.concatenate((starts, [n])))
+    lengths = np.concatenate((starts[1:], [n])) - starts
     per_run = -(-lengths // block_people)
     first = np.cumsum(per_run) - per_run
     run = np.repeat(np.arange(starts.shape[0]), lengths)
@@ -136,5 +143,5 @@ def _bettors(
 
 def _past(block: IntArray, weights: FloatArray | BoolArray, blocks: int) -> FloatArray:
     """Sum of `weights` over all earlier blocks, one entry a block."""
-    sums = np.cumsum(np.bincount(block, weights=weights, minlength=blocks))
+    sums = np.cumsum(sums_by_block(block, weights, blocks))
     return np.concatenate(([0.0], sums[:-1]))

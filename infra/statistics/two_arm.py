@@ -25,6 +25,11 @@ class InvalidStatisticsInput(PlauditError):
     status = 422
 
 
+def sums_by_block(block: IntArray, weights: FloatArray | BoolArray, blocks: int) -> FloatArray:
+    """Sum of `weights` in each block, one entry a block."""
+    return np.bincount(block, weights=weights.astype(np.float64), minlength=blocks).astype(np.float64)
+
+
 def nearest_null_rate(
     rate_a: FloatArray, rate_b: FloatArray, people_a: FloatArray, people_b: FloatArray, margin: float
 ) -> FloatArray:
@@ -73,8 +78,8 @@ def log_block_factors(
     without people of one arm has factor 1 too.
     """
     blocks = rate_a.shape[0]
-    people_a = np.bincount(block, weights=in_a, minlength=blocks)
-    people_b = np.bincount(block, weights=~in_a, minlength=blocks)
+    people_a = sums_by_block(block, in_a, blocks)
+    people_b = sums_by_block(block, ~in_a, blocks)
     p_a = np.clip(rate_a, SMALLEST_RATE, 1 - SMALLEST_RATE)
     p_b = np.clip(rate_b, SMALLEST_RATE, 1 - SMALLEST_RATE)
     x_a = nearest_null_rate(p_a, p_b, people_a, people_b, margin)
@@ -85,4 +90,4 @@ def log_block_factors(
         slope_b = np.where(bets, (p_b - x_b) / (x_b * (1 - x_b)), 0.0)
     slope = np.where(in_a, slope_a[block], slope_b[block])
     centre = np.where(in_a, x_a[block], x_b[block])
-    return np.bincount(block, weights=np.log1p(slope * (values - centre)), minlength=blocks)
+    return sums_by_block(block, np.log1p(slope * (values - centre)), blocks)
