@@ -29,8 +29,8 @@ class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True):
     `(response_id, choice)`; `duel` and `regenerate` name the other answer too. `user_key` is None when the voter is the
     interaction's own user. Of several events of one signal by one person on one answer, the one with the greatest
     `(derived_at, event_id)` holds (of `duel` and `regenerate`: for each other answer; and setting a like also withdraws
-    the same person's earlier dislike, and the other way round); `derived_at` = received - (sent - created), never later than received.
-    Times are Unix seconds.
+    the same person's earlier dislike, and the other way round); `derived_at` = received - (sent - created), never later
+    than received. Times are Unix seconds.
     """
 
     event_id: str

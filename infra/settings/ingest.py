@@ -14,7 +14,7 @@ class ObjectiveSettings(Section):
     """Name of a definition in `ingest.objectives.DEFINITIONS`."""
     weight: float = Field(1.0, ge=0, allow_inf_nan=False)
     """How much a label's value of this objective counts. 0: recorded and reported, but it teaches nothing."""
-    parameters: dict[str, float] = {}
+    parameters: dict[str, float] = Field(default_factory=dict)
     """Constants of the definition; what is not given keeps the definition's own default."""
 
 
