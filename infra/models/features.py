@@ -1,5 +1,6 @@
 """Hidden states of chosen layers, pooled over the answer: the features of the reward model."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -43,6 +44,10 @@ def pooled_hidden_states(
     return features
 
 
+class _DeepEnough(Exception):
+    """Ends a forward pass above which nobody looks."""
+
+
 def _resolved(layers: Sequence[int], blocks: int) -> list[int]:
     resolved = [layer + blocks + 1 if layer < 0 else layer for layer in layers]
     if not resolved or min(resolved) < 0 or max(resolved) > blocks:
@@ -53,19 +58,23 @@ def _resolved(layers: Sequence[int], blocks: int) -> list[int]:
 
 
 def _captured(decoder: Any, ids: Tensor, layers: Sequence[int]) -> dict[int, Tensor]:
-    """Outputs [N, L, H] of the chosen layers; only these are kept, not every layer's."""
+    """Outputs [N, L, H] of the chosen layers; only these are kept, and nothing above the deepest is computed."""
     kept: dict[int, Tensor] = {}
+    deepest = max(layers)
 
     def keep(layer: int) -> Any:
         def hook(module: Any, inputs: Any, output: Any) -> None:
             kept[layer] = output[0] if isinstance(output, tuple) else output
+            if layer == deepest:
+                raise _DeepEnough
 
         return hook
 
     modules = {layer: decoder.get_input_embeddings() if layer == 0 else decoder.layers[layer - 1] for layer in layers}
     hooks = [module.register_forward_hook(keep(layer)) for layer, module in modules.items()]
     try:
-        decoder(input_ids=ids, use_cache=False)
+        with contextlib.suppress(_DeepEnough):
+            decoder(input_ids=ids, use_cache=False)
     finally:
         for hook in hooks:
             hook.remove()
