@@ -31,8 +31,8 @@ def missing_evidence(
     fresh = new_labels + new_pairs
     if trained_before and fresh < settings.min_new_labels:
         return (
-            f"{settings.min_new_labels - fresh} labels (or pairs) more needed: {new_labels} labels and {new_pairs} pairs "
-            "are new since the last reward model"
+            f"{settings.min_new_labels - fresh} labels (or pairs) more needed: {new_labels} labels and {new_pairs} "
+            "pairs are new since the last reward model"
         )
     if trained_before and not fresh:
         return "1 label (or pair) more needed: nothing is new since the last reward model"

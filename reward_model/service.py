@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 Progress = Callable[[float, str], None]
 
+_RATIOS = frozenset(
+    {"auroc", "brier", "ece", "base_rate", "flip_rate", "accuracy.estimate", "accuracy.low", "accuracy_bt.estimate"}
+)
+"""Measures in [0, 1] that are exported; the others stand in the report."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -161,8 +166,9 @@ def publish(name: str, version: int, flat: dict[str, float]) -> None:
     """The newest reward model's version and held-out numbers as metrics of this process."""
     metrics.REWARD_MODEL_VERSION.labels(name).set(version)
     for path, value in flat.items():
-        head, _, metric = path.partition(".")
-        metrics.REWARD_MODEL_HELD_OUT.labels(head, metric).set(value)
+        head, _, measure = path.partition(".")
+        if measure in _RATIOS:
+            metrics.REWARD_MODEL_HELD_OUT.labels(head, measure).set(value)
 
 
 def _parameters(settings: Settings, data: TrainingSet) -> dict[str, object]:

@@ -182,8 +182,8 @@ REWARD_MODEL_VERSION = Gauge(
     "plaudit_reward_model_version", "Version of the newest reward model.", ["name"], registry=REGISTRY
 )
 REWARD_MODEL_HELD_OUT = Gauge(
-    "plaudit_reward_model_held_out",
-    "Measures of the newest reward model's heads on held-out feedback, as in its report.",
+    "plaudit_reward_model_held_out_ratio",
+    "Measures in 0..1 of the newest reward model's heads on held-out feedback, as in its report.",
     ["head", "measure"],
     registry=REGISTRY,
 )

@@ -49,7 +49,7 @@ class RewardModelSettings(Section):
 
     # Heads.
     l2_grid: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
-    """Candidate strengths of the penalty (lambda / 2) |w|^2 on the mean loss; w acts on features of unit mean square."""
+    """Candidate strengths of the penalty (lambda / 2) |w|^2 on the mean loss; features have unit mean square."""
     ensemble: int = Field(5, ge=2, le=50)
     """Heads refitted on bootstrap samples of the groups; their spread is the uncertainty."""
     loss: str = Field("huber_bt", pattern=r"^[a-z_]+$")
