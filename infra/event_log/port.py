@@ -81,7 +81,7 @@ class Consumer(Protocol):
         ...
 
     def newly_assigned(self) -> frozenset[int]:
-        """Partitions assigned since the last call and not yet positioned: seek each before the next poll, or it starts
+        """Partitions assigned since the last call and not sought since: seek each before the next poll, or it starts
         at the group's committed offset, or at the oldest record kept."""
         ...
 

@@ -1,5 +1,6 @@
 """What the conformance suite needs to know about an adapter, beyond the port."""
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
@@ -7,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from infra.event_log import Consumer, EventLog, Record, StoredRecord
+from tests.fixtures.helpers import wait_until
 
 GROUP_PATIENCE_SECONDS = 40.0
 """A Kafka group settles within its session timeout and a few heartbeats; the embedded one within a second."""
@@ -19,7 +21,7 @@ class Deployment:
     kind: str
     connect: Callable[[], EventLog]
     closing: ExitStack = field(default_factory=ExitStack)
-    _pair: tuple[EventLog, EventLog] | None = None
+    _kept: tuple[tuple[EventLog, EventLog], str, Consumer] | None = None
 
     def open(self) -> EventLog:
         log = self.connect()
@@ -31,19 +33,15 @@ class Deployment:
         self.closing.callback(consumer.close)
         return consumer
 
-    def shared_pair(self) -> tuple[EventLog, EventLog]:
-        """Two clients, kept for all examples of a property test."""
-        if self._pair is None:
-            self._pair = (self.open(), self.open())
-        return self._pair
-
-    def read_all(self, log: EventLog, topic: str, count: int) -> list[StoredRecord]:
-        """What a new group reads from the beginning."""
-        consumer = log.consumer(topic, "reads-all")
-        try:
-            return read(consumer, count)
-        finally:
-            consumer.close()
+    def kept(self) -> tuple[tuple[EventLog, EventLog], str, Consumer]:
+        """Two clients, a topic and its reader, kept for all examples of a property test: a group takes seconds."""
+        if self._kept is None:
+            logs = (self.open(), self.open())
+            topic = self.topic(logs[0])
+            consumer = self.consumer(logs[0], topic, "kept")
+            join([consumer], logs[0].partitions(topic))
+            self._kept = (logs, topic, consumer)
+        return self._kept
 
     def topic(self, log: EventLog) -> str:
         """A new topic; brokers are shared between tests."""
@@ -57,19 +55,34 @@ def record(value: bytes | str, partition: int | None = None, key: bytes = b"k") 
 
 
 def join(consumers: Iterable[Consumer], partitions: int, timeout_seconds: float = GROUP_PATIENCE_SECONDS) -> None:
-    """Poll until the consumers' assignments are disjoint, cover all partitions and leave nobody idle.
+    """Poll, each in a thread of its own as members do, until the assignments are disjoint and cover all partitions.
 
     For consumers of an empty topic, or whose records the caller does not want.
     """
     members = list(consumers)
-    deadline = time.monotonic() + timeout_seconds
-    while time.monotonic() < deadline:
-        for member in members:
+    settled = threading.Event()
+
+    def keep_polling(member: Consumer) -> None:
+        while not settled.is_set():
             member.poll(1000, 0.1)
-        shares = [member.assignment() for member in members]
-        if all(shares) and sum(map(len, shares)) == partitions and len(frozenset().union(*shares)) == partitions:
-            return
-    raise AssertionError(f"the group did not settle in {timeout_seconds} s: {[m.assignment() for m in members]}")
+
+    def shares() -> list[frozenset[int]]:
+        return [member.assignment() for member in members]
+
+    def divided() -> bool:
+        now = shares()
+        return all(now) and sum(map(len, now)) == partitions and len(frozenset().union(*now)) == partitions
+
+    threads = [threading.Thread(target=keep_polling, args=(member,)) for member in members]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_until(divided, timeout_seconds, "the division of the partitions")
+    finally:
+        settled.set()
+        for thread in threads:
+            thread.join()
+    assert divided(), shares()
 
 
 def read(consumer: Consumer, count: int, timeout_seconds: float = GROUP_PATIENCE_SECONDS) -> list[StoredRecord]:

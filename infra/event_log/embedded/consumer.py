@@ -48,6 +48,7 @@ class SqliteConsumer:
         self._commits = committed
         self._assigned: frozenset[int] = frozenset()
         self._fresh: set[int] = set()
+        self._sought: set[int] = set()
         self._positions: dict[int, int] = {}
         self._turn = 0
         self._closed = False
@@ -74,13 +75,14 @@ class SqliteConsumer:
         return self._assigned
 
     def newly_assigned(self) -> frozenset[int]:
-        fresh = frozenset(self._fresh - self._positions.keys())
+        fresh = frozenset(self._fresh - self._sought)
         self._fresh.clear()
         return fresh
 
     def seek(self, partition: int, offset: int) -> None:
         self._require(partition)
         self._positions[partition] = offset
+        self._sought.add(partition)
 
     def position(self, partition: int) -> int:
         self._require(partition)
@@ -126,6 +128,7 @@ class SqliteConsumer:
         for partition in self._assigned - kept:
             self._positions.pop(partition, None)
         self._fresh = (self._fresh & owned) | gained
+        self._sought &= kept
         self._assigned = owned
         return bool(gained)
 

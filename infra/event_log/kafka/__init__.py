@@ -5,5 +5,5 @@ import warnings
 with warnings.catch_warnings():
     # kafka-python 3.0 reads its protocol schemas with importlib.resources.read_text, deprecated in Python 3.11.
     warnings.simplefilter("ignore", DeprecationWarning)
-    import kafka
-    import kafka.coordinator.assignors.cooperative_sticky
+    import kafka.admin
+    import kafka.coordinator.assignors.cooperative_sticky  # noqa: F401

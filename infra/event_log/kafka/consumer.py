@@ -1,4 +1,9 @@
-"""The Kafka consumer: cooperative rebalancing, and new partitions held back until the caller could seek them."""
+"""The Kafka consumer: cooperative rebalancing, and new partitions held back until the caller could seek them.
+
+kafka-python 3.0.12 throws a finished join away when it finishes between two polls, and joins again. A member that is
+polled half of the time would then hardly ever get its partitions. So a poll in which the group rebalances lasts until
+that is settled, at most one session timeout longer than asked for.
+"""
 
 import threading
 import time
@@ -64,6 +69,7 @@ class KafkaConsumer:
         self._topic = topic
         self._group = group
         self._timeout_ms = int(settings.append_timeout_seconds * 1000)
+        self._session_seconds = settings.session_timeout_seconds
         session_ms = int(settings.session_timeout_seconds * 1000)
         # Joining waits for the other members, so a consumer's requests must be allowed to take long.
         patience_ms = max(30_000, session_ms + 5_000)
@@ -92,17 +98,19 @@ class KafkaConsumer:
 
     def poll(self, max_records: int, timeout_seconds: float) -> list[StoredRecord]:
         deadline = time.monotonic() + timeout_seconds
+        last = deadline + self._session_seconds
         with self._errors_named("poll"):
             # What the last poll assigned was shown to the caller since: it may be read now.
             self._client.resume(*(self._offered & self._client.assignment()))
             self._offered = set()
             while True:
-                remaining = max(0.0, deadline - time.monotonic())
+                until = last if self._joining() else deadline
+                remaining = max(0.0, until - time.monotonic())
                 found = self._client.poll(int(1000 * min(remaining, _SLICE_SECONDS)), max_records)
                 if self._listener.changed():
                     self._offer(self._listener.take())
                     return self._records(found)
-                if found or remaining <= 0:
+                if found or time.monotonic() >= (last if self._joining() else deadline):
                     return self._records(found)
 
     def assignment(self) -> frozenset[int]:
@@ -138,18 +146,17 @@ class KafkaConsumer:
         except KafkaError as error:  # during a rebalance, say; only lag tools read it, and the next commit mends it
             _log.info("event_log_offset_commit_failed", topic=self._topic, group=self._group, error=str(error))
         for place, committed in places.items():
-            end = self._client.highwater(place) if place in self._client.assignment() else None
-            if end is not None:
-                catalogue.EVENT_LOG_CONSUMER_LAG.labels(self._topic, self._group, str(place.partition)).set(
-                    max(0, end - committed.offset)
-                )
+            lag = max(0, self._highwater(place) - committed.offset)
+            catalogue.EVENT_LOG_CONSUMER_LAG.labels(self._topic, self._group, str(place.partition)).set(lag)
 
     def end_offsets(self) -> dict[int, int]:
         with self._errors_named("end offsets"):
             partitions = self._client.partitions_for_topic(self._topic) or set()
             places = [TopicPartition(self._topic, partition) for partition in sorted(partitions)]
             ends = self._client.end_offsets(places, timeout_ms=self._timeout_ms)
-        return {place.partition: int(offset) for place, offset in ends.items()}
+        # Brokers other than Apache's may answer with the last batch's first offset + 1 (tansu 0.6 does); what a fetch
+        # has told is right wherever there was one.
+        return {place.partition: max(int(end), self._highwater(place)) for place, end in ends.items()}
 
     def close(self) -> None:
         if self._closed:
@@ -159,6 +166,14 @@ class KafkaConsumer:
             self._client.close(autocommit=False, timeout_ms=self._timeout_ms)
         except KafkaError as error:
             _log.warning("event_log_consumer_close_failed", topic=self._topic, group=self._group, error=str(error))
+
+    def _joining(self) -> bool:
+        """Whether a rebalance is not settled. The library does not tell in public."""
+        return bool(self._client._coordinator.need_rejoin())
+
+    def _highwater(self, place: TopicPartition) -> int:
+        """The end of the partition as of the last fetch from it; 0 before the first."""
+        return (self._client.highwater(place) if place in self._client.assignment() else None) or 0
 
     def _offer(self, places: set[TopicPartition]) -> None:
         self._offered = places
