@@ -51,3 +51,10 @@ def test_the_example_of_settings_is_true() -> None:
 
     remedy = "run: plaudit config example > plaudit.example.toml"
     assert (ROOT / "plaudit.example.toml").read_text(encoding="utf-8") == example_toml(), remedy
+
+
+def test_the_readme_talks_to_the_default_port() -> None:
+    from infra.settings.serving import ServingSettings
+
+    ports = set(re.findall(r"127\.0\.0\.1:(\d+)", (ROOT / "README.md").read_text(encoding="utf-8")))
+    assert ports == {str(ServingSettings().port)}
