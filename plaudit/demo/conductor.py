@@ -11,7 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from infra.contracts import PlauditError
 from infra.db import Database
-from plaudit.demo import evaluation, prompts, repository
+from plaudit.demo import prompts, repository
+from plaudit.demo.evaluation import Evaluation, answer_all, compare
 from plaudit.demo.process import UpProcess
 from plaudit.people.client import AppClient
 from plaudit.people.judge import Judge
@@ -49,7 +50,7 @@ class Story:
     phases: list[tuple[str, float]] = field(default_factory=list)
     before: WaveTally = field(default_factory=WaveTally)
     experiment: WaveTally = field(default_factory=WaveTally)
-    evaluation: evaluation.Evaluation | None = None
+    evaluation: Evaluation | None = None
     outcome: str = "unfinished"
     reasons: list[str] = field(default_factory=list)
     restarts: int = 0
@@ -163,7 +164,7 @@ class Conductor:
             self._progress.advance(bar)
 
         async def ask(model: str) -> list[Any]:
-            return await evaluation.answer_all(
+            return await answer_all(
                 client,
                 model,
                 unseen,
@@ -176,7 +177,7 @@ class Conductor:
 
         base, new = await ask("base"), await ask(adapter)
         self.story.evaluation = await asyncio.to_thread(
-            evaluation.compare, judge, self._options.seed, adapter, unseen, base, new
+            compare, judge, self._options.seed, adapter, unseen, base, new
         )
 
     def _plan(self, first: int, people: int, known: list[str]) -> VisitPlan:

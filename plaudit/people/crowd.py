@@ -2,6 +2,9 @@
 
 A person's satisfaction with an answer is u = mood + tastes . attributes - 4 (1 - relevance): an answer that does not
 answer is disliked whatever its charms. P(like | shown) = candour * sigmoid(u): most answers get silence.
+
+The constants were fixed on answers of the base model, before any adapter was trained: there about 15 % of answers are
+liked, 20 % disliked, the rest meet silence, and an answer with all four attributes is liked by 60 %.
 """
 
 from dataclasses import dataclass
@@ -11,9 +14,9 @@ from numpy.typing import NDArray
 
 from plaudit.people.attributes import ATTRIBUTES
 
-MEAN_TASTE = np.array([1.6, 1.3, 1.3, 1.3])
+MEAN_TASTE = np.array([2.2, 2.2, 2.2, 2.2])
 TASTE_SPREAD = 0.7
-MEAN_MOOD = -2.6
+MEAN_MOOD = -3.8
 MOOD_SPREAD = 0.5
 IRRELEVANCE_COST = 4.0
 DISLIKE_OFFSET = 1.5
@@ -55,7 +58,7 @@ def person(seed: int, index: int, *, error_rate: float = 0.05) -> Person:
         name=f"person-{seed}-{index}",
         tastes=MEAN_TASTE + draw.normal(0, TASTE_SPREAD, len(ATTRIBUTES)),
         mood=MEAN_MOOD + float(draw.normal(0, MOOD_SPREAD)),
-        candour=float(draw.beta(3, 3)),
+        candour=float(draw.beta(4, 3)),
         error_rate=error_rate,
         words_per_second=float(draw.lognormal(np.log(4.0), 0.2)),
         patience_seconds=float(draw.lognormal(np.log(60.0), 0.3)),

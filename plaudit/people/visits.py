@@ -28,6 +28,12 @@ class VisitPlan:
     max_tokens: int = 48
     temperature: float = 0.8
     error_rate: float = 0.05
+    system: str = ""
+
+    def messages(self, prompt: str) -> list[dict[str, str]]:
+        """The conversation a visit opens with."""
+        system = [{"role": "system", "content": self.system}] if self.system else []
+        return [*system, {"role": "user", "content": prompt}]
 
 
 @dataclass
@@ -95,7 +101,7 @@ class Town:
 
     async def _ask(self, plan: VisitPlan, who: Person, prompt: str, conversation: str | None) -> Reply:
         return await self.client.chat(
-            [{"role": "user", "content": prompt}],
+            plan.messages(prompt),
             user=who.name,
             conversation_id=conversation,
             max_tokens=plan.max_tokens,
