@@ -1,0 +1,207 @@
+"""What the frozen values say: e-processes for every metric, the sample ratio, and intervals for people to look at.
+
+All of it is a pure function of rows in a fixed order, computed from the first row at every look, so that a look can be
+repeated at any time. Why the e-processes hold at every look, ramp and base rate: `infra.statistics.e_process`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infra.settings.ab_testing import AbTestingSettings, MetricSettings
+from infra.statistics import (
+    ConfidenceSequence,
+    Design,
+    EProcess,
+    augmented_scores,
+    excess_e_process,
+    mean_confidence_sequence,
+    sample_ratio_e_process,
+)
+
+LIFTS = (1.0, 3.0, 9.0)
+"""Bettors expect these multiples of the smallest effect of interest."""
+
+INTERVAL_ALPHA = 0.05
+INTERVAL_PEOPLE = 2000.0
+"""Where the confidence sequence for people to look at is narrowest; fixed beforehand."""
+
+
+@dataclass(frozen=True)
+class PersonValues:
+    """Frozen values of one metric, in the order (frozen_at, user_key), people without a value left out.
+
+    `in_challenger` (n,) bool; `values` (n,) in [0, 1]; `phase` (n,) index of the ramp's phase at first exposure;
+    `frozen_at` (n,) Unix seconds.
+    """
+
+    in_challenger: NDArray[np.bool_]
+    values: NDArray[np.float64]
+    phase: NDArray[np.int64]
+    frozen_at: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[str, float | None, int, float]]) -> "PersonValues":
+        """From rows (arm, value, phase, frozen_at) in order."""
+        kept = [row for row in rows if row[1] is not None]
+        return cls(
+            np.array([row[0] == "challenger" for row in kept], dtype=np.bool_),
+            np.array([row[1] for row in kept], dtype=np.float64),
+            np.array([row[2] for row in kept], dtype=np.int64),
+            np.array([row[3] for row in kept], dtype=np.float64),
+        )
+
+
+@dataclass(frozen=True)
+class ExposedPeople:
+    """Everybody seen in an arm, in the order (first_at, user_key); `flips`: how many were seen in both."""
+
+    in_challenger: NDArray[np.bool_]
+    phase: NDArray[np.int64]
+    flips: int
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[str, int, int]]) -> "ExposedPeople":
+        """From rows (arm, phase, arms_seen) in order."""
+        return cls(
+            np.array([row[0] == "challenger" for row in rows], dtype=np.bool_),
+            np.array([row[1] for row in rows], dtype=np.int64),
+            sum(row[2] > 1 for row in rows),
+        )
+
+
+@dataclass(frozen=True)
+class MetricEvidence:
+    """One metric. e-values as logarithms (nats); rates are means over people; `effect` is challenger minus control
+    with an asymptotic 95 % confidence sequence, for people to look at. None: not known yet, or not a number."""
+
+    name: str
+    role: str
+    direction: str
+    people_challenger: int
+    people_control: int
+    rate_challenger: float | None
+    rate_control: float | None
+    log_e_better: float | None
+    log_e_worse: float | None
+    log_e_not_inferior: float | None
+    effect: float | None
+    low: float | None
+    high: float | None
+    least_people_in_phase: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything a decision rests on, at one watermark."""
+
+    exposed_challenger: int
+    exposed_control: int
+    flips: int
+    log_e_sample_ratio: float
+    metrics: tuple[MetricEvidence, ...]
+    unusable: str = ""
+
+    def document(self) -> dict[str, object]:
+        """As stored with a decision."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Tests:
+    """The e-processes of one metric; `not_inferior` only for guardrails."""
+
+    better: EProcess
+    worse: EProcess
+    not_inferior: EProcess | None
+
+
+def design_of(rules: AbTestingSettings) -> Design:
+    """The bettors of an experiment: lifts around the smallest effect of interest, and the plug-in, in equal parts."""
+    lifts = tuple(rules.smallest_relative_effect * multiple for multiple in LIFTS)
+    return Design(lifts=lifts, plug_in_weight=1 / (len(lifts) + 1), block_people=rules.block_people)
+
+
+def tests_of(metric: MetricSettings, people: PersonValues, design: Design) -> Tests:
+    """The metric's e-processes. Where less is better, the arms change places; rates are never turned over."""
+    good = people.in_challenger if metric.direction == "higher" else ~people.in_challenger
+    not_inferior = None
+    if metric.role == "guardrail":
+        not_inferior = excess_e_process(good, people.values, people.phase, design, margin=-metric.delta)
+    return Tests(
+        better=excess_e_process(good, people.values, people.phase, design),
+        worse=excess_e_process(~good, people.values, people.phase, design),
+        not_inferior=not_inferior,
+    )
+
+
+def effect_of(people: PersonValues) -> ConfidenceSequence:
+    """Challenger minus control after every person. Both arms are the same share of all people in every phase, so a
+    counted person is in the challenger with probability 1/2 whatever the ramp."""
+    propensity = np.full(people.values.shape[0], 0.5)
+    scores = augmented_scores(people.in_challenger, people.values, propensity)
+    return mean_confidence_sequence(scores, INTERVAL_PEOPLE, INTERVAL_ALPHA)
+
+
+def metric_evidence(metric: MetricSettings, people: PersonValues, design: Design, phase: int) -> MetricEvidence:
+    """Evidence of one metric from its frozen values; `phase` is the ramp's newest."""
+    tests, sequence = tests_of(metric, people, design), effect_of(people)
+    arms = people.in_challenger
+    here = people.phase == phase
+    return MetricEvidence(
+        name=metric.name,
+        role=metric.role,
+        direction=metric.direction,
+        people_challenger=int(arms.sum()),
+        people_control=int((~arms).sum()),
+        rate_challenger=_number(people.values[arms].mean()) if arms.any() else None,
+        rate_control=_number(people.values[~arms].mean()) if (~arms).any() else None,
+        log_e_better=_number(tests.better.last),
+        # Ville's inequality bounds the highest value: harm once proven stays proven.
+        log_e_worse=_number(tests.worse.highest),
+        log_e_not_inferior=_number(tests.not_inferior.last) if tests.not_inferior else None,
+        effect=_last(sequence.estimate),
+        low=_last(sequence.low),
+        high=_last(sequence.high),
+        least_people_in_phase=int(min((arms & here).sum(), (~arms & here).sum())),
+    )
+
+
+def gather(
+    rules: AbTestingSettings, values: Mapping[str, PersonValues], exposed: ExposedPeople, phase: int
+) -> Evidence:
+    """All evidence. `values`: metric name -> its people. Values that are not in [0, 1] make it unusable, by name."""
+    design = design_of(rules)
+    found, unusable = [], ""
+    for metric in rules.metrics:
+        people = values[metric.name]
+        outside = int((~((people.values >= 0) & (people.values <= 1))).sum())
+        if outside:
+            unusable = f"{outside} frozen values of metric {metric.name!r} are not numbers in [0, 1]"
+            continue
+        found.append(metric_evidence(metric, people, design, phase))
+    return Evidence(
+        exposed_challenger=int(exposed.in_challenger.sum()),
+        exposed_control=int((~exposed.in_challenger).sum()),
+        flips=exposed.flips,
+        log_e_sample_ratio=sample_ratio(rules, exposed),
+        metrics=tuple(found),
+        unusable=unusable,
+    )
+
+
+def sample_ratio(rules: AbTestingSettings, exposed: ExposedPeople) -> float:
+    """Highest logarithm (nats) so far of the sample-ratio e-process; arms are meant to be equal in every phase."""
+    phases = int(exposed.phase.max()) + 1 if exposed.phase.size else 0
+    path = sample_ratio_e_process(exposed.in_challenger, exposed.phase, np.full(phases, 0.5), rules.srm_concentration)
+    return float(path.max())
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _last(path: NDArray[np.float64]) -> float | None:
+    return _number(path[-1]) if path.size else None

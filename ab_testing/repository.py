@@ -1,0 +1,168 @@
+"""SQL of experiments, the ledger, adapters' states and the champion pointer. Values: `values_repository`."""
+
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, select, update
+
+from infra.contracts import BASE_ADAPTER, Decision, Experiment, ExperimentStatus, Phase
+from infra.contracts.adapters import AdapterState, parse_ref
+from infra.db import Dialect, insert_ignore
+from infra.db.tables import adapter_proofs, adapters, consumer_offsets, decisions, experiments, serving_state
+
+
+class ExperimentRepository:
+    """One project's experiments, through one connection."""
+
+    def __init__(self, connection: Connection, project: str) -> None:
+        self._connection = connection
+        self._project = project
+
+    def running(self) -> Experiment | None:
+        """The experiment that runs, if any; the oldest, should there ever be several."""
+        columns = experiments.columns
+        return self._one_experiment(columns.status == "running", columns.started_at.asc())
+
+    def newest(self) -> Experiment | None:
+        """The experiment started last, running or not."""
+        return self._one_experiment(experiments.columns.experiment_id.is_not(None), experiments.c.started_at.desc())
+
+    def experiment(self, experiment_id: str) -> Experiment | None:
+        """One experiment by its id."""
+        return self._one_experiment(experiments.columns.experiment_id == experiment_id, experiments.c.started_at.asc())
+
+    def insert(self, experiment: Experiment) -> None:
+        """A new experiment."""
+        row = msgspec.to_builtins(experiment)
+        self._connection.execute(experiments.insert().values(**row))
+
+    def set_phases(self, experiment: Experiment, phases: tuple[Phase, ...]) -> None:
+        """Replace the ramp's phases."""
+        self._update_experiment(experiment, phases=msgspec.to_builtins(phases))
+
+    def end(self, experiment: Experiment, status: ExperimentStatus, ended_at: float) -> None:
+        """The experiment is over."""
+        self._update_experiment(experiment, status=status, ended_at=ended_at)
+
+    def waiting_challenger(self) -> str | None:
+        """The oldest adapter that waits for an experiment."""
+        columns = adapters.columns
+        row = self._connection.execute(
+            select(columns.name, columns.version)
+            .where(columns.project == self._project, columns.state == "challenger")
+            .order_by(columns.created_at, columns.name, columns.version)
+            .limit(1)
+        ).first()
+        return None if row is None else f"{row.name}@{row.version}"
+
+    def adapter_state(self, ref: str) -> str:
+        """State of an adapter; `missing` when there is no such row."""
+        state = self._connection.execute(select(adapters.columns.state).where(*self._adapter(ref))).scalar_one_or_none()
+        return "missing" if state is None else str(state)
+
+    def set_adapter_state(self, ref: str, state: AdapterState) -> None:
+        """Move an adapter on; the base model has no row and no state."""
+        if ref != BASE_ADAPTER:
+            self._connection.execute(update(adapters).where(*self._adapter(ref)).values(state=state))
+
+    def proofs(self, ref: str) -> list[tuple[str, str, dict[str, object]]]:
+        """(replica, status, detail) of every replica that tried to prove the adapter."""
+        columns = adapter_proofs.columns
+        rows = self._connection.execute(
+            select(columns.replica, columns.status, columns.detail)
+            .where(columns.project == self._project, columns.adapter == ref)
+            .order_by(columns.replica)
+        )
+        return [(row.replica, row.status, row.detail) for row in rows]
+
+    def champion(self) -> str | None:
+        """What everybody is served; None before the state is bootstrapped."""
+        columns = serving_state.columns
+        query = select(columns.champion).where(columns.project == self._project)
+        return self._connection.execute(query).scalar_one_or_none()
+
+    def last_proven(self) -> str | None:
+        """The champion before: stays loaded, so that going back is a pointer move."""
+        columns = serving_state.columns
+        query = select(columns.last_proven).where(columns.project == self._project)
+        return self._connection.execute(query).scalar_one_or_none()
+
+    def insert_state(self, dialect: Dialect, champion: str, now: float) -> None:
+        """The champion pointer, unless there is one."""
+        self._connection.execute(
+            insert_ignore(serving_state, dialect).values(
+                project=self._project, champion=champion, last_proven=champion, decision_id="", updated_at=now
+            )
+        )
+
+    def move_champion(self, champion: str, last_proven: str, decision_id: str, now: float) -> None:
+        """Point to another adapter."""
+        self._connection.execute(
+            update(serving_state)
+            .where(serving_state.columns.project == self._project)
+            .values(champion=champion, last_proven=last_proven, decision_id=decision_id, updated_at=now)
+        )
+
+    def last_decision(self, experiment_id: str | None = None) -> Decision | None:
+        """The newest row of the ledger, or the newest about one experiment."""
+        columns = decisions.columns
+        query = select(decisions).where(columns.project == self._project)
+        if experiment_id is not None:
+            query = query.where(columns.experiment_id == experiment_id)
+        row = self._connection.execute(query.order_by(columns.sequence.desc()).limit(1)).first()
+        return None if row is None else _decision(row)
+
+    def decisions(self, experiment_id: str | None = None) -> list[Decision]:
+        """The ledger in order; of one experiment, or all of it."""
+        query = select(decisions).where(decisions.columns.project == self._project)
+        if experiment_id is not None:
+            query = query.where(decisions.columns.experiment_id == experiment_id)
+        return [_decision(row) for row in self._connection.execute(query.order_by(decisions.columns.sequence))]
+
+    def append(self, decision: Decision) -> None:
+        """One more row. Fails on the primary key when another writer was first."""
+        self._connection.execute(decisions.insert().values(**msgspec.to_builtins(decision)))
+
+    def watermark(self, group: str, topics: dict[str, tuple[str, int]]) -> float | None:
+        """The instant before which everything on `topics` (name -> identity, partitions) has been applied.
+
+        None while some partition has never been read.
+        """
+        columns = consumer_offsets.columns
+        instants: list[float] = []
+        for topic, (identity, partitions) in topics.items():
+            rows = self._connection.execute(
+                select(columns.updated_at).where(
+                    columns.consumer_group == group,
+                    columns.topic == topic,
+                    columns.topic_identity == identity,
+                    columns.partition < partitions,
+                )
+            )
+            found = list(rows.scalars())
+            if len(found) < partitions:
+                return None
+            instants += found
+        return min(instants, default=None)
+
+    def _adapter(self, ref: str) -> tuple[Any, ...]:
+        name, version = parse_ref(ref)
+        columns = adapters.columns
+        return columns.project == self._project, columns.name == name, columns.version == version
+
+    def _one_experiment(self, condition: Any, order: Any) -> Experiment | None:
+        query = select(experiments).where(experiments.columns.project == self._project, condition)
+        row = self._connection.execute(query.order_by(order).limit(1)).mappings().first()
+        return None if row is None else msgspec.convert(dict(row), Experiment)
+
+    def _update_experiment(self, experiment: Experiment, **values: Any) -> None:
+        columns = experiments.columns
+        self._connection.execute(
+            update(experiments)
+            .where(columns.project == self._project, columns.experiment_id == experiment.experiment_id)
+            .values(**values)
+        )
+
+
+def _decision(row: Row[Any]) -> Decision:
+    return msgspec.convert(dict(row._mapping), Decision)
