@@ -193,3 +193,90 @@ REWARD_MODEL_TRAINING_SECONDS = Histogram(
     buckets=JOB_SECONDS,
     registry=REGISTRY,
 )
+
+# --- serving ------------------------------------------------------------------------------------------------------
+
+SERVING_REQUEST_SECONDS = Histogram(
+    "plaudit_serving_request_duration_seconds",
+    "Time from a chat request to the end of its answer, the durable log included.",
+    ["stream", "outcome"],
+    buckets=LONG_SECONDS,
+    registry=REGISTRY,
+)
+SERVING_FIRST_TOKEN_SECONDS = Histogram(
+    "plaudit_serving_first_token_seconds",
+    "Time from a chat request to its first token.",
+    buckets=LONG_SECONDS,
+    registry=REGISTRY,
+)
+SERVING_TOKENS = Counter(
+    "plaudit_serving_tokens_total", "Tokens, by kind: prompt, completion.", ["kind", "adapter"], registry=REGISTRY
+)
+SERVING_REFUSED = Counter(
+    "plaudit_serving_requests_refused_total",
+    "Chat requests answered with an error, by code.",
+    ["code"],
+    registry=REGISTRY,
+)
+SERVING_QUEUE = Gauge("plaudit_serving_queue_rows", "Answers waiting for the engine.", registry=REGISTRY)
+SERVING_BATCH_ROWS = Histogram(
+    "plaudit_serving_batch_rows",
+    "Answers computed together.",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
+    registry=REGISTRY,
+)
+SERVING_ADAPTER_PROVEN = Gauge(
+    "plaudit_serving_adapter_proven",
+    "1 when the adapter is loaded and proven on this replica, 0 when it was refused; absent when not wanted.",
+    ["adapter"],
+    registry=REGISTRY,
+)
+SERVING_PROOFS = Counter(
+    "plaudit_serving_proofs_total",
+    "Proofs of adapters, by outcome: proven, indistinguishable, refused.",
+    ["outcome"],
+    registry=REGISTRY,
+)
+SERVING_STATE_AGE = Gauge(
+    "plaudit_serving_state_age_seconds",
+    "Age of what the gateway knows of champion and experiment, by the store.",
+    registry=REGISTRY,
+)
+SERVING_INTERACTIONS_LOST = Counter(
+    "plaudit_serving_interactions_unlogged_total",
+    "Answers computed that the log did not take: their callers got an error.",
+    registry=REGISTRY,
+)
+
+# --- ab testing ---------------------------------------------------------------------------------------------------
+
+AB_DECISIONS = Counter(
+    "plaudit_experiment_decisions_total", "Rows written to the ledger of decisions.", ["kind"], registry=REGISTRY
+)
+AB_LOOKS = Counter(
+    "plaudit_experiment_looks_total",
+    "Looks at a running experiment, by what they came to and the reason's code.",
+    ["kind", "code"],
+    registry=REGISTRY,
+)
+AB_RUNNING = Gauge("plaudit_experiment_running", "1 while an experiment runs, else 0.", registry=REGISTRY)
+AB_TRAFFIC_SHARE = Gauge(
+    "plaudit_experiment_challenger_share", "Share of people who are given the challenger, 0..1.", registry=REGISTRY
+)
+AB_PEOPLE = Gauge(
+    "plaudit_experiment_people", "People with a frozen value of the metric.", ["metric", "arm"], registry=REGISTRY
+)
+AB_E_VALUE = Gauge(
+    "plaudit_experiment_log_e_value_nats",
+    "Logarithm of the e-value, by metric and test: better, worse, not_inferior.",
+    ["metric", "test"],
+    registry=REGISTRY,
+)
+AB_SAMPLE_RATIO = Gauge(
+    "plaudit_experiment_sample_ratio_log_e_value_nats",
+    "Logarithm of the highest e-value so far that people do not land in the arms as they should.",
+    registry=REGISTRY,
+)
+AB_WATERMARK_AGE = Gauge(
+    "plaudit_experiment_watermark_age_seconds", "Age of the watermark of the newest look.", registry=REGISTRY
+)
