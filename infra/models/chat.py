@@ -1,5 +1,7 @@
 """Chat messages -> prompt token ids, by the model's own template, safe against control tokens typed by people."""
 
+import copy
+import functools
 import secrets
 from collections.abc import Sequence
 from typing import Any
@@ -31,11 +33,20 @@ def render_chat(loaded: LoadedModel, messages: Sequence[Message]) -> list[int]:
         before, found, text = text.partition(mark)
         ids += _encode(tokenizer, before)
         if found:
-            ids += tokenizer(message.content, add_special_tokens=False, split_special_tokens=True).input_ids
+            ids += _encode(_literal(tokenizer), message.content)
         else:  # the template left this message out
             text = before
             ids = ids[: len(ids) - len(_encode(tokenizer, before))]
     return ids + _encode(tokenizer, text)
+
+
+@functools.lru_cache(maxsize=4)
+def _literal(tokenizer: Any) -> Any:
+    """A copy to which control tokens are ordinary text. A copy, since the switch is shared by all threads."""
+    literal = copy.deepcopy(tokenizer)
+    literal.backend_tokenizer.encode_special_tokens = True
+    literal.split_special_tokens = True
+    return literal
 
 
 def _templated(tokenizer: Any, turns: Sequence[tuple[str, str]]) -> str:

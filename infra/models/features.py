@@ -21,7 +21,7 @@ def pooled_hidden_states(
     model: Any = None,
     micro_batch: int = 16,
 ) -> Tensor:
-    """Features [N, layers x 2 x H], float32 on the CPU: for each layer the mean over the answer's tokens, then the last.
+    """Features [N, layers x 2 x H], float32 on the CPU: for each layer the mean over the answer, then its last token.
 
     `sequences` are prompts with their answers, `response_starts` the index of each answer's first token. Layer 0 is the
     embedding, layer i the output of block i; negative layers count from the end (-1: the last block, before the final

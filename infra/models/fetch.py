@@ -46,7 +46,7 @@ def fetch_base(settings: Settings, progress: Progress | None = None) -> Path:
 
 
 def cache_folder(settings: Settings) -> Path:
-    """Where converted base models are kept: `model.cache_dir`, else `$XDG_CACHE_HOME/plaudit`, else `~/.cache/plaudit`."""
+    """Where base models are kept: `model.cache_dir`, else `$XDG_CACHE_HOME/plaudit`, else `~/.cache/plaudit`."""
     if settings.model.cache_dir:
         return Path(settings.model.cache_dir).expanduser()
     root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")

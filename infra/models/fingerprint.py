@@ -79,7 +79,7 @@ def probe_hash(prompts: Sequence[Sequence[int]], completions: Sequence[Sequence[
 
 
 def distance(one: Fingerprint, other: Fingerprint) -> float:
-    """Mean absolute difference of log-probabilities, nats a token; infinite when the probes differ or a value is NaN."""
+    """Mean absolute difference of log-probabilities, nats; infinite when the probes differ or a value is NaN."""
     if one.probe_hash != other.probe_hash:
         return float("inf")
     if [len(row) for row in one.logprobs] != [len(row) for row in other.logprobs]:
@@ -91,10 +91,10 @@ def distance(one: Fingerprint, other: Fingerprint) -> float:
 def nearest(measured: Fingerprint, expected: AdapterRef, known: Mapping[AdapterRef, Fingerprint]) -> Proof:
     """Whether `measured` is `expected`, judged against every fingerprint known (the base under `base`).
 
-    proven: d(measured, expected) + MARGIN x noise < d(measured, rival) for every rival, and d(measured, expected) <= NEAR x
-    separation. indistinguishable: expected and a rival are stored within MARGIN x noise of each other, and the measured
-    one lies as near: only file hashes can tell them apart. mismatch: anything else. Raises KeyError when `expected` is
-    not among the known.
+    proven: d(measured, expected) + MARGIN x noise < d(measured, rival) for every rival, and d(measured, expected) <=
+    NEAR x separation. indistinguishable: expected and a rival are stored within MARGIN x noise of each other, and the
+    measured one lies as near: only file hashes can tell them apart. mismatch: anything else. Raises KeyError when
+    `expected` is not among the known.
     """
     target = known[expected]
     noise = max(measured.noise, target.noise, NOISE_FLOOR)
@@ -126,7 +126,7 @@ def _proof(
     against = f"nearest other {rival} at {rival_distance:.4f}" if rival_distance is not None else "no other is known"
     texts = {
         "proven": "it is what was trained",
-        "indistinguishable": f"its weights are closer than the noise to another's ({rival}): admitted by file hash alone",
+        "indistinguishable": f"weights closer than the noise to another's ({rival}): admitted by file hash alone",
         "mismatch": "what is loaded does not speak as it did in training: it takes no traffic; reload it or retrain",
     }
     reason = f"{expected}: distance {own:.4f} nats a token, {against}, noise {noise:.5f}: {texts[verdict]}"

@@ -63,7 +63,7 @@ def generate(
     model, a merged copy); the requests' `adapter` is not looked at here. Raises PromptTooLong."""
     if not requests:
         return []
-    _check_lengths(loaded, requests)
+    check_lengths(loaded, requests)
     decoder, head = decoder_and_head(model if model is not None else loaded.model)
     prompts = list(dict.fromkeys(request.prompt_token_ids for request in requests))
     place_of = {prompt: place for place, prompt in enumerate(prompts)}
@@ -134,7 +134,8 @@ def _uniforms(rows: list[_Row], longest: int) -> Tensor:
     return torch.stack(streams)
 
 
-def _check_lengths(loaded: LoadedModel, requests: Sequence[GenerationRequest]) -> None:
+def check_lengths(loaded: LoadedModel, requests: Sequence[GenerationRequest]) -> None:
+    """Every prompt with its answer fits into the context. Raises PromptTooLong."""
     for request in requests:
         prompt, wanted = len(request.prompt_token_ids), request.sampling.max_tokens
         if prompt == 0 or prompt + wanted > loaded.context_length:

@@ -11,7 +11,7 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 
 class SlotLayer(DynamicLayer):  # type: ignore[misc]  # transformers is untyped here
-    """Keys and values [rows, heads, length, width] with room made once; `update` returns views up to the newest token."""
+    """Keys and values [rows, heads, length, width] with room made once; `update` returns views of it."""
 
     def __init__(self, keys: Tensor, values: Tensor, room: int) -> None:
         super().__init__()

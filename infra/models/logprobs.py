@@ -25,7 +25,7 @@ class SampledLogProb(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, tokens: Tensor, temperature: float) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, tokens: Tensor, temperature: float) -> Tensor:
         needed = hidden.requires_grad
         values, jacobian = [], []
         for h, y in zip(hidden.split(CHUNK), tokens.split(CHUNK), strict=True):

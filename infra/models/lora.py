@@ -14,7 +14,15 @@ from infra.models.loading import LoadedModel
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 IDENTITY_FILE = "plaudit-adapter.json"
-_UNSUPPORTED = ("use_dora", "modules_to_save", "layers_to_transform", "trainable_token_indices", "lora_bias")
+_UNSUPPORTED = (
+    "use_dora",
+    "modules_to_save",
+    "layers_to_transform",
+    "trainable_token_indices",
+    "lora_bias",
+    "rank_pattern",
+    "alpha_pattern",
+)
 
 
 def attach_lora(

@@ -23,8 +23,8 @@ class GenerationRequest(msgspec.Struct, frozen=True):
 
 
 class GenerationResult(msgspec.Struct, frozen=True):
-    """One completion. `finish_reason` is `stop` (end token or stop string), `length` or `cancelled`; the end token is in
-    `token_ids`, and so is every token of a stop string."""
+    """One completion. `finish_reason` is `stop` (end token or stop string), `length` or `cancelled`; the end token is
+    in `token_ids`, and so is every token of a stop string."""
 
     token_ids: tuple[int, ...]
     logprobs_raw: tuple[float, ...]

@@ -1,7 +1,42 @@
 """Settings of the room `serving`."""
 
+from pydantic import Field
+
 from infra.settings.base import Section
 
 
 class ServingSettings(Section):
-    """See the fields."""
+    """The gateway: its address, its engine, its adapters."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. `0.0.0.0` behind a proxy that authenticates callers: the gateway itself does not."""
+    port: int = Field(8080, ge=0, le=65535)
+    """Port to listen on; 0: any free one."""
+    replica: str = Field("", max_length=64)
+    """Name of this replica in the proofs of adapters; empty: the host's name."""
+    max_batch_rows: int = Field(32, ge=1, le=512)
+    """Answers computed together at most; memory grows with it."""
+    max_wait_seconds: float = Field(0.004, ge=0, le=1)
+    """How long an idle engine waits for company after the first request."""
+    max_queue_rows: int = Field(256, ge=1)
+    """Answers waiting for the engine at most; above it requests are refused with 429."""
+    max_tokens_default: int = Field(256, ge=1)
+    """Length limit of an answer when the request names none."""
+    max_tokens_limit: int = Field(1024, ge=1)
+    """Largest `max_tokens` a request may ask for."""
+    max_choices: int = Field(8, ge=1, le=64)
+    """Largest `n` a request may ask for."""
+    max_body_bytes: int = Field(1 << 20, ge=1024)
+    """Largest body of a request."""
+    request_timeout_seconds: float = Field(120.0, gt=0)
+    """A plain answer that takes longer is given up with 504."""
+    temperature_default: float = Field(1.0, ge=0, le=2)
+    """Temperature when the request names none. Learning needs answers that vary: keep it above 0."""
+    reconcile_every_seconds: float = Field(1.0, gt=0)
+    """How often the store is asked which adapters should be loaded, who is champion and which experiment runs."""
+    state_stale_seconds: float = Field(30.0, gt=0)
+    """With the store unreachable for longer, no one enters an experiment; the proven champion goes on answering."""
+    proof_retry_seconds: float = Field(60.0, gt=0)
+    """How long after a refusal an adapter is tried again: its files may have been restored."""
+    pinned_adapters: tuple[str, ...] = ()
+    """`name@version` adapters kept loaded beside champion, its predecessor and the challenger."""

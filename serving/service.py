@@ -1,0 +1,190 @@
+"""What the gateway does: load, prove, route, answer, remember."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import structlog
+
+from infra.contracts import Answer, PlauditError, new_response_id, user_key_of
+from infra.metrics import catalogue as metrics
+from infra.models.chat import render_chat
+from infra.models.loading import LoadedModel, load_base
+from infra.models.port import GenerationResult
+from infra.runtime import Context
+from infra.settings import Settings, user_secret
+from serving.adapters import Adapters, Reconciler
+from serving.engine import LocalEngine
+from serving.recording import Recorder
+from serving.routing_state import NothingProven, RoutingState, route, standing_champion
+from serving.turns import OnToken, Turn
+from serving.wire import ChatRequest
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+
+class NotReady(PlauditError):
+    """The base model is still being loaded, or could not be."""
+
+    code = "not_ready"
+    status = 503
+
+
+class AnswerTimedOut(PlauditError):
+    """No answer within `serving.request_timeout_seconds`."""
+
+    code = "timeout"
+    status = 504
+
+
+class Gateway:
+    """One a process. `start` returns at once and loads in the background; `problem` says what readiness waits for."""
+
+    def __init__(self, context: Context) -> None:
+        self.settings = context.settings.serving
+        self._context = context
+        self._secret = user_secret(context.settings)
+        self._recorder = Recorder(context.event_log, context.settings)
+        self._engine: LocalEngine | None = None
+        self._adapters: Adapters | None = None
+        self._reconciler: Reconciler | None = None
+        self._problem: str | None = "the base model is being loaded"
+        self._closing = threading.Event()
+        self._loader: threading.Thread | None = None
+        self._background: set[asyncio.Task[Any]] = set()
+
+    def start(self, loaded: LoadedModel | None = None) -> None:
+        """Load the base (unless given), then keep the adapters as the store wants them."""
+        self._loader = threading.Thread(target=self._load, args=(loaded,), name="load-base", daemon=True)
+        self._loader.start()
+
+    def close(self) -> None:
+        """Stop answering: the batch in progress is finished, what waits is refused."""
+        self._closing.set()
+        if self._loader is not None:
+            self._loader.join()
+        if self._reconciler is not None:
+            self._reconciler.stop()
+        if self._engine is not None:
+            self._engine.close()
+
+    def problem(self) -> str | None:
+        """None when this replica may take traffic: the champion, or its predecessor, is proven here."""
+        if self._adapters is None or self._problem is not None:
+            return self._problem
+        metrics.SERVING_STATE_AGE.set(self._context.clock.now() - self.state.read_at)
+        try:
+            standing_champion(self.state)
+        except NothingProven as error:
+            return self._adapters.refusal(self.state.champion) or error.message
+        return None
+
+    @property
+    def state(self) -> RoutingState:
+        """What is routed where at this moment."""
+        return self._adapters.state if self._adapters is not None else RoutingState()
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The base model. Raises NotReady."""
+        return self._ready_engine().base
+
+    async def begin(self, chat: ChatRequest) -> Turn:
+        """Route the request and turn it into tokens.
+
+        Raises NotReady, LogUnhealthy (an answer that cannot be logged is not made), NothingProven, UnknownModel.
+        """
+        engine = self._ready_engine()
+        await asyncio.to_thread(self._recorder.check)
+        now = self._context.clock.now()
+        state = self.state
+        user_key = user_key_of(chat.user, self._secret) if chat.user else None
+        fresh = now - state.read_at <= self.settings.state_stale_seconds
+        chosen = route(state, chat.model, user_key, fresh)
+        tokens = await asyncio.to_thread(render_chat, engine.base, chat.messages)
+        metrics.SERVING_TOKENS.labels(kind="prompt", adapter=chosen.adapter).inc(len(tokens))
+        return Turn(
+            project=self._context.settings.project,
+            chat=chat,
+            route=chosen,
+            user_key=user_key,
+            response_id=new_response_id(),
+            created_at=now,
+            prompt_token_ids=tuple(tokens),
+            loaded=engine.base,
+        )
+
+    def submit(self, turn: Turn, on_token: OnToken | None = None) -> "list[Future[GenerationResult]]":
+        """Queue the turn's choices. Raises EngineBusy, AdapterNotLoaded, PromptTooLong, EngineFailed."""
+        return self._ready_engine().submit(turn.requests(on_token))
+
+    async def finish(self, turn: Turn, results: Sequence[GenerationResult]) -> tuple[Answer, ...]:
+        """Log the interaction; returns its answers once it is durable. Raises EventLogUnavailable."""
+        answers = turn.answers(results)
+        if turn.first_token_seconds is not None:
+            metrics.SERVING_FIRST_TOKEN_SECONDS.observe(turn.first_token_seconds)
+        counted = metrics.SERVING_TOKENS.labels(kind="completion", adapter=turn.route.adapter)
+        counted.inc(sum(len(answer.token_ids) for answer in answers))
+        await self._recorder.record(turn.interaction(answers))
+        return answers
+
+    def in_background(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
+        """Run to the end even if nobody waits for it any more."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
+    async def drained(self) -> None:
+        """Wait for everything in the background."""
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    def _ready_engine(self) -> LocalEngine:
+        if self._engine is None:
+            raise NotReady(f"not ready yet ({self._problem}): try again in a few seconds")
+        return self._engine
+
+    def _load(self, loaded: LoadedModel | None) -> None:
+        settings = self._context.settings
+        try:
+            loaded = loaded or load_base(settings)
+            engine = _engine(loaded, settings)
+            self._adapters = Adapters(
+                engine,
+                self._context.database,
+                self._context.clock,
+                project=settings.project,
+                replica=self.settings.replica or socket.gethostname()[:64],
+                pinned=self.settings.pinned_adapters,
+                retry_seconds=self.settings.proof_retry_seconds,
+            )
+        except Exception as error:  # stays up, not ready, and says why
+            self._problem = str(error)
+            log.exception("base_model_not_loaded")
+            return
+        self._engine, self._problem = engine, None
+        log.info("base_model_loaded", base_model_hash=loaded.base_model_hash, device=str(loaded.device))
+        if not self._closing.is_set():
+            self._reconciler = Reconciler(self._adapters, self.settings.reconcile_every_seconds)
+            self._reconciler.start()
+
+
+def _engine(loaded: LoadedModel, settings: Settings) -> LocalEngine:
+    serving = settings.serving
+    return LocalEngine(
+        loaded,
+        max_batch_rows=serving.max_batch_rows,
+        max_wait_seconds=serving.max_wait_seconds,
+        max_queue_rows=serving.max_queue_rows,
+    )
+
+
+def run(settings: Settings) -> None:
+    """`plaudit serve`: the gateway alone, until a signal."""
+    from serving.app import serve
+
+    serve(settings)
