@@ -1,6 +1,6 @@
 """Individual people: hidden tastes, mood, readiness to vote, patience, reading speed.
 
-A person's satisfaction with an answer is u = mood + tastes . attributes - 4 (1 - relevance): an answer that does not
+A person's satisfaction with an answer is u = mood + tastes . attributes - 7 (1 - relevance): an answer that does not
 answer is disliked whatever its charms. P(like | shown) = candour * sigmoid(u): most answers get silence.
 
 The constants were fixed on answers of the base model, before any adapter was trained: there about 15 % of answers are
@@ -18,7 +18,7 @@ MEAN_TASTE = np.array([2.2, 2.2, 2.2, 2.2])
 TASTE_SPREAD = 0.7
 MEAN_MOOD = -3.8
 MOOD_SPREAD = 0.5
-IRRELEVANCE_COST = 4.0
+IRRELEVANCE_COST = 7.0
 DISLIKE_OFFSET = 1.5
 DISLIKE_READINESS = 0.6
 
