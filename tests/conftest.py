@@ -17,6 +17,7 @@ from tests.fixtures.stores import (
     sqlite_template,
     sqlite_url,
 )
+from tests.models_fixtures import other_tiny_model_dir, tiny_loaded, tiny_model_dir
 
 if TYPE_CHECKING:
     from infra.event_log import EventLog
@@ -26,6 +27,7 @@ __all__ = [
     "database",
     "database_url",
     "kafka_bootstrap",
+    "other_tiny_model_dir",
     "postgres_database",
     "postgres_server",
     "postgres_template",
@@ -33,6 +35,8 @@ __all__ = [
     "sqlite_database",
     "sqlite_template",
     "sqlite_url",
+    "tiny_loaded",
+    "tiny_model_dir",
 ]
 
 

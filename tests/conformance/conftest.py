@@ -12,7 +12,6 @@ from infra.settings.infrastructure import EventLogSettings
 from infra.settings.root import Settings
 from tests.conformance.logs import Deployment
 
-
 SESSION_SECONDS = 6.0 if "PLAUDIT_TEST_KAFKA" in os.environ else 3.0
 """Apache Kafka refuses less than 6 s; our own broker makes the first member of a group wait for half of it."""
 
