@@ -12,6 +12,8 @@ import structlog
 log = structlog.get_logger()
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+SAME_SIGNAL_SECONDS = 0.2
+"""Supervisors such as timeout(1) signal the process and then its group: that is one request, not two."""
 
 
 class Shutdown:
@@ -22,6 +24,7 @@ class Shutdown:
         self.stop = threading.Event()
         self._deadline_seconds = deadline_seconds
         self._closers: list[tuple[str, Callable[[], None]]] = []
+        self._signalled_at = float("inf")
 
     def install(self) -> None:
         """Listen to the signals. Only the main thread may."""
@@ -55,8 +58,9 @@ class Shutdown:
         return clean
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self.stop.is_set():
+        if time.monotonic() - self._signalled_at > SAME_SIGNAL_SECONDS:
             os._exit(128 + number)
+        self._signalled_at = min(self._signalled_at, time.monotonic())
         self.stop.set()
 
 

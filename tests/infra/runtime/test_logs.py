@@ -1,6 +1,7 @@
 import io
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,6 +52,15 @@ def test_bound_context_is_on_every_line(stream: io.StringIO) -> None:
         structlog.get_logger().info("inside")
     structlog.get_logger().info("outside")
     assert [line.get("run_id") for line in _lines(stream)] == ["r1", None]
+
+
+def test_a_thread_says_which_process_it_belongs_to(stream: io.StringIO) -> None:
+    _configure(stream)
+    thread = threading.Thread(target=lambda: structlog.get_logger().info("inside"))
+    thread.start()
+    thread.join()
+    (line,) = _lines(stream)
+    assert (line["process"], line["project"]) == ("test", "default")
 
 
 def test_what_people_wrote_is_withheld(stream: io.StringIO) -> None:

@@ -47,6 +47,16 @@ def test_a_second_signal_ends_at_once() -> None:
     process.communicate()
 
 
+def test_a_signal_that_a_supervisor_sends_twice_is_one() -> None:
+    process = _start(0.1)
+    for _ in range(2):
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.02)  # so that the kernel does not make one of them
+    said, _ = process.communicate(timeout=20)
+    assert "first closed" in said
+    assert process.returncode == 0
+
+
 def test_one_that_hangs_or_fails_keeps_nobody_from_their_turn() -> None:
     shutdown = Shutdown(deadline_seconds=0.3)
     closed: list[str] = []
