@@ -55,10 +55,12 @@ def bootstrap_state(connection: Connection, project: str, now: float = 0.0) -> N
 
 def decide(context: Context, confirm: Confirm = lambda _connection: None) -> Look:
     """Look once. Safe to call at any time, again and again; call it from one process at a time."""
-    with _writing(context, confirm) as connection:
-        bootstrap_state(connection, context.settings.project, context.clock.now())
     with context.database.reading() as connection:
-        experiment = ExperimentRepository(connection, context.settings.project).running()
+        repository = ExperimentRepository(connection, context.settings.project)
+        experiment, champion = repository.running(), repository.champion()
+    if champion is None:
+        with _writing(context, confirm) as connection:
+            bootstrap_state(connection, context.settings.project, context.clock.now())
     if experiment is None:
         return _start_next(context, confirm)
     return _look(context, experiment, confirm)
@@ -98,12 +100,13 @@ def _look(context: Context, experiment: Experiment, confirm: Confirm) -> Look:
         frozen = freeze_up_to(context.database, lambda: _writing(context, confirm), experiment, rules, after, watermark)
     with context.database.reading() as connection:
         situation = _situation(context, connection, experiment, rules, watermark)
+        said = last_code(ExperimentRepository(connection, experiment.project), experiment)
     verdict = policy.decide(situation)
     observe_look(situation, verdict)
+    if verdict.kind == "hold" and verdict.code == said:
+        return Look(verdict, None, frozen)
     with _writing(context, confirm) as connection:
         repository = ExperimentRepository(connection, experiment.project)
-        if verdict.kind == "hold" and last_code(repository, experiment) == verdict.code:
-            return Look(verdict, None, frozen)
         decision = record(
             repository,
             context,
@@ -168,7 +171,7 @@ def _start_next(context: Context, confirm: Confirm) -> Look:
 def new_experiment(
     context: Context, repository: ExperimentRepository, challenger: str, champion: str, now: float
 ) -> Experiment:
-    """The experiment that follows the ledger as it stands: id and salt depend on it, so a repeated start is the same."""
+    """The experiment that follows the ledger as it stands: id and salt depend on it, a repeated start is the same."""
     head = repository.last_decision()
     place = f"{context.settings.project}\0{challenger}\0{head.hash if head else ''}"
     salt = blake2b(place.encode(), digest_size=16).hexdigest()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from infra.statistics import InvalidStatisticsInput, clustered_bootstrap, wilson_interval
 from infra.statistics.intervals import clustered_difference, clustered_mean
 
 
@@ -40,3 +41,22 @@ def test_coverage() -> None:
         found = clustered_difference(a, b, np.repeat(np.arange(30), 4))
         hits += found.low <= 0.3 <= found.high
     assert 0.92 <= hits / 500 <= 0.98
+
+
+def test_bootstrap_agrees_with_the_robust_interval() -> None:
+    draw = np.random.default_rng(1)
+    clusters = np.repeat(np.arange(80), 5)
+    values = np.repeat(draw.normal(0, 1, 80), 5) + draw.normal(0, 1, 400)
+    robust, drawn = clustered_mean(values, clusters), clustered_bootstrap(values, clusters)
+    assert drawn.standard_error == pytest.approx(robust.standard_error, rel=0.1)
+    assert drawn.low == pytest.approx(robust.low, abs=0.04)
+    assert clustered_bootstrap(values[:1], clusters[:1]).high == np.inf
+
+
+def test_wilson_golden_numbers() -> None:
+    """Newcombe 1998, Stat. Med. 17, table I, method 3: 81 of 263; and the ends."""
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+    with pytest.raises(InvalidStatisticsInput):
+        wilson_interval(3, 2)
