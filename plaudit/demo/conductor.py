@@ -176,9 +176,7 @@ class Conductor:
             )
 
         base, new = await ask("base"), await ask(adapter)
-        self.story.evaluation = await asyncio.to_thread(
-            compare, judge, self._options.seed, adapter, unseen, base, new
-        )
+        self.story.evaluation = await asyncio.to_thread(compare, judge, self._options.seed, adapter, unseen, base, new)
 
     def _plan(self, first: int, people: int, known: list[str]) -> VisitPlan:
         return VisitPlan(

@@ -1,5 +1,6 @@
 """The demo's settings: the same system with windows of seconds instead of days. Nothing else is special about it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,48 @@ def settings_document(options: DemoOptions) -> dict[str, Any]:
             "max_new_tokens": options.max_tokens,
             "temperature": options.temperature,
             "seed": options.seed,
+            "objectives": {
+                "love": 1.0,
+                "sentiment": 0.5,
+                "dwell": 1.0,
+                "utility": 1.0,
+                "reuse": 0.25,
+                "coherence": 1.0,
+            },
             "gate": {"prompts": 24, "answers_per_prompt": 2},
         },
-        "serving": {},
-        "ab_testing": {},
+        # Kept loaded whatever is decided, so that the people can judge it at the end.
+        "serving": {"pinned_adapters": ["loop@1"]},
+        "ab_testing": {
+            "metrics": [
+                {"name": "love", "objective": "love", "role": "goal"},
+                guardrail("harm", "harm", "lower", 0.1),
+                guardrail("feedback_rate", "feedback", "higher", 0.1),
+            ],
+            "ramp_shares": [0.5],
+            "min_people_per_phase": 40,
+            "min_phase_seconds": 0.0,
+            "min_people_per_arm": 60,
+            "min_runtime_seconds": 20.0,
+            "max_people": options.experiment_people,
+            "max_runtime_seconds": 600.0,
+            "smallest_relative_effect": 0.25,
+            "metric_window_seconds": 4.0,
+            "allowed_lateness_seconds": 3.0,
+            "freshness_seconds": 30.0,
+        },
+    }
+
+
+def guardrail(name: str, objective: str, direction: str, delta: float) -> dict[str, Any]:
+    """A guardrail that counts people without a value as 0."""
+    return {
+        "name": name,
+        "objective": objective,
+        "role": "guardrail",
+        "direction": direction,
+        "missing": "zero",
+        "delta": delta,
     }
 
 
@@ -75,6 +114,9 @@ def _toml(document: dict[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    import json
-
-    return json.dumps(value)  # TOML's basic strings, numbers, booleans and arrays are written as JSON's
+    """Strings, numbers, booleans and arrays are written as in JSON; tables inside arrays are inline tables."""
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_value(item)}" for key, item in value.items()) + " }"
+    return json.dumps(value)

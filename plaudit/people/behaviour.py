@@ -10,6 +10,8 @@ from plaudit.people.crowd import Person
 
 SECOND_LOOK = 0.5
 """Chance that a dissatisfied person asks again rather than leaves."""
+STRONG_DISLIKE = 6.0
+"""A dislike carries its strength sigmoid(-(u + 6)): strong (0.9 and more) only for answers that do not answer."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,9 @@ def react(
 
     events = [make("shown", 0.0), make("dwell", reading, value=round(reading, 2))]
     vote = _vote(who, satisfaction, draw)
-    if vote is not None:
+    if vote == "dislike":
+        events.append(make(vote, reading, value=round(float(1 / (1 + np.exp(satisfaction + STRONG_DISLIKE))), 3)))
+    elif vote is not None:
         events.append(make(vote, reading))
     for signal, rate in (("copy", 0.25), ("reuse", 0.15), ("share", 0.10)):
         if draw.random() < rate * pleasure**2:
