@@ -19,7 +19,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import IllegalStateError, KafkaError
 from kafka.structs import OffsetAndMetadata
 
-from infra.event_log.kafka.client import BATCH_OVERHEAD_BYTES, client_options, translated
+from infra.event_log.kafka.client import BATCH_OVERHEAD_BYTES, client_options, connected, translated
 from infra.event_log.port import POLL_BYTES, EventLogUnavailable, PartitionNotAssigned, StoredRecord
 from infra.metrics import catalogue
 from infra.settings.infrastructure import EventLogSettings
@@ -74,7 +74,8 @@ class KafkaConsumer:
         # Joining waits for the other members, so a consumer's requests must be allowed to take long.
         patience_ms = max(30_000, session_ms + 5_000)
         try:
-            self._client = Client(
+            self._client = connected(
+                Client,
                 **client_options(settings) | {"request_timeout_ms": patience_ms},
                 # A group of ours belongs to one topic: members that read another need not rebalance with it.
                 group_id=f"{group}.{topic}",

@@ -20,6 +20,8 @@ from infra.event_log.kafka.client import (
     BATCH_OVERHEAD_BYTES,
     bridge_logging,
     client_options,
+    close_sockets_of_failed_connections,
+    connected,
     require_fast_codecs,
     translated,
 )
@@ -49,6 +51,7 @@ class KafkaEventLog:
     def __init__(self, settings: EventLogSettings, clock: Clock) -> None:
         require_fast_codecs()
         bridge_logging()
+        close_sockets_of_failed_connections()
         self._settings = settings
         self._clock = clock
         self._admin: Any | None = None
@@ -135,7 +138,8 @@ class KafkaEventLog:
 
     def _make_producer(self) -> Any:
         settings = self._settings
-        producer = KafkaProducer(
+        producer = connected(
+            KafkaProducer,
             **client_options(settings),
             acks="all",
             enable_idempotence=True,
@@ -194,7 +198,7 @@ class KafkaEventLog:
         with self._admin_lock:
             try:
                 if self._admin is None:
-                    self._admin = KafkaAdminClient(**client_options(self._settings))
+                    self._admin = connected(KafkaAdminClient, **client_options(self._settings))
                 return question(self._admin)
             except KafkaError as error:
                 self._drop_admin()

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import sys
 import threading
 import time
@@ -22,12 +23,7 @@ from tests.conformance.logs import record
 from tests.fixtures.broker import running_broker
 from tests.fixtures.helpers import free_port, wait_until
 
-pytestmark = [
-    pytest.mark.broker,
-    # kafka-python 3.0.12 leaves the sockets of refused connections to the garbage collector.
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.broker
 
 Connect = Callable[..., KafkaEventLog]
 
@@ -43,12 +39,6 @@ def _settings(bootstrap: str, **more: object) -> EventLogSettings:
         }
         | more
     )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _leaked_sockets_are_collected_here() -> Iterator[None]:
-    yield
-    gc.collect()
 
 
 @pytest.fixture
@@ -106,10 +96,27 @@ def _ensured(log: EventLog, topic: str) -> bool:
 def test_without_a_broker_opening_fails_in_time_and_names_the_address(settings: Settings, clock: ManualClock) -> None:
     port = free_port()
     nowhere = settings.model_copy(update={"event_log": _settings(f"127.0.0.1:{port}", append_timeout_seconds=1.0)})
+    gc.collect()
+    threads, files = set(threading.enumerate()), len(os.listdir("/proc/self/fd"))
     started = time.monotonic()
     with pytest.raises(EventLogUnavailable, match=f"127.0.0.1:{port} cannot be reached"):
         open_event_log(nowhere, clock)
     assert time.monotonic() - started < 5
+    assert set(threading.enumerate()) <= threads  # an outage lasts: nothing may be left behind by each try
+    assert len(os.listdir("/proc/self/fd")) <= files
+
+
+def test_asking_a_dead_broker_leaves_nothing_behind(connect: Connect) -> None:
+    with running_broker() as bootstrap:
+        log = connect(bootstrap, append_timeout_seconds=1.0)
+        assert log.healthy() is None
+    assert log.healthy() is not None
+    gc.collect()
+    threads, files = set(threading.enumerate()), len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        assert log.healthy() is not None
+    assert set(threading.enumerate()) <= threads
+    assert len(os.listdir("/proc/self/fd")) <= files + 1  # the producer may be trying to connect just now
 
 
 def test_a_topic_made_anew_has_another_identity(connect: Connect, kafka_bootstrap: str) -> None:
