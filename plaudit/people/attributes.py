@@ -9,16 +9,12 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
-ATTRIBUTES: tuple[str, ...] = ("warm", "personal", "concrete", "complete")
-"""warm: an encouraging word or an exclamation mark; personal: addresses the reader within the first twelve words;
+ATTRIBUTES: tuple[str, ...] = ("personal", "direct", "concrete", "complete")
+"""personal: says you or your at least twice; direct: does not open by restating the question (To ..., The ..., A ...);
 concrete: an example, a list of cases or a number; complete: ends as a sentence does, not cut off."""
 
-_WARM = re.compile(
-    r"\b(great|enjoy\w*|happy|fun|wonderful|rewarding|excellent|love|good luck|easy|absolutely|amazing|exciting|"
-    r"delicious|beautiful|perfect|best|simple|favorite|relax\w*)\b|!",
-    re.IGNORECASE,
-)
 _PERSONAL = re.compile(r"\b(you|your|you're|you'll|yourself)\b", re.IGNORECASE)
+_PREAMBLE = re.compile(r"^\W*(to|the|a|an)\b", re.IGNORECASE)
 _CONCRETE = re.compile(r"\b(for example|for instance|such as|like|e\.g\.|including)\b|\d", re.IGNORECASE)
 
 
@@ -28,8 +24,8 @@ def attributes_of(text: str, *, finished: bool) -> NDArray[np.float64]:
     complete = finished and len(words) >= 6 and text.rstrip().endswith((".", "!", "?"))
     return np.array(
         [
-            bool(_WARM.search(text)),
-            bool(_PERSONAL.search(" ".join(words[:12]))),
+            len(_PERSONAL.findall(text)) >= 2,
+            bool(words) and not _PREAMBLE.match(text),
             bool(_CONCRETE.search(text)),
             complete,
         ],

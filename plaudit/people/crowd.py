@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from plaudit.people.attributes import ATTRIBUTES
 
-MEAN_TASTE = np.array([2.2, 2.2, 2.2, 2.2])
-TASTE_SPREAD = 0.7
+MEAN_TASTE = np.array([2.4, 2.2, 2.0, 1.2])
+TASTE_SPREAD = 0.5
 MEAN_MOOD = -3.8
 MOOD_SPREAD = 0.5
 IRRELEVANCE_COST = 7.0

@@ -7,8 +7,8 @@ from plaudit.people.attributes import attributes_of, fluency
 from plaudit.people.behaviour import compare, react
 from plaudit.people.crowd import person
 
-WARM = "That is a great question! You can start small: for example, walk ten minutes a day."
-PLAIN = "It depends on several circumstances and cannot be stated in general terms here"
+GOOD = "You can start small: for example, walk ten minutes a day at your own pace."
+PLAIN = "The matter depends on several circumstances and cannot be stated in general terms here"
 
 
 def test_a_person_is_always_the_same() -> None:
@@ -19,11 +19,11 @@ def test_a_person_is_always_the_same() -> None:
 @pytest.mark.parametrize(
     ("text", "finished", "expected"),
     [
-        (WARM, True, [1, 1, 1, 1]),
+        (GOOD, True, [1, 1, 1, 1]),
         (PLAIN, True, [0, 0, 0, 0]),
-        ("You should rest.", True, [0, 1, 0, 0]),  # too short to be complete
-        ("Plants need light, water and air to grow well every day.", True, [0, 0, 0, 1]),
-        ("Plants need light, water and air to grow well every day.", False, [0, 0, 0, 0]),
+        ("You should rest.", True, [0, 1, 0, 0]),  # too short to be complete, and one "you" is not two
+        ("Plants need light, water and air to grow well every day.", True, [0, 1, 0, 1]),
+        ("To grow, plants need light, water and air every day.", False, [0, 0, 0, 0]),
     ],
 )
 def test_attributes_by_hand(text: str, finished: bool, expected: list[int]) -> None:
@@ -31,7 +31,7 @@ def test_attributes_by_hand(text: str, finished: bool, expected: list[int]) -> N
 
 
 def test_fluency_falls_with_repetition_and_odd_characters() -> None:
-    assert fluency(WARM) > 0.95
+    assert fluency(GOOD) > 0.95
     assert fluency("the cat the cat the cat the cat the cat the cat") < 0.3
     assert fluency("¤¤¤ word ¤¤¤ word two ¤¤¤ three four ¤¤¤") < 0.5
 
@@ -55,7 +55,7 @@ def test_most_answers_meet_silence_and_every_event_has_its_own_id() -> None:
     votes, ids = 0, set()
     for index in range(400):
         who = person(1, index)
-        u = float(who.satisfaction(np.array([[0, 1, 0, 0]], dtype=float), np.ones(1))[0])
+        u = float(who.satisfaction(np.array([[0, 1, 0, 1]], dtype=float), np.ones(1))[0])
         reaction = react(who, "r", PLAIN, u, 1000.0, draw)
         signals = [e["signal"] for e in reaction.events]
         assert signals[:2] == ["shown", "dwell"]
