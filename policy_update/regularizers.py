@@ -25,11 +25,12 @@ def k3(new: Tensor, reference: Tensor) -> Tensor:
     return gap.exp() - gap - 1
 
 
-def adapt_coefficient(beta: float, kl: float, target: float, floor: float) -> float:
-    """The next KL coefficient: half as much again above `target` (nats a token), a fifth less below half of it,
-    never under `floor` (the adaptive penalty of PPO, arXiv 1707.06347 section 4, with gentler steps)."""
+def adapt_coefficient(beta: float, kl: float, target: float, start: float) -> float:
+    """The next KL coefficient: 1.4 times as much above `target` (nats a token), a fifth less below half of it, within
+    [start, 4 start] (the adaptive penalty of PPO, arXiv 1707.06347 section 4, with gentler steps and a ceiling: a
+    penalty that may grow without bound pulls a good policy all the way back)."""
     if kl > target:
-        return beta * 1.5
+        return min(beta * 1.4, 4 * start)
     if kl < target / 2:
-        return max(floor, beta / 1.25)
+        return max(start, beta / 1.25)
     return beta

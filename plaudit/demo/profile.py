@@ -42,6 +42,8 @@ def settings_document(options: DemoOptions) -> dict[str, Any]:
             "micro_batch_prompts": 3,
             "max_new_tokens": options.max_tokens,
             "temperature": options.temperature,
+            "lora_alpha": 16,
+            "learning_rate": 6e-4,
             "seed": options.seed,
             "objectives": {
                 "love": 1.0,

@@ -40,7 +40,8 @@ def test_k2_gradient_is_the_exact_one() -> None:
 
 
 def test_adapt_coefficient() -> None:
-    assert adapt_coefficient(0.1, kl=0.2, target=0.1, floor=0.05) == pytest.approx(0.15)
-    assert adapt_coefficient(0.1, kl=0.07, target=0.1, floor=0.05) == pytest.approx(0.1)
-    assert adapt_coefficient(0.1, kl=0.01, target=0.1, floor=0.05) == pytest.approx(0.08)
-    assert adapt_coefficient(0.05, kl=0.01, target=0.1, floor=0.05) == pytest.approx(0.05)
+    assert adapt_coefficient(0.1, kl=0.2, target=0.1, start=0.05) == pytest.approx(0.14)
+    assert adapt_coefficient(0.19, kl=0.2, target=0.1, start=0.05) == pytest.approx(0.2)  # the ceiling
+    assert adapt_coefficient(0.1, kl=0.07, target=0.1, start=0.05) == pytest.approx(0.1)
+    assert adapt_coefficient(0.1, kl=0.01, target=0.1, start=0.05) == pytest.approx(0.08)
+    assert adapt_coefficient(0.05, kl=0.01, target=0.1, start=0.05) == pytest.approx(0.05)
