@@ -124,3 +124,5 @@ def bridge_logging() -> None:
         logger.addHandler(_IntoStructlog())
         logger.setLevel(logging.WARNING)
         logger.propagate = False
+        # It warns of every 0.1 s a busy machine takes from it.
+        logging.getLogger("kafka.net.selector").setLevel(logging.ERROR)
