@@ -29,10 +29,11 @@ def settings_document(folder: Path, model: Path) -> dict[str, Any]:
             "heartbeat_seconds": 0.5,
             "label_every_seconds": 0.5,
             "decide_every_seconds": 1.0,
-            "reward_model_every_seconds": 3.0,
-            "policy_update_every_seconds": 3.0,
+            "reward_model_every_seconds": 2.0,
+            "policy_update_every_seconds": 2.0,
             "registry_every_seconds": 3600.0,
             "child_threads": 1,
+            "child_niceness": 0,  # on a busy machine the drill would wait for ever
         },
         "reward_model": {
             "min_labels": 20,
@@ -59,7 +60,6 @@ def settings_document(folder: Path, model: Path) -> dict[str, Any]:
             # A random model learns nothing worth an experiment: every candidate is refused, so that training goes on.
             "gate": {"prompts": 4, "answers_per_prompt": 1, "kl_to_champion": 1e-12},
         },
-        "registry": {},
     }
 
 

@@ -12,7 +12,7 @@ from tests.e2e.deployment import TRAININGS, Deployment
 from tests.e2e.traffic import traffic
 from tests.fixtures.helpers import wait_until
 
-LONGEST_LIFE_SECONDS = 7.0
+LONGEST_LIFE_SECONDS = 6.0
 """Long enough for labels to become final and for trainings to be under way when the end comes."""
 
 

@@ -19,7 +19,7 @@ PROMPTS = [f"{verb} {subject}?" for verb in ("What is", "Why is there", "Who lik
 class Traffic:
     """Visitors in a thread of their own. `sent` holds every event by id, as it was first sent."""
 
-    def __init__(self, url: str, seed: int, visitors: int = 4) -> None:
+    def __init__(self, url: str, seed: int, visitors: int = 3) -> None:
         self.sent: dict[str, dict[str, Any]] = {}
         self.receipts = Receipts()
         self.failure: BaseException | None = None
@@ -30,9 +30,13 @@ class Traffic:
     def start(self) -> None:
         self._thread.start()
 
+    def ask_to_stop(self) -> None:
+        """Visitors end after what they are doing now."""
+        self._stop.set()
+
     def stop(self) -> None:
         """Let every visitor finish what they are doing. Raises what went wrong for them."""
-        self._stop.set()
+        self.ask_to_stop()
         self._thread.join()
         if self.failure is not None:
             raise self.failure
@@ -62,18 +66,18 @@ class Traffic:
             if draw.random() < 0.1:  # a phone that did not hear the answer
                 await client.react(events)
             before = reply.response_id
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.15)
 
 
 @contextmanager
-def traffic(url: str, seed: int, visitors: int = 4) -> Iterator[Traffic]:
+def traffic(url: str, seed: int, visitors: int = 3) -> Iterator[Traffic]:
     """Visitors for as long as the block lasts; at its end all of them have been served."""
     crowd = Traffic(url, seed, visitors)
     crowd.start()
     try:
         yield crowd
     except BaseException:
-        crowd._stop.set()
+        crowd.ask_to_stop()
         raise
     crowd.stop()
 
