@@ -133,7 +133,7 @@ def build_training_set(
         answers=rows,
         objectives=tuple(objectives),
         targets=targets,
-        weights=np.stack([cap_by_person(weights[:, k], people, per_person_weight) for k in range(len(objectives))], 1),
+        weights=_capped(weights, people, per_person_weight),
         pairs=pair_index,
         pair_weights=cap_by_person(pair_weights, voters, per_person_weight),
         split=split,
@@ -158,6 +158,14 @@ def cap_by_person(weights: NDArray[np.float64], people: Sequence[str], cap: floa
     _, index = np.unique(np.asarray(people), return_inverse=True)
     totals = np.bincount(index, weights)
     return np.asarray(weights * np.minimum(1.0, cap / np.maximum(totals, 1e-12))[index])
+
+
+def _capped(weights: NDArray[np.float64], people: Sequence[str], cap: float) -> NDArray[np.float64]:
+    """Each objective's column capped on its own."""
+    capped = weights.copy()
+    for k in range(weights.shape[1]):
+        capped[:, k] = cap_by_person(weights[:, k], people, cap)
+    return capped
 
 
 def _without_repeats(known: dict[Key, AnswerRow], labels: Sequence[LabelRow]) -> list[LabelRow]:
