@@ -108,7 +108,7 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, int | float):
         if not math.isfinite(value):
             raise ValueError(f"{value} cannot be put into the ledger: write None and say why")
-        return float(value)
+        return float(value) + 0.0  # -0.0 becomes 0.0: not every store keeps the sign
     if isinstance(value, dict):
         return {str(key): _canonical(item) for key, item in value.items()}
     return [_canonical(item) for item in value]

@@ -1,5 +1,6 @@
 """SQL of experiments, the ledger, adapters' states and the champion pointer. Values: `values_repository`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -153,7 +154,7 @@ class ExperimentRepository:
     def _one_experiment(self, condition: Any, order: Any) -> Experiment | None:
         query = select(experiments).where(experiments.columns.project == self._project, condition)
         row = self._connection.execute(query.order_by(order).limit(1)).mappings().first()
-        return None if row is None else msgspec.convert(dict(row), Experiment)
+        return None if row is None else msgspec.convert(_plain(row, Experiment), Experiment)
 
     def _update_experiment(self, experiment: Experiment, **values: Any) -> None:
         columns = experiments.columns
@@ -165,4 +166,9 @@ class ExperimentRepository:
 
 
 def _decision(row: Row[Any]) -> Decision:
-    return msgspec.convert(dict(row._mapping), Decision)
+    return msgspec.convert(_plain(row._mapping, Decision), Decision)
+
+
+def _plain(row: Mapping[Any, Any], struct: type[msgspec.Struct]) -> dict[str, Any]:
+    """The struct's fields of a row, under plain keys (SQLAlchemy's are a subclass of str, which msgspec refuses)."""
+    return {name: row[name] for name in struct.__struct_fields__}

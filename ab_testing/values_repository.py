@@ -146,7 +146,7 @@ class ValuesRepository:
         query = select(
             columns.frozen_at, columns.user_key, columns.metric, columns.arm, columns.value, columns.phase
         ).where(*self._here(person_values))
-        rows = sorted(self._connection.execute(query).tuples(), key=lambda row: row[:3])
+        rows = sorted(self._connection.execute(query), key=lambda row: tuple(row[:3]))
         found: dict[str, list[tuple[str, float | None, int, float]]] = defaultdict(list)
         for frozen_at, _user_key, metric, arm, value, phase in rows:
             found[metric].append((arm, value, phase, frozen_at))
