@@ -2,7 +2,7 @@
 
 kafka-python 3.0.12 throws a finished join away when it finishes between two polls, and joins again. A member that is
 polled half of the time would then hardly ever get its partitions. So a poll in which the group rebalances lasts until
-that is settled, at most one session timeout longer than asked for.
+that is settled, at most ten seconds longer than asked for.
 """
 
 import threading
@@ -28,6 +28,9 @@ _log = structlog.get_logger(__name__)
 
 _SLICE_SECONDS = 0.2
 """A poll waits in slices of this length, so that it can return as soon as partitions were assigned."""
+
+_JOIN_PATIENCE_SECONDS = 10.0
+"""How much longer a poll may last while the group rebalances: short enough for a shutdown to wait for it."""
 
 
 class _Holding(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -69,7 +72,6 @@ class KafkaConsumer:
         self._topic = topic
         self._group = group
         self._timeout_ms = int(settings.append_timeout_seconds * 1000)
-        self._session_seconds = settings.session_timeout_seconds
         session_ms = int(settings.session_timeout_seconds * 1000)
         # Joining waits for the other members, so a consumer's requests must be allowed to take long.
         patience_ms = max(30_000, session_ms + 5_000)
@@ -99,7 +101,7 @@ class KafkaConsumer:
 
     def poll(self, max_records: int, timeout_seconds: float) -> list[StoredRecord]:
         deadline = time.monotonic() + timeout_seconds
-        last = deadline + self._session_seconds
+        last = deadline + _JOIN_PATIENCE_SECONDS
         with self._errors_named("poll"):
             # What the last poll assigned was shown to the caller since: it may be read now.
             self._client.resume(*(self._offered & self._client.assignment()))

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 from infra.event_log.embedded.processes import surely_dead, this_process
+from tests.fixtures.helpers import sigkill, wait_until
 
 
 def _other(pid: int, start: str = "1") -> str:
@@ -16,16 +17,17 @@ def test_this_process_lives() -> None:
 
 
 def test_an_ended_process_is_dead_before_it_is_reaped_and_after() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "print(1)"], stdout=subprocess.PIPE)
-    with open(f"/proc/{child.pid}/stat") as stat:
-        name = _other(child.pid, stat.read().rpartition(")")[2].split()[19])
-    assert not surely_dead(name) or child.poll() is not None
-    child.kill()
-    assert child.stdout is not None
-    child.stdout.read()  # the pipe closes when it has ended; it stays a zombie until it is waited for
-    assert surely_dead(name)
-    child.wait()
-    child.stdout.close()
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        with open(f"/proc/{child.pid}/stat") as stat:
+            name = _other(child.pid, stat.read().rpartition(")")[2].split()[19])
+        assert not surely_dead(name)
+        child.kill()
+        # Nobody has waited for it: it stays a zombie, with its pid, until somebody does.
+        wait_until(lambda: surely_dead(name), 5.0, "its death")
+        assert child.returncode is None
+    finally:
+        sigkill(child)
     assert surely_dead(name)
 
 
