@@ -110,7 +110,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Tests:
+class EProcesses:
     """The e-processes of one metric; `not_inferior` only for guardrails."""
 
     better: EProcess
@@ -124,13 +124,13 @@ def design_of(rules: AbTestingSettings) -> Design:
     return Design(lifts=lifts, plug_in_weight=1 / (len(lifts) + 1), block_people=rules.block_people)
 
 
-def tests_of(metric: MetricSettings, people: PersonValues, design: Design) -> Tests:
+def e_processes_of(metric: MetricSettings, people: PersonValues, design: Design) -> EProcesses:
     """The metric's e-processes. Where less is better, the arms change places; rates are never turned over."""
     good = people.in_challenger if metric.direction == "higher" else ~people.in_challenger
     not_inferior = None
     if metric.role == "guardrail":
         not_inferior = excess_e_process(good, people.values, people.phase, design, margin=-metric.delta)
-    return Tests(
+    return EProcesses(
         better=excess_e_process(good, people.values, people.phase, design),
         worse=excess_e_process(~good, people.values, people.phase, design),
         not_inferior=not_inferior,
@@ -147,7 +147,7 @@ def effect_of(people: PersonValues) -> ConfidenceSequence:
 
 def metric_evidence(metric: MetricSettings, people: PersonValues, design: Design, phase: int) -> MetricEvidence:
     """Evidence of one metric from its frozen values; `phase` is the ramp's newest."""
-    tests, sequence = tests_of(metric, people, design), effect_of(people)
+    tests, sequence = e_processes_of(metric, people, design), effect_of(people)
     arms = people.in_challenger
     here = people.phase == phase
     return MetricEvidence(

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from ab_testing.decisions import boundary
-from ab_testing.evidence import Evidence, PersonValues, design_of, effect_of, tests_of
+from ab_testing.evidence import Evidence, PersonValues, design_of, e_processes_of, effect_of
 from ab_testing.ledger import verify_chain
 from ab_testing.repository import ExperimentRepository
 from ab_testing.service import evidence_of, rules_of
@@ -104,7 +104,7 @@ def metric_report(
 
 def evidence_points(metric: MetricSettings, people: PersonValues, design: Design) -> tuple[EvidencePoint, ...]:
     """A point for every closed block."""
-    tests, effect = tests_of(metric, people, design), effect_of(people)
+    tests, effect = e_processes_of(metric, people, design), effect_of(people)
     n_challenger, rate_challenger = _running_mean(people.in_challenger, people.values)
     n_control, rate_control = _running_mean(~people.in_challenger, people.values)
     points = []

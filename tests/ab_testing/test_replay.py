@@ -24,7 +24,7 @@ def story(world: World, order: np.random.Generator | None, looks: int) -> list[D
         if world.people < 40 * WAVES:
             visits = world.visits(40, challenger=0.45, control=0.25)
             if order is not None:
-                order.shuffle(visits)  # type: ignore[arg-type]
+                order.shuffle(visits)
             for chunk in range(0, 40, 8):
                 world.write(visits[chunk : chunk + 8])
         for _ in range(looks):

@@ -123,7 +123,7 @@ class World:
     ) -> list[tuple[Interaction, dict[str, float | None]]]:
         """New people with one answer each, as routed now, and the labels they will have. Nothing is written."""
         experiment = self.experiment()
-        found = []
+        found: list[tuple[Interaction, dict[str, float | None]]] = []
         for _ in range(count):
             self.people += 1
             user = f"user-{self.people:06d}"
