@@ -38,6 +38,18 @@ class MasterAdamW:
                 parameter.copy_(master)
         return norm
 
+    def snapshot(self) -> list[Tensor]:
+        """The masters as they are now, to `restore` later."""
+        return [master.detach().clone() for master in self.masters]
+
+    def restore(self, masters: list[Tensor]) -> None:
+        """Go back to a snapshot, and forget the gradients at hand. The moments stay: they only shape the next step."""
+        with torch.no_grad():
+            for master, parameter, kept in zip(self.masters, self.parameters, masters, strict=True):
+                master.copy_(kept)
+                parameter.copy_(kept)
+                parameter.grad = None
+
     def distance_trained(self) -> Tensor:
         """Euclidean distance of all masters from where they started: 0 means that nothing was trained."""
         squares = [(m.detach() - i).square().sum() for m, i in zip(self.masters, self.initial, strict=True)]

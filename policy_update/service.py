@@ -7,7 +7,6 @@ from typing import Any
 
 import structlog
 import torch
-from reward_model.scoring import RewardModel
 
 from infra.contracts import AdapterVersion
 from infra.models.fingerprint import measure
@@ -25,6 +24,7 @@ from policy_update.plan import TrainingPlan
 from policy_update.recipes import recipe_named
 from policy_update.scoring import RewardSource, rollout_sampler
 from policy_update.trainer import Models, StepRecord, Trainer, TrainingRun
+from reward_model.scoring import RewardModel
 
 log = structlog.get_logger(__name__)
 

@@ -31,6 +31,9 @@ from policy_update.regularizers import adapt_coefficient
 from policy_update.rollout import Rollout, sampled_logprobs
 
 IMPORTANCE_CAP = 2.0
+STEP_BACK = 0.6
+"""What the learning rate is multiplied by after a step that broke the KL budget and was taken back."""
+MOST_STEPS_BACK = 3
 Reward = Callable[[Rollout], Rewards]
 
 
@@ -52,6 +55,7 @@ class StepRecord:
     kl: float
     beta: float
     gradient_norm: float
+    taken_back: bool
     clip_fraction: float
     mean_length: float
     sampler_mismatch: float
@@ -102,6 +106,9 @@ class Trainer:
             )
         self.optimizer = MasterAdamW(trainable, settings.learning_rate)
         self._beta = settings.kl_coefficient
+        self._rate = settings.learning_rate
+        self._safe = self.optimizer.snapshot()
+        """The newest weights whose KL was measured within the budget."""
 
     def train(
         self,
@@ -109,7 +116,11 @@ class Trainer:
         on_step: Callable[[StepRecord], None] = lambda record: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> TrainingRun:
-        """Run until the steps, the KL budget or `should_stop` end it. Raises NothingTrained."""
+        """Run until the steps, the KL budget or `should_stop` end it. Raises NothingTrained.
+
+        The KL of a rollout is that of the weights that drew it: when it is over the budget, the step that led there is
+        taken back, and the learning rate falls.
+        """
         run = TrainingRun()
         order = _endless(len(conversations), self.settings.seed)
         for step in range(self.settings.steps):
@@ -122,8 +133,10 @@ class Trainer:
             record = self._step(step, chosen)
             run.history.append(record)
             on_step(record)
-            if record.kl > self.settings.kl_budget:
-                run.stopped = f"KL budget spent: {record.kl:.3f} > {self.settings.kl_budget} nats a token"
+            if sum(past.taken_back for past in run.history) >= MOST_STEPS_BACK:
+                run.stopped = (
+                    f"KL budget of {self.settings.kl_budget} nats a token spent: {MOST_STEPS_BACK} steps taken back"
+                )
                 break
         merge_into(self.models.sampler, self.models.base.model, self.models.policy)
         run.distance = float(self.optimizer.distance_trained())
@@ -149,8 +162,7 @@ class Trainer:
             advantage = advantage_stage.whiten(advantage)
         scored = time.perf_counter()
         kl, mismatch, clip = self._backward(rollout, advantage.flatten().float(), reference)
-        warm = min(1.0, (step + 1) / max(1, self.settings.warmup_steps))
-        norm = self.optimizer.step(self.settings.learning_rate * warm)
+        norm, taken_back = self._move(step, kl)
         used_beta = self._beta
         self._beta = adapt_coefficient(self._beta, kl, self.settings.kl_target, self.settings.kl_coefficient)
         return StepRecord(
@@ -162,6 +174,7 @@ class Trainer:
             kl=kl,
             beta=used_beta,
             gradient_norm=norm,
+            taken_back=taken_back,
             clip_fraction=clip,
             mean_length=float(rollout.mask.sum(1).float().mean()),
             sampler_mismatch=mismatch,
@@ -169,6 +182,16 @@ class Trainer:
             scoring_seconds=scored - sampled,
             update_seconds=time.perf_counter() - scored,
         )
+
+    def _move(self, step: int, kl: float) -> tuple[float, bool]:
+        """Step forward, or back when the KL of the weights at hand is over the budget. (gradient norm, taken back)."""
+        if not kl <= self.settings.kl_budget:
+            self.optimizer.restore(self._safe)
+            self._rate *= STEP_BACK
+            return float("nan"), True
+        self._safe = self.optimizer.snapshot()
+        warm = min(1.0, (step + 1) / max(1, self.settings.warmup_steps))
+        return self.optimizer.step(self._rate * warm), False
 
     def _backward(self, rollout: Rollout, advantage: Tensor, reference: Tensor) -> tuple[float, float, float]:
         """Accumulate the step's gradient in micro-batches of whole prompts. Returns (KL, sampler mismatch, clipped)."""

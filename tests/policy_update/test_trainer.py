@@ -8,6 +8,7 @@ import torch
 
 from infra.contracts import Message
 from infra.settings.policy_update import PolicyUpdateSettings
+from policy_update.examination import divergence
 from policy_update.merging import copy_of, merge_into
 from policy_update.objectives import Rewards
 from policy_update.recipes import RECIPES, recipe_named
@@ -112,14 +113,7 @@ def test_a_frozen_policy_is_refused(tiny_loaded: "LoadedModel") -> None:
         parameter.requires_grad_(False)
     wanted = settings()
     with pytest.raises(NothingTrained, match="attached frozen"):
-        Trainer(
-            faces,
-            settings(),
-            recipe_named("gdpo"),
-            {"letters": 1.0},
-            rollout_sampler(tiny_loaded, settings(), 2),
-            letters,
-        )
+        Trainer(faces, wanted, recipe_named("gdpo"), {"letters": 1.0}, rollout_sampler(tiny_loaded, wanted, 2), letters)
 
 
 def test_a_constant_reward_trains_nothing_and_says_so(tiny_loaded: "LoadedModel") -> None:
@@ -136,10 +130,16 @@ def test_a_constant_reward_trains_nothing_and_says_so(tiny_loaded: "LoadedModel"
         )
 
 
-def test_the_kl_budget_ends_training(tiny_loaded: "LoadedModel") -> None:
-    run = trainer(tiny_loaded, settings(steps=20, kl_budget=0.02)).train(CONVERSATIONS)
+def test_steps_over_the_kl_budget_are_taken_back(tiny_loaded: "LoadedModel") -> None:
+    teacher = trainer(tiny_loaded, settings(steps=20, kl_budget=0.02))
+    run = teacher.train(CONVERSATIONS)
     assert len(run.history) < 20
-    assert "KL budget" in run.stopped
+    assert "3 steps taken back" in run.stopped
+    assert all(record.taken_back == (record.kl > 0.02) for record in run.history)
+    # The last record was taken back, so what stands now is what was measured before it.
+    rollout = rollout_sampler(tiny_loaded, settings(), 16)(teacher.models.sampler, CONVERSATIONS, 1)
+    kl, _ = divergence(teacher.models.sampler, tiny_loaded.model, rollout, 1.0)
+    assert kl < 0.03
 
 
 def test_merging_goes_back_to_the_base_each_time(tiny_loaded: "LoadedModel") -> None:
