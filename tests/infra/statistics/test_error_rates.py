@@ -24,7 +24,7 @@ def stops(
     draw = np.random.default_rng(seed)
     found = np.full(runs, np.inf)
     for run in range(runs):
-        challenger = draw.random(phase.shape[0]) < 0.5
+        challenger = np.asarray(draw.random(phase.shape[0]) < 0.5)
         values = (draw.random(phase.shape[0]) < np.where(challenger, rate_challenger, rate_control)).astype(float)
         process = excess_e_process(challenger, values, phase, DESIGN, margin)
         reached = np.flatnonzero(process.log_e >= BOUNDARY)

@@ -52,7 +52,7 @@ def test_the_null_rate_of_margin_zero_is_the_mean_weighted_by_people() -> None:
 def test_the_null_rate_is_the_nearest(rate_a: float, rate_b: float, n_a: int, n_b: int, margin: float) -> None:
     def divergence(x: float) -> float:
         def kl(p: float, q: float) -> float:
-            return p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
+            return float(p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q)))
 
         return n_a * kl(rate_a, x) + n_b * kl(rate_b, x - margin)
 
