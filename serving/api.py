@@ -70,10 +70,9 @@ async def _answered(gateway: Gateway, turn: Turn, request: Request) -> tuple[Ans
     """Generate, log and return the answers; give up when the client leaves or time is over."""
     waiting = asyncio.gather(*map(asyncio.wrap_future, gateway.submit(turn)))
     leaving = asyncio.ensure_future(_left(request))
+    both: set[asyncio.Future[Any]] = {waiting, leaving}
     try:
-        await asyncio.wait(
-            {waiting, leaving}, timeout=gateway.settings.request_timeout_seconds, return_when=asyncio.FIRST_COMPLETED
-        )
+        await asyncio.wait(both, timeout=gateway.settings.request_timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
         if not waiting.done():
             turn.cancel()
             waiting.cancel()

@@ -33,7 +33,7 @@ class ServingRepository:
             .limit(1)
         )
         row = self._connection.execute(query).mappings().first()
-        return msgspec.convert(dict(row), Experiment) if row else None
+        return msgspec.convert(_plain(row), Experiment) if row else None
 
     def adapter(self, ref: AdapterRef) -> AdapterVersion | None:
         name, version = parse_ref(ref)
@@ -67,4 +67,9 @@ class ServingRepository:
 
 
 def _adapter(row: Any) -> AdapterVersion:
-    return msgspec.convert(dict(row), AdapterVersion)
+    return msgspec.convert(_plain(row), AdapterVersion)
+
+
+def _plain(row: Any) -> dict[str, Any]:
+    """A row with keys that are `str` itself: SQLAlchemy's are a subclass, which msgspec does not take."""
+    return {str(name): value for name, value in row.items()}

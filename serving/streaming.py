@@ -1,6 +1,7 @@
 """A streamed answer: tokens as they are drawn, as text that is safe to show, as server-sent events."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from typing import Any
@@ -38,11 +39,11 @@ class Stream:
         self._tokenizer = gateway.loaded.tokenizer
         self._fingerprint = f"fp_{gateway.loaded.base_model_hash[:12]}"
         self._choices = [_Choice(self._tokenizer, turn.chat.sampling.stop) for _ in range(turn.chat.choices)]
-        self._arrivals: asyncio.Queue[tuple[int, int, float] | tuple[int, Future[GenerationResult]]] = asyncio.Queue()
+        self._arrivals: asyncio.Queue[tuple[int, Future[GenerationResult] | tuple[int, float]]] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
-        self._futures = gateway.submit(turn, lambda *token: self._arrive(token))
+        self._futures = gateway.submit(turn, self._token)
         for choice, future in enumerate(self._futures):
-            future.add_done_callback(lambda done, choice=choice: self._arrive((choice, done)))
+            future.add_done_callback(functools.partial(self._arrive, choice))
 
     async def events(self) -> AsyncIterator[bytes]:
         """Server-sent events up to `[DONE]`; if the client leaves, what it was shown is logged all the same."""
@@ -75,23 +76,25 @@ class Stream:
             if not complete:
                 self._gateway.in_background(self._remember())
 
-    def _arrive(self, item: Any) -> None:
+    def _token(self, choice: int, token: int, logprob: float) -> None:
+        self._arrive(choice, (token, logprob))
+
+    def _arrive(self, choice: int, what: Future[GenerationResult] | tuple[int, float]) -> None:
         """Called from the engine's thread."""
-        self._loop.call_soon_threadsafe(self._arrivals.put_nowait, item)
+        self._loop.call_soon_threadsafe(self._arrivals.put_nowait, (choice, what))
 
     async def _next_piece(self) -> bytes:
         """The next thing to send, b"" if it is held back. Raises what generation raised, or AnswerTimedOut."""
         try:
-            item = await asyncio.wait_for(self._arrivals.get(), self._gateway.settings.request_timeout_seconds)
+            place, what = await asyncio.wait_for(self._arrivals.get(), self._gateway.settings.request_timeout_seconds)
         except TimeoutError:
             raise AnswerTimedOut("the engine did not come to this request in time: try again") from None
-        place, *rest = item
         choice = self._choices[place]
-        if isinstance(rest[0], Future):
-            choice.result = rest[0].result()
+        if isinstance(what, Future):
+            choice.result = what.result()
             text = choice.text.finish()
         else:
-            token, logprob = rest
+            token, logprob = what
             choice.unsent_tokens.append(token)
             choice.unsent_logprobs.append(logprob)
             text = choice.text.push(token)

@@ -22,7 +22,7 @@ _SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
 
 def make_tiny_model(folder: Path, *, seed: int = 0) -> Path:
-    """A random two-layer Llama with a byte-level tokenizer of about 400 entries and a chat template, saved to `folder`."""
+    """A random two-layer Llama with a byte-level tokenizer (400 entries) and a chat template, saved to `folder`."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast

@@ -28,7 +28,7 @@ class SampledLogProb(torch.autograd.Function):
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, tokens: Tensor, temperature: float) -> Tensor:
         needed = hidden.requires_grad
         values, jacobian = [], []
-        for h, y in zip(hidden.split(CHUNK), tokens.split(CHUNK), strict=True):
+        for h, y in zip(torch.split(hidden, CHUNK), torch.split(tokens, CHUNK), strict=True):
             logits = (h @ weight.t()).float().div_(temperature)
             normaliser = logits.logsumexp(-1, keepdim=True)
             values.append((logits.gather(1, y[:, None]) - normaliser).squeeze(1))

@@ -73,12 +73,16 @@ def verify_files(folder: Path, expected: Mapping[str, str]) -> None:
     missing = sorted(set(expected) - set(actual))
     if missing:
         raise AdapterRefused(f"{folder} lacks {', '.join(missing)}: restore the files", code="adapter_missing")
+    if not expected:
+        raise AdapterRefused(
+            f"no hashes were stored for {folder}: nothing says what was trained; retrain it", code="adapter_corrupt"
+        )
     wrong = sorted(name for name in expected if actual[name] != expected[name])
     extra = sorted(set(actual) - set(expected))
-    if wrong or extra or not expected:
+    if wrong or extra:
         what = ", ".join([*(f"{n} has another hash" for n in wrong), *(f"{n} is not part of it" for n in extra)])
         raise AdapterRefused(
-            f"{folder} is not what was trained ({what or 'no hashes were stored'}): restore the original files",
+            f"{folder} is not what was trained ({what}): restore the original files",
             code="adapter_corrupt",
         )
 

@@ -1,0 +1,88 @@
+"""The sampling loop against transformers' own generation and against teacher forcing."""
+
+import pytest
+import torch
+
+from infra.contracts import Message, SamplingParameters
+from infra.models.chat import render_chat
+from infra.models.errors import PromptTooLong
+from infra.models.generate import generate
+from infra.models.loading import LoadedModel
+from infra.models.logprobs import sequence_logprobs
+from infra.models.port import GenerationRequest
+from infra.models.text import text_of
+
+QUESTIONS = ["What?", "How can I fall asleep faster? Tell me in two short sentences.", "Norway", "Why is it so?"]
+
+
+def requests(loaded: LoadedModel, rows: int = 8, **sampling: object) -> list[GenerationRequest]:
+    prompts = [tuple(render_chat(loaded, [Message("user", question)])) for question in QUESTIONS]
+    return [
+        GenerationRequest(prompts[row % 4], SamplingParameters(seed=row, **{"max_tokens": 20, **sampling}))  # type: ignore[arg-type]
+        for row in range(rows)
+    ]
+
+
+def test_greedy_equals_transformers(tiny_loaded: LoadedModel) -> None:
+    for request in requests(tiny_loaded, 4, temperature=0.0):
+        prompt = torch.tensor([request.prompt_token_ids])
+        theirs = tiny_loaded.model.generate(
+            prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=20, do_sample=False, pad_token_id=2
+        )
+        (ours,) = generate(tiny_loaded, [request])
+        assert list(ours.token_ids) == theirs[0, prompt.shape[1] :].tolist()
+        assert set(ours.logprobs_sampled) == {0.0}
+
+
+def test_a_seeded_answer_does_not_depend_on_its_company(tiny_loaded: LoadedModel) -> None:
+    asked = requests(tiny_loaded, temperature=1.2)
+    together = generate(tiny_loaded, asked)
+    assert [generate(tiny_loaded, [request])[0].token_ids for request in asked] == [r.token_ids for r in together]
+    assert together[0].token_ids != together[4].token_ids, "same prompt, other seed"
+
+
+def test_log_probabilities_equal_a_recomputation(tiny_loaded: LoadedModel) -> None:
+    asked = requests(tiny_loaded, 12, top_p=0.9, top_k=50)
+    answers = generate(tiny_loaded, asked)
+    again = sequence_logprobs(tiny_loaded, [r.prompt_token_ids for r in asked], [a.token_ids for a in answers])
+    for answer, values in zip(answers, again, strict=True):
+        assert list(answer.logprobs_raw) == pytest.approx(values, abs=1e-4)
+
+
+def test_rows_end_by_end_token_and_length(tiny_loaded: LoadedModel) -> None:
+    answers = generate(tiny_loaded, requests(tiny_loaded, 64, max_tokens=200, temperature=2.0))
+    for answer in answers:
+        ended = answer.token_ids[-1] in tiny_loaded.end_ids
+        assert answer.finish_reason == ("stop" if ended else "length")
+        assert ended or len(answer.token_ids) == 200
+        assert not set(answer.token_ids[:-1]) & set(tiny_loaded.end_ids)
+    assert {answer.finish_reason for answer in answers} == {"stop", "length"}
+
+
+def test_a_stop_string_ends_the_row_and_the_text_before_it(tiny_loaded: LoadedModel) -> None:
+    (free,) = generate(tiny_loaded, requests(tiny_loaded, 1, max_tokens=40))
+    text = text_of(tiny_loaded.tokenizer, free.token_ids)
+    stop = text[len(text) // 2 :][:2]
+    (stopped,) = generate(tiny_loaded, requests(tiny_loaded, 1, max_tokens=40, stop=(stop,)))
+    assert stopped.finish_reason == "stop"
+    assert len(stopped.token_ids) < len(free.token_ids)
+    assert free.token_ids[: len(stopped.token_ids)] == stopped.token_ids
+    assert text_of(tiny_loaded.tokenizer, stopped.token_ids, (stop,)) == text[: text.index(stop)]
+
+
+def test_tokens_are_reported_as_they_are_drawn(tiny_loaded: LoadedModel) -> None:
+    seen: list[tuple[int, float, float]] = []
+    asked = requests(tiny_loaded, 2)
+    asked[0] = GenerationRequest(
+        asked[0].prompt_token_ids, asked[0].sampling, on_token=lambda *token: seen.append(token)
+    )
+    answer, _ = generate(tiny_loaded, asked)
+    assert seen == list(zip(answer.token_ids, answer.logprobs_raw, answer.logprobs_sampled, strict=True))
+
+
+def test_limits(tiny_loaded: LoadedModel) -> None:
+    assert generate(tiny_loaded, []) == []
+    with pytest.raises(PromptTooLong, match="512"):
+        generate(tiny_loaded, requests(tiny_loaded, 1, max_tokens=512))
+    with pytest.raises(PromptTooLong):
+        generate(tiny_loaded, [GenerationRequest((), SamplingParameters())])
