@@ -47,8 +47,12 @@ def waiting_challenger(connection: Connection, project: str) -> str | None:
 
 
 def trained_with(connection: Connection, project: str, reward_model: str) -> bool:
-    """Whether an adapter has already been trained against this reward model (`name@version`)."""
-    query = select(adapters.c.lineage).where(adapters.c.project == project)
+    """Whether an adapter has been trained against this reward model (`name@version`) and put before the gate.
+
+    A candidate without a verdict is what a killed training left behind: it does not count, or the loop would wait for
+    ever.
+    """
+    query = select(adapters.c.lineage).where(adapters.c.project == project, adapters.c.state != "candidate")
     return any(lineage.get("reward_model") == reward_model for lineage in connection.execute(query).scalars())
 
 

@@ -1,5 +1,6 @@
 """One policy update from plan to verdict: load, train, save with a fingerprint, examine, write down."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from infra.models.fingerprint import measure
 from infra.models.loading import load_base
 from infra.models.lora import attach_lora, load_trainable, save_adapter
 from infra.registry import Registry
-from infra.runtime import JobContext, JobOutcome
+from infra.runtime import JobContext, JobOutcome, TryLater
 from infra.settings import Settings
 from policy_update import repository
 from policy_update.examination import examine
@@ -54,6 +55,8 @@ def train_adapter(job: JobContext, plan: TrainingPlan) -> JobOutcome:
         "policy-update", plan.ref, _parameters(settings, weights), {"reward_model": plan.reward_model}
     ) as run:
         outcome = trainer.train(plan.prompts.training, _reporter(job, run, settings), job.should_stop)
+        if job.should_stop():
+            raise TryLater(f"{plan.ref} was asked to stop after {len(outcome.history)} steps: the next run begins anew")
         adapter = _save(job, plan, models, run.run_id, outcome)
         run.log_artifact_dir(adapter.path)
         verdict = _examine(job, plan, models, source, weights)
@@ -111,6 +114,8 @@ def gate_document(verdict: Verdict, outcome: TrainingRun, weights: dict[str, flo
 def _save(job: JobContext, plan: TrainingPlan, models: Models, run_id: str, outcome: TrainingRun) -> AdapterVersion:
     settings = job.settings
     folder = adapter_folder(settings, plan)
+    # The store has no such version, and this run holds the lease: what stands there is a killed training's leftover.
+    shutil.rmtree(folder, ignore_errors=True)
     hashes = save_adapter(models.policy, models.base, folder)
     adapter = AdapterVersion(
         project=settings.project,

@@ -72,6 +72,10 @@ class Deployment:
         document = settings_document(folder, model)
         config.write_text("".join(f"{key} = {toml_value(value)}\n" for key, value in document.items()))
         self.settings: Settings = load_settings(config)
+        # What a training killed while it wrote its files leaves behind: the next one must not stumble over it.
+        leftover = self.settings.data_dir / "adapters" / self.settings.policy_update.adapter_name / "1"
+        leftover.mkdir(parents=True)
+        (leftover / "adapter_model.safetensors").write_bytes(b"half an adapter")
         self.up = UpProcess(config, free_port(), folder / "up.out")
         self.url = self.up.url
         self.database = Database.open(self.settings.store_url)
