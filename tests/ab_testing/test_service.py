@@ -331,3 +331,16 @@ def test_a_crash_before_the_commit_leaves_nothing(small_world: World) -> None:
     assert crashed >= 1
     assert [row.kind for row in ledger(small_world)] == ["start", "promote"]
     assert state(small_world) == ("style@1", "base")
+
+
+def test_nobody_is_seen_beyond_the_watermark(small_world: World) -> None:
+    """One partition may be ahead of another: what lies after the watermark of all waits."""
+    small_world.start()
+    small_world.write(small_world.visits(30, challenger=0.5, control=0.5))
+    small_world.consumed(at=small_world.clock.now() + 20.5e-4)
+    small_world.clock.advance(1.0)
+    decide(small_world.context)
+    with small_world.database.reading() as connection:
+        report = experiment_report(connection, small_world.project)
+    assert report is not None
+    assert report.evidence.exposed_challenger + report.evidence.exposed_control == 20
