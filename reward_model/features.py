@@ -28,6 +28,7 @@ class FeatureRecipe:
     layers: tuple[int, ...]
     max_prompt_tokens: int
     max_answer_tokens: int
+    opening_tokens: int = 0
 
     def cache_name(self, loaded: LoadedModel) -> str:
         """Equal only where the same answer has the same features: recipe, weights, tokenizer, template, precision."""
@@ -54,10 +55,16 @@ def answer_features(
     answers: Sequence[str],
     batch_size: int,
 ) -> Tensor:
-    """Features [N, layers x 2 x H], float32: for each layer the mean over the answer's tokens, then the last one."""
+    """Features [N, layers x 2 x H], float32: for each layer the mean over the answer's tokens, then the last one; and
+    the mean of its opening where the recipe has one."""
     encoded = [encode(loaded, recipe, messages, text) for messages, text in zip(prompts, answers, strict=True)]
     return pooled_hidden_states(
-        loaded, [ids for ids, _ in encoded], [start for _, start in encoded], recipe.layers, micro_batch=batch_size
+        loaded,
+        [ids for ids, _ in encoded],
+        [start for _, start in encoded],
+        recipe.layers,
+        opening=recipe.opening_tokens,
+        micro_batch=batch_size,
     )
 
 

@@ -36,6 +36,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[int, ...]
     max_prompt_tokens: int
     max_answer_tokens: int
+    opening_tokens: int = 0
     calibration: dict[str, tuple[float, float]]
     heads_sha256: str = ""
     created_at: float = 0.0

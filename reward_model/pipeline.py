@@ -16,10 +16,12 @@ _FEATURES_SHARE = 0.8
 """Share of the progress bar that features take."""
 
 
-def recipe_of(settings: Settings) -> FeatureRecipe:
-    """The features these settings ask for."""
+def recipe_of(settings: Settings, loaded: LoadedModel) -> FeatureRecipe:
+    """The features these settings ask for; layers that a shallow model lacks become its last one."""
     wanted = settings.reward_model
-    return FeatureRecipe(tuple(wanted.layers), wanted.max_prompt_tokens, wanted.max_answer_tokens)
+    depth = int(loaded.model.config.num_hidden_layers)
+    layers = dict.fromkeys(max(min(layer, depth), -depth - 1) for layer in wanted.layers)
+    return FeatureRecipe(tuple(layers), wanted.max_prompt_tokens, wanted.max_answer_tokens, wanted.opening_tokens)
 
 
 def cache_of(settings: Settings, recipe: FeatureRecipe, loaded: LoadedModel) -> FeatureCache | None:
@@ -36,7 +38,7 @@ def fit_on_backbone(
     """Load the base model, read the features of every answer, fit the heads. Raises TrainingStopped."""
     progress(0.0, "loading the base model")
     loaded = load_base(settings)
-    recipe = recipe_of(settings)
+    recipe = recipe_of(settings, loaded)
     features = cached_features(
         loaded,
         recipe,
@@ -67,7 +69,7 @@ def manifest_of(
     created_at: float,
 ) -> Manifest:
     """What is saved beside the heads."""
-    recipe = recipe_of(settings)
+    recipe = recipe_of(settings, loaded)
     return Manifest(
         name=settings.reward_model.name,
         version=version,
@@ -78,6 +80,7 @@ def manifest_of(
         layers=recipe.layers,
         max_prompt_tokens=recipe.max_prompt_tokens,
         max_answer_tokens=recipe.max_answer_tokens,
+        opening_tokens=recipe.opening_tokens,
         calibration=trained.calibration,
         created_at=created_at,
         config_hash=config_hash(settings),

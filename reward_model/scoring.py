@@ -64,7 +64,10 @@ class RewardModel:
     @property
     def recipe(self) -> FeatureRecipe:
         return FeatureRecipe(
-            tuple(self.manifest.layers), self.manifest.max_prompt_tokens, self.manifest.max_answer_tokens
+            tuple(self.manifest.layers),
+            self.manifest.max_prompt_tokens,
+            self.manifest.max_answer_tokens,
+            self.manifest.opening_tokens,
         )
 
     def score(

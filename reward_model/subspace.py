@@ -5,8 +5,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from infra.contracts import PlauditError
+
 _SMALLEST_SPREAD = 1e-4
 """A feature that varies less than this (in the backbone's units) carries rounding, not information."""
+
+
+class InvalidFeatures(PlauditError):
+    """Features with NaN or infinities, or none at all."""
+
+    code = "invalid_features"
 
 
 @dataclass(frozen=True)
@@ -21,8 +29,14 @@ class Standardizer:
 
     @classmethod
     def of(cls, features: Tensor) -> "Standardizer":
-        """Measured on `features` [N, D], N >= 1."""
+        """Measured on `features` [N, D], N >= 1. Raises InvalidFeatures."""
         rows = features.double()
+        broken = int((~torch.isfinite(rows).all(1)).sum())
+        if broken or not len(rows):
+            raise InvalidFeatures(
+                f"features of {broken} of {len(rows)} answers are not finite: the backbone overflows; set model.dtype "
+                "to float32, or read lower layers (reward_model.layers)"
+            )
         spread = rows.std(0, correction=0).clamp_min(_SMALLEST_SPREAD)
         return cls(rows.mean(0).float(), spread.float())
 

@@ -18,11 +18,13 @@ def pooled_hidden_states(
     response_starts: Sequence[int],
     layers: Sequence[int],
     *,
+    opening: int = 0,
     model: Any = None,
     micro_batch: int = 16,
 ) -> Tensor:
     """Features [N, layers x 2 x H], float32 on the CPU: for each layer the mean over the answer, then its last token.
 
+    With `opening` > 0 they are [N, layers x 3 x H]: the mean over the answer's first `opening` tokens follows.
     `sequences` are prompts with their answers, `response_starts` the index of each answer's first token. Layer 0 is the
     embedding, layer i the output of block i; negative layers count from the end (-1: the last block, before the final
     norm). An answer without tokens has the features of the last prompt token. Raises ValueError for an empty sequence.
@@ -32,7 +34,7 @@ def pooled_hidden_states(
     decoder, _ = decoder_and_head(loaded.model if model is None else model)
     chosen = _resolved(layers, len(decoder.layers))
     order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))  # like lengths together: little padding
-    width = len(chosen) * 2 * int(decoder.config.hidden_size)
+    width = len(chosen) * (3 if opening else 2) * int(decoder.config.hidden_size)
     features = torch.zeros(len(sequences), width)
     for start in range(0, len(order), micro_batch):
         rows = order[start : start + micro_batch]
@@ -40,7 +42,7 @@ def pooled_hidden_states(
         for row, i in enumerate(rows):
             mask[row, : min(response_starts[i], len(sequences[i]) - 1)] = 0
         states = _captured(decoder, ids, chosen)
-        features[rows] = torch.cat([_pooled(states[layer], mask) for layer in chosen], 1).cpu()
+        features[rows] = torch.cat([_pooled(states[layer], mask, opening) for layer in chosen], 1).cpu()
     return features
 
 
@@ -81,9 +83,15 @@ def _captured(decoder: Any, ids: Tensor, layers: Sequence[int]) -> dict[int, Ten
     return kept
 
 
-def _pooled(states: Tensor, mask: Tensor) -> Tensor:
-    """[N, 2H]: mean over the masked positions, and the state at the last of them."""
-    weights = mask[:, :, None].float()
-    mean = (states.float() * weights).sum(1) / weights.sum(1)
+def _pooled(states: Tensor, mask: Tensor, opening: int) -> Tensor:
+    """[N, 2H] or [N, 3H]: mean over the masked positions, the state at the last of them, mean over the first few."""
     last = mask.shape[1] - 1 - mask.flip(1).argmax(1)
-    return torch.cat([mean, states[torch.arange(len(states), device=states.device), last].float()], 1)
+    parts = [_mean(states, mask), states[torch.arange(len(states), device=states.device), last].float()]
+    if opening:
+        parts.append(_mean(states, mask * (mask.cumsum(1) <= opening)))
+    return torch.cat(parts, 1)
+
+
+def _mean(states: Tensor, mask: Tensor) -> Tensor:
+    weights = mask[:, :, None].float()
+    return (states.float() * weights).sum(1) / weights.sum(1)

@@ -33,13 +33,15 @@ class RewardModelSettings(Section):
 
     # Features.
     layers: tuple[int, ...] = (4, 16)
-    """Layers read (0: embeddings, i: output of block i, negative from the end). None above the deepest is computed."""
+    """Layers read (0: embeddings, i: output of block i, negative from the end; clipped to the model's depth)."""
     components: int = Field(256, ge=1)
     """Principal directions of the features in which heads are fitted."""
     max_prompt_tokens: int = Field(256, ge=8)
     """A longer prompt keeps its end."""
     max_answer_tokens: int = Field(256, ge=8)
     """A longer answer keeps its beginning."""
+    opening_tokens: int = Field(0, ge=0)
+    """Above 0, the mean over the answer's first tokens is read as well: how an answer opens is drowned in its mean."""
     batch_size: int = Field(16, ge=1)
     """Answers in one forward pass of the backbone."""
     cache_features: bool = True

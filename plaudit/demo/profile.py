@@ -34,6 +34,7 @@ def settings_document(options: DemoOptions) -> dict[str, Any]:
             "min_new_labels": int(options.people_before),
             "min_pairs": 60,
             "layers": [4, 16],
+            "opening_tokens": 16,
         },
         "policy_update": {
             "steps": options.steps,

@@ -38,3 +38,13 @@ def test_wrong_input_is_named(tiny_loaded: LoadedModel) -> None:
         pooled_hidden_states(tiny_loaded, [[1]], [0], [3])
     with pytest.raises(ValueError, match="tokens"):
         pooled_hidden_states(tiny_loaded, [[]], [0], [1])
+
+
+def test_opening_is_the_mean_of_the_first_tokens(tiny_loaded: LoadedModel) -> None:
+    sequence = [[5, 6, 7, 8, 9, 10]]
+    whole = pooled_hidden_states(tiny_loaded, sequence, [2], [1], opening=2)
+    width = whole.shape[1] // 3
+    assert torch.equal(whole[:, : 2 * width], pooled_hidden_states(tiny_loaded, sequence, [2], [1]))
+    # A causal model sees nothing of what follows: the opening is the mean of an answer that ends there.
+    cut = pooled_hidden_states(tiny_loaded, [sequence[0][:4]], [2], [1])
+    assert torch.allclose(whole[:, 2 * width :], cut[:, :width], atol=1e-5)
