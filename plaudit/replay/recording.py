@@ -38,6 +38,11 @@ class Recording:
         return sum(event["signal"] == "duel" for event in self.events)
 
     @property
+    def votes(self) -> int:
+        """Events about one answer alone."""
+        return len(self.events) - self.duels
+
+    @property
     def digest(self) -> str:
         """Eight hex digits of the content."""
         ids = [item["response_id"] for item in self.interactions] + [event["event_id"] for event in self.events]

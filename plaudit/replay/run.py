@@ -80,6 +80,8 @@ def embedded_settings(settings: Settings, recording: Recording, folder: Path | N
             "data_dir": folder or settings.data_dir / "replay",
             "store": type(settings.store)(),
             "event_log": type(settings.event_log)(),
+            # What people made of these answers is all there: their windows close at once.
+            "ingest": settings.ingest.model_copy(update={"window_seconds": 0.5, "allowed_lateness_seconds": 0.0}),
         }
     )
 
@@ -96,7 +98,9 @@ def _deliver(context: Context, recording: Recording, options: ReplayOptions, pro
         if not options.send_only:
             _wait_applied(context, recording, sent[1], options.url)
         return sent
+    from infra.runtime import JobContext
     from ingest.consumer import FeedbackConsumer
+    from ingest.jobs import run_label
 
     with embedded_api(context) as url:
         sent = _send(recording, url, progress)
@@ -104,6 +108,10 @@ def _deliver(context: Context, recording: Recording, options: ReplayOptions, pro
     consumer = FeedbackConsumer(context)
     try:
         consumer.drain(_APPLY_SECONDS)
+        if recording.votes:
+            time.sleep(2.0 * context.settings.ingest.window_seconds)
+            consumer.drain(_APPLY_SECONDS)  # nothing is left to read: this moves the watermark past the windows
+            run_label(JobContext(context))
     finally:
         consumer.close()
     progress.update(task, total=1, completed=1)
@@ -144,7 +152,8 @@ def _learn(context: Context, recording: Recording, options: ReplayOptions, progr
     validated = None
     if len(data.pairs) >= 2 * options.folds:
         task = progress.add_task("cross-validation", total=1.0)
-        loaded, recipe = load_base(context.settings), recipe_of(context.settings)
+        loaded = load_base(context.settings)
+        recipe = recipe_of(context.settings, loaded)
         features = cached_features(
             loaded,
             recipe,

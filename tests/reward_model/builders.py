@@ -41,9 +41,7 @@ def build(
     hold_out: float = 0.2,
     cap: float = 1000.0,
 ) -> TrainingSet:
-    return build_training_set(
-        answers, labels, pairs, objectives, hold_out_fraction=hold_out, per_person_weight=cap
-    )
+    return build_training_set(answers, labels, pairs, objectives, hold_out_fraction=hold_out, per_person_weight=cap)
 
 
 def simulated(

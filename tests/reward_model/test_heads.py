@@ -39,7 +39,9 @@ def test_bradley_terry_is_logistic_regression_on_both_orders_without_intercept()
     differences, _, weights = sample()
     found = fit_utility(differences, weights, l2=0.05)
     both = torch.cat([differences, -differences]).numpy()
-    oracle = LogisticRegression(C=1 / (0.05 * 2 * float(weights.sum())), fit_intercept=False, tol=1e-10, max_iter=10_000)
+    oracle = LogisticRegression(
+        C=1 / (0.05 * 2 * float(weights.sum())), fit_intercept=False, tol=1e-10, max_iter=10_000
+    )
     oracle.fit(both, np.repeat([1.0, 0.0], len(differences)), sample_weight=np.tile(weights.numpy(), 2))
     assert np.allclose(found.numpy(), oracle.coef_[0], atol=1e-4)
 

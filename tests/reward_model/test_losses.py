@@ -80,9 +80,7 @@ def test_rdpo_is_unbiased_for_the_clean_loss() -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(
-    z=st.floats(-60, 60), e=st.floats(0.0, 0.45), t=st.floats(1.01, 1e6)
-)
+@given(z=st.floats(-60, 60), e=st.floats(0.0, 0.45), t=st.floats(1.01, 1e6))
 def test_huber_bt_is_bounded_and_never_pushes_the_wrong_way(z: float, e: float, t: float) -> None:
     noise = NoiseParameters(e, t)
     value = float(huber_bt(at(z), noise))
@@ -136,7 +134,9 @@ def test_soft_targets() -> None:
     assert float(soft_bce(at(LN3), at(0.5))) == pytest.approx(-0.5 * (math.log(0.75) + math.log(0.25)))
 
 
-@pytest.mark.parametrize(("e", "t", "field"), [(0.5, 2.0, "flip_rate"), (-0.1, 2.0, "flip_rate"), (0.1, 1.0, "threshold")])
+@pytest.mark.parametrize(
+    ("e", "t", "field"), [(0.5, 2.0, "flip_rate"), (-0.1, 2.0, "flip_rate"), (0.1, 1.0, "threshold")]
+)
 def test_parameters_out_of_range_are_named(e: float, t: float, field: str) -> None:
     with pytest.raises(InvalidLoss, match=field) as caught:
         NoiseParameters(e, t)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from reward_model.heads import fit_utility
-from reward_model.subspace import Standardizer, principal_basis
+from reward_model.subspace import InvalidFeatures, Standardizer, principal_basis
 
 
 def test_rows_have_unit_mean_square() -> None:
@@ -17,6 +17,11 @@ def test_rows_have_unit_mean_square() -> None:
 def test_a_constant_feature_stays_finite() -> None:
     features = torch.ones(5, 2)
     assert torch.isfinite(Standardizer.of(features).apply(features)).all()
+
+
+def test_features_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(InvalidFeatures, match="1 of 3 answers"):
+        Standardizer.of(torch.tensor([[1.0, 2.0], [float("inf"), 0.0], [0.0, 1.0]]))
 
 
 @pytest.mark.parametrize("shape", [(20, 60), (60, 20)])
