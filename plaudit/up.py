@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from starlette.applications import Starlette
 
+from ab_testing.service import bootstrap_state
 from infra.contracts import PlauditError
 from infra.runtime import Context, Health, Shutdown, configure_logging, open_context
 from infra.runtime.reporting import refresh_job_metrics
@@ -41,7 +42,7 @@ Waiting = Callable[[str], None]
 
 
 class NotReady(PlauditError):
-    """The system did not become ready, or was asked to end before it was."""
+    """The system did not become ready."""
 
     code = "not_ready"
 
@@ -82,6 +83,8 @@ def start(settings: Settings, listener: socket.socket, shutdown: Shutdown, waiti
     jobs = all_jobs()  # a mistake in their settings shows before anything runs
     context = open_context(settings)
     shutdown.add("log and store", context.close)
+    with context.database.transaction() as connection:
+        bootstrap_state(connection, settings.project, context.clock.now())
     health = Health()
     health.add("store", context.database.healthy)
     health.add("event_log", context.event_log.healthy)
@@ -89,13 +92,14 @@ def start(settings: Settings, listener: socket.socket, shutdown: Shutdown, waiti
     consumer.start()
     shutdown.add("consumer", consumer.stop)
     health.add("consumer", consumer.healthy)
-    gateway = GatewayThread(_application(context, health), listener)
+    app = _application(context, health)
+    gateway = GatewayThread(app, listener)
     # Closed first: nothing new comes in, and what is in flight still has everything it needs.
     scheduler = Scheduler(context, jobs)
     shutdown.add("jobs", scheduler.close)
     shutdown.add("gateway", lambda: _end_gateway(health, gateway))
     gateway.start()
-    _await_ready(health, gateway, shutdown, waiting)
+    await_ready(health, lambda: _failed(gateway, app), shutdown, waiting)
     if shutdown.stop.is_set():
         return None
     scheduler.start()
@@ -144,11 +148,19 @@ def _end_gateway(health: Health, gateway: GatewayThread) -> None:
     gateway.stop()
 
 
-def _await_ready(health: Health, gateway: GatewayThread, shutdown: Shutdown, waiting: Waiting) -> None:
-    """Wait until every check is well, saying what is waited for. Raises NotReady, naming what never became well."""
+def _failed(gateway: GatewayThread, app: Starlette) -> str | None:
+    gateway.check()
+    reason: str | None = app.state.gateway.failed()
+    return reason
+
+
+def await_ready(health: Health, failed: Callable[[], str | None], shutdown: Shutdown, waiting: Waiting) -> None:
+    """Wait until every check is well, or the stop comes. Raises NotReady as soon as something `failed` for good, or
+    when the time is over, naming what never became well."""
     deadline = time.monotonic() + READY_WITHIN_SECONDS
     while not (readiness := health.readiness()).ready and not shutdown.wait(POLL_SECONDS):
-        gateway.check()
+        if reason := failed():
+            raise NotReady(reason)
         wrong = "; ".join(f"{name}: {said}" for name, said in readiness.checks.items() if said)
         waiting(wrong)
         if time.monotonic() > deadline:

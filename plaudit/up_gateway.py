@@ -15,6 +15,8 @@ log = structlog.get_logger()
 GRACEFUL_SECONDS = 12
 """How long requests in flight may take to finish after the stop; then they are cut off."""
 STARTED_WITHIN_SECONDS = 30.0
+BACKLOG = 2048
+"""Connections that may wait to be accepted."""
 
 
 class CannotListen(PlauditError):
@@ -76,7 +78,6 @@ class GatewayThread:
 
     def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
         self._listener = listener
-        self._address = listener.getsockname()[:2]
         config = uvicorn.Config(
             app,
             loop="uvloop",
@@ -85,6 +86,7 @@ class GatewayThread:
             log_config=None,
             access_log=False,
             server_header=False,
+            backlog=BACKLOG,
             timeout_graceful_shutdown=GRACEFUL_SECONDS,
         )
         self._server = uvicorn.Server(config)
@@ -93,6 +95,10 @@ class GatewayThread:
 
     def start(self) -> None:
         """Listen. Returns when connections are taken. Raises GatewayEnded, CannotListen."""
+        try:
+            self._listener.listen(BACKLOG)  # by hand: uvloop would keep a failure to itself
+        except OSError as error:
+            raise CannotListen(_why(error, *self._listener.getsockname()[:2]), field="serving.port") from None
         self._thread.start()
         waited = threading.Event()
         for _ in range(int(STARTED_WITHIN_SECONDS / 0.02)):
@@ -106,8 +112,6 @@ class GatewayThread:
         """Raises GatewayEnded when the server has ended without being asked to."""
         if self._thread.is_alive():
             return
-        if isinstance(self._failure, OSError) and self._failure.errno == errno.EADDRINUSE:
-            raise CannotListen(_why(self._failure, *self._address), field="serving.port")
         raise GatewayEnded(f"the HTTP server ended by itself: {self._failure or 'no reason given'}; see the log")
 
     def stop(self) -> None:

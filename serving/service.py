@@ -55,6 +55,7 @@ class Gateway:
         self._problem: str | None = "the base model is being loaded"
         self._closing = threading.Event()
         self._loader: threading.Thread | None = None
+        self._load_failed = False
         self._background: set[asyncio.Task[Any]] = set()
 
     def start(self, loaded: LoadedModel | None = None) -> None:
@@ -82,6 +83,10 @@ class Gateway:
         except NothingProven as error:
             return self._adapters.refusal(self.state.champion) or error.message
         return None
+
+    def failed(self) -> str | None:
+        """Why the base model will never be loaded by this process, if that is so: only another start can help."""
+        return self._problem if self._load_failed else None
 
     @property
     def state(self) -> RoutingState:
@@ -163,7 +168,7 @@ class Gateway:
                 retry_seconds=self.settings.proof_retry_seconds,
             )
         except Exception as error:  # stays up, not ready, and says why
-            self._problem = str(error)
+            self._problem, self._load_failed = str(error), True
             log.exception("base_model_not_loaded")
             return
         self._engine, self._problem = engine, None
