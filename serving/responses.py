@@ -87,6 +87,7 @@ def models(served: Iterable[AdapterRef], created: int) -> Document:
 
 
 def model(name: str, created: int) -> Document:
+    """One entry of the list of models."""
     return {"id": name, "object": "model", "created": created, "owned_by": "plaudit"}
 
 

@@ -42,7 +42,7 @@ def pooled_hidden_states(
         for row, i in enumerate(rows):
             mask[row, : min(response_starts[i], len(sequences[i]) - 1)] = 0
         states = _captured(decoder, ids, chosen)
-        features[rows] = torch.cat([_pooled(states[layer], mask, opening) for layer in chosen], 1).cpu()
+        features[rows] = torch.cat([pool(states[layer], mask, opening) for layer in chosen], 1).cpu()
     return features
 
 
@@ -83,8 +83,9 @@ def _captured(decoder: Any, ids: Tensor, layers: Sequence[int]) -> dict[int, Ten
     return kept
 
 
-def _pooled(states: Tensor, mask: Tensor, opening: int) -> Tensor:
-    """[N, 2H] or [N, 3H]: mean over the masked positions, the state at the last of them, mean over the first few."""
+def pool(states: Tensor, mask: Tensor, opening: int = 0) -> Tensor:
+    """[N, 2H] or, with `opening` > 0, [N, 3H], float32: mean of `states` [N, L, H] over the positions of `mask` [N, L],
+    the state at the last of them, and the mean over the first `opening` of them. Every row needs a position."""
     last = mask.shape[1] - 1 - mask.flip(1).argmax(1)
     parts = [_mean(states, mask), states[torch.arange(len(states), device=states.device), last].float()]
     if opening:

@@ -1,5 +1,6 @@
 """LoRA adapters through peft: make, save, verify and load; a wrong one is refused with the reason."""
 
+import copy
 import json
 import warnings
 from collections.abc import Iterator, Mapping
@@ -52,9 +53,10 @@ def save_adapter(model: Any, loaded: LoadedModel, folder: Path, adapter_name: st
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty: adapters are immutable, choose a new version")
-    config = model.peft_config[adapter_name]
-    tensors = get_peft_model_state_dict(model, adapter_name=adapter_name)
+    # Told not to look for new embeddings: peft would ask a model hub for the base's configuration.
+    tensors = get_peft_model_state_dict(model, adapter_name=adapter_name, save_embedding_layers=False)
     save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, folder / WEIGHTS_FILE)
+    config = copy.copy(model.peft_config[adapter_name])
     config.inference_mode = True
     config.base_model_name_or_path = loaded.path.name  # peft would write this machine's path
     config.save_pretrained(folder)

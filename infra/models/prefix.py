@@ -26,7 +26,7 @@ def completion_hidden(
 
     `prompt_ids`, `prompt_mask` (P, L) left-padded; `owner` (N,) says whose completion each row of `ids`, `mask` (N, T),
     right-padded, is. Returns ((N, T, H), [(N, T, H) per layer of `taps`]): entry t of the first predicts token t, entry
-    t of a tap has seen token t. `taps` counts decoder layers from 1.
+    t of a tap has seen token t. Tap 0 is the embedding, tap i the output of layer i.
     """
     from transformers.cache_utils import DynamicCache
 
@@ -42,7 +42,8 @@ def completion_hidden(
         layer.keys, layer.values = layer.keys.index_select(0, owner), layer.values.index_select(0, owner)
     full = torch.cat([prompt_mask[owner], mask], 1)
     tapped: dict[int, Tensor] = {}
-    hooks = [decoder.layers[tap - 1].register_forward_hook(_keep(tapped, tap)) for tap in taps]
+    modules = {tap: decoder.layers[tap - 1] if tap else decoder.get_input_embeddings() for tap in taps}
+    hooks = [module.register_forward_hook(_keep(tapped, tap)) for tap, module in modules.items()]
     try:
         after = decoder(
             input_ids=ids,
