@@ -14,9 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from infra.contracts import Message
-from infra.models.loading import LoadedModel
-
 RELEVANCE = "relevance"
 COHERENCE = "coherence"
 MEANING = (RELEVANCE, COHERENCE)
@@ -27,23 +24,29 @@ UNTRANSFORMED = frozenset({"utility", "harm"})
 
 
 class Scorer(Protocol):
-    """The part of a reward model that training needs."""
+    """The part of a reward model that training needs: which heads it has, what it reads, and its scores."""
 
     @property
     def objectives(self) -> tuple[str, ...]: ...
 
-    def score(
-        self, loaded: LoadedModel, prompts: Sequence[Sequence[Message]], answers: Sequence[str], batch_size: int
-    ) -> Any: ...
+    @property
+    def recipe(self) -> Any: ...
+
+    def score_hidden(self, pooled: Tensor) -> Any: ...
 
 
 @dataclass(frozen=True)
 class Rewards:
-    """`values` (N, K), NaN where missing; `noise` (K,) the reward model's own mean standard error, same units."""
+    """`values` (N, K), NaN where missing; `noise` (K,) the reward model's own mean standard error, same units.
+
+    `base_logprobs` (N, T): log-probabilities of the tokens under the base at the training temperature, a by-product of
+    scoring; the trainer's reference while the base is the champion.
+    """
 
     names: tuple[str, ...]
     values: Tensor
     noise: Tensor
+    base_logprobs: Tensor | None = None
 
     def column(self, name: str) -> np.ndarray[Any, np.dtype[np.float64]]:
         """One objective as numpy (N,)."""

@@ -1,6 +1,7 @@
 """From a rollout to its rewards, and from conversations to a rollout: the two things a trainer is given."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,16 +9,17 @@ import torch
 
 from infra.contracts import Message, SamplingParameters
 from infra.models.chat import render_chat
+from infra.models.features import pool
 from infra.models.generate import generate
-from infra.models.loading import LoadedModel
+from infra.models.loading import LoadedModel, decoder_and_head
 from infra.models.port import GenerationRequest
+from infra.models.prefix import completion_hidden
 from infra.settings.policy_update import PolicyUpdateSettings
 from policy_update.objectives import COHERENCE, GENERIC_PROMPT, MEANING, RELEVANCE, Rewards, Scorer, assemble
 from policy_update.prompts import Conversation
-from policy_update.rollout import Rollout, build_rollout, pointwise_information, sampled_logprobs
+from policy_update.rollout import Rollout, build_rollout, masked_logprobs, pointwise_information
 
 GUARDRAIL_HEADS = ("harm",)
-SCORING_BATCH = 32
 
 
 class RewardSource:
@@ -42,21 +44,40 @@ class RewardSource:
 
     @torch.no_grad()
     def _score(self, rollout: Rollout, names: Sequence[str]) -> Rewards:
-        asked = [rollout.conversations[int(owner)] for owner in rollout.owner]
-        scores = self._reward_model.score(self._base, asked, rollout.texts, SCORING_BATCH)
-        meaning: dict[str, torch.Tensor] = {}
-        if any(name in MEANING for name in names):
-            conditional = sampled_logprobs(self._base.model, rollout, slice(None), 1.0)
-            meaning[COHERENCE] = conditional.sum(1) / rollout.mask.sum(1).clamp_min(1)
-            if RELEVANCE in names:
-                meaning[RELEVANCE] = pointwise_information(self._base, rollout, self._generic, conditional)
-        return assemble(
+        """One pass of the base gives the reward model's features, both likelihoods and the reference."""
+        recipe = self._reward_model.recipe
+        decoder, head = decoder_and_head(self._base.model)
+        hidden, taps = completion_hidden(
+            decoder,
+            rollout.prompt_ids,
+            rollout.prompt_mask,
+            rollout.owner,
+            rollout.ids,
+            rollout.mask,
+            [layer if layer >= 0 else layer + len(decoder.layers) + 1 for layer in recipe.layers],
+        )
+        mask = self._text_mask(rollout)
+        pooled = torch.cat([pool(states, mask, recipe.opening_tokens) for states in taps], 1)
+        scores = self._reward_model.score_hidden(pooled.cpu())
+        conditional = masked_logprobs(hidden, head, rollout.ids, rollout.mask, 1.0)
+        meaning = {COHERENCE: conditional.sum(1) / rollout.mask.sum(1).clamp_min(1)}
+        if RELEVANCE in names:
+            meaning[RELEVANCE] = pointwise_information(self._base, rollout, self._generic, conditional)
+        rewards = assemble(
             names,
             self._reward_model.objectives,
             np.asarray(scores.values),
             np.asarray(scores.uncertainty),
             meaning,
         )
+        tempered = masked_logprobs(hidden, head, rollout.ids, rollout.mask, self._temperature)
+        return replace(rewards, base_logprobs=tempered)
+
+    def _text_mask(self, rollout: Rollout) -> torch.Tensor:
+        """The answer's words alone: the reward model was trained on text, which has no end token."""
+        ends = torch.isin(rollout.ids, torch.tensor(self._base.end_ids, device=rollout.ids.device))
+        words = rollout.mask * ~ends
+        return torch.where(words.any(1, keepdim=True), words, rollout.mask)
 
 
 def rollout_sampler(

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from infra.contracts import PlauditError
 from infra.models.loading import LoadedModel, decoder_and_head
-from infra.models.prefix import completion_hidden
 from infra.settings.policy_update import PolicyUpdateSettings
 from policy_update import advantages as advantage_stage
 from policy_update.merging import merge_into
@@ -153,8 +152,7 @@ class Trainer:
         rollout = self._sample(self.models.sampler, chosen, self.settings.seed * 1_000_003 + step)
         sampled = time.perf_counter()
         rewards = self._reward(rollout)
-        with torch.no_grad():
-            reference = sampled_logprobs(self.models.reference, rollout, slice(None), self.settings.temperature)
+        reference = self._reference(rollout, rewards)
         shaped = rewards.values.view(len(chosen), -1, len(rewards.names))
         weights = torch.tensor([self.weights[name] for name in rewards.names], dtype=shaped.dtype)
         advantage = self.recipe.advantage(shaped, weights, rewards.noise)
@@ -182,6 +180,13 @@ class Trainer:
             scoring_seconds=scored - sampled,
             update_seconds=time.perf_counter() - scored,
         )
+
+    @torch.no_grad()
+    def _reference(self, rollout: Rollout, rewards: Rewards) -> Tensor:
+        """Log-probabilities (N, T) under the champion; the base's came with the rewards."""
+        if self.models.reference is self.models.base.model and rewards.base_logprobs is not None:
+            return rewards.base_logprobs
+        return sampled_logprobs(self.models.reference, rollout, slice(None), self.settings.temperature)
 
     def _move(self, step: int, kl: float) -> tuple[float, bool]:
         """Step forward, or back when the KL of the weights at hand is over the budget. (gradient norm, taken back)."""
@@ -231,6 +236,3 @@ def _endless(count: int, seed: int) -> Any:
     generator = torch.Generator().manual_seed(seed)
     while True:
         yield from torch.randperm(count, generator=generator).tolist()
-
-
-__all__ = ["Models", "NothingTrained", "StepRecord", "Trainer", "TrainingRun", "completion_hidden"]

@@ -30,7 +30,7 @@ def settings_document(options: DemoOptions) -> dict[str, Any]:
             "registry_every_seconds": 15.0,
         },
         "reward_model": {
-            "min_labels": int(options.people_before),
+            "min_labels": 200,
             "min_new_labels": int(options.people_before),
             "min_pairs": 60,
             "layers": [4, 16],

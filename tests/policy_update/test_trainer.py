@@ -15,12 +15,10 @@ from policy_update.recipes import RECIPES, recipe_named
 from policy_update.rollout import Rollout, sampled_logprobs
 from policy_update.scoring import rollout_sampler
 from policy_update.trainer import Models, NothingTrained, Trainer
-from tests.models_fixtures import tiny_loaded, tiny_model_dir
 
 if TYPE_CHECKING:
     from infra.models.loading import LoadedModel
 
-__all__ = ["tiny_loaded", "tiny_model_dir"]
 
 CONVERSATIONS = tuple((Message("user", text),) for text in ("fast asleep?", "the capital?", "a week?", "how?"))
 LETTERS = frozenset("aeiou")

@@ -1,0 +1,87 @@
+"""Scores of a rollout against the reward model's own features, and likelihoods against one pass a row."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from infra.contracts import Message
+from infra.models.chat import render_chat
+from infra.models.features import pooled_hidden_states
+from infra.models.loading import LoadedModel
+from infra.models.logprobs import sequence_logprobs
+from policy_update.rollout import build_rollout
+from policy_update.scoring import RewardSource
+
+CONVERSATIONS = ((Message("user", "fast asleep?"),), (Message("user", "the capital of Norway, please?"),))
+WORDS = [[40, 41, 42, 43], [44, 45], [46, 47, 48, 49, 50], [51]]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    layers: tuple[int, ...] = (0, 1, -1)
+    opening_tokens: int = 2
+
+
+@dataclass(frozen=True)
+class Scores:
+    values: np.ndarray  # type: ignore[type-arg]
+    uncertainty: np.ndarray  # type: ignore[type-arg]
+
+
+class Listening:
+    """A scorer that remembers the features it was shown and likes everything by half."""
+
+    objectives = ("love", "harm")
+    recipe = Recipe()
+    seen: torch.Tensor
+
+    def score_hidden(self, pooled: torch.Tensor) -> Scores:
+        self.seen = pooled
+        return Scores(np.full((len(pooled), 2), 0.5), np.full((len(pooled), 2), 0.1))
+
+
+@pytest.fixture
+def prompts(tiny_loaded: LoadedModel) -> list[list[int]]:
+    return [render_chat(tiny_loaded, conversation) for conversation in CONVERSATIONS]
+
+
+def test_features_are_those_the_reward_model_was_trained_on(tiny_loaded: LoadedModel, prompts: list[list[int]]) -> None:
+    end = tiny_loaded.end_ids[0]
+    answers = [[*words, end] for words in WORDS]
+    rollout = build_rollout(tiny_loaded, CONVERSATIONS, prompts, [(tokens, [0.0] * len(tokens)) for tokens in answers])
+    scorer = Listening()
+    RewardSource(tiny_loaded, scorer, {"love": 1.0}, 1.0).training_rewards(rollout)
+    rows = [prompts[i // 2] + words for i, words in enumerate(WORDS)]
+    starts = [len(prompts[i // 2]) for i in range(4)]
+    expected = pooled_hidden_states(tiny_loaded, rows, starts, Recipe().layers, opening=2)
+    assert torch.allclose(scorer.seen, expected, atol=1e-4)
+
+
+def test_coherence_and_relevance_against_one_pass_a_row(tiny_loaded: LoadedModel, prompts: list[list[int]]) -> None:
+    rollout = build_rollout(tiny_loaded, CONVERSATIONS, prompts, [(tokens, [0.0] * len(tokens)) for tokens in WORDS])
+    source = RewardSource(tiny_loaded, Listening(), {"coherence": 1.0, "relevance": 1.0}, 0.7)
+    rewards = source.training_rewards(rollout)
+    given = sequence_logprobs(tiny_loaded, [prompts[i // 2] for i in range(4)], WORDS)
+    generic = render_chat(tiny_loaded, [Message("user", "Tell me something.")])
+    alone = sequence_logprobs(tiny_loaded, [generic] * 4, WORDS)
+    assert rewards.column("coherence").tolist() == pytest.approx([float(np.mean(row)) for row in given], abs=1e-4)
+    information = [float(np.mean(a) - np.mean(b)) for a, b in zip(given, alone, strict=True)]
+    assert rewards.column("relevance").tolist() == pytest.approx(information, abs=1e-4)
+    assert rewards.base_logprobs is not None
+    tempered = sequence_logprobs(tiny_loaded, [prompts[i // 2] for i in range(4)], WORDS, temperature=0.7)
+    for row, expected in zip(rewards.base_logprobs, tempered, strict=True):
+        assert row[: len(expected)].tolist() == pytest.approx(expected, abs=1e-4)
+
+
+def test_guardrails_are_scored_for_the_gate_only(tiny_loaded: LoadedModel, prompts: list[list[int]]) -> None:
+    rollout = build_rollout(tiny_loaded, CONVERSATIONS, prompts, [(tokens, [0.0] * len(tokens)) for tokens in WORDS])
+    source = RewardSource(tiny_loaded, Listening(), {"love": 1.0}, 1.0)
+    assert source.training_rewards(rollout).names == ("love",)
+    guarded = source.guarded_rewards(rollout)
+    assert set(guarded.names) == {"love", "harm", "relevance", "coherence"}
+    # love is used as log-odds (0.5 -> 0, error 0.1 / 0.25), harm as the probability its limit is stated in.
+    assert guarded.column("love").tolist() == pytest.approx([0.0] * 4)
+    assert float(guarded.noise[guarded.names.index("love")]) == pytest.approx(0.4)
+    assert guarded.column("harm").tolist() == pytest.approx([0.5] * 4)
