@@ -89,7 +89,8 @@ class RewardModel:
         return self.score_hidden(answer_features(loaded, self.recipe, prompts, answers, batch_size))
 
     def score_hidden(self, pooled: Tensor) -> Scores:
-        """Rewards from features [B, layers x 2 x H] that were pooled already, with `recipe.layers` in that order."""
+        """Rewards from features [B, D] pooled already, as `pooled_hidden_states(..., recipe.layers,
+        opening=recipe.opening_tokens)` of the frozen backbone gives them."""
         x = self.standardizer.apply(pooled.detach().cpu())
         logits = torch.einsum("bd,ked->bke", x, self.weights) + self.intercepts
         raw = logits.double().numpy()
