@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Two workers on two cores; more cores gain little, since the model tests use torch's own threads.
 WORKERS ?= 2
-PYTEST := $(BIN)/python -m pytest -p tests.plugins.skips
+PYTEST := $(BIN)/python -m pytest -p tests.plugins.skips -p tests.plugins.together
 PACKAGES := plaudit serving policy_update reward_model ab_testing ingest infra
 
 .DEFAULT_GOAL := help

@@ -1,21 +1,14 @@
-"""One data folder, one port and one running `plaudit up` for all drills; a test that needs it finds it running."""
+"""One data folder, one port and one running `plaudit up` for all drills; a test that needs it finds it running.
+
+On several workers the drills stay together by `tests.plugins.together`.
+"""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.e2e.deployment import Deployment
 from tests.models_fixtures import make_tiny_model
-
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of them share one deployment: on several workers they must stay together."""
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.xdist_group("e2e"))
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ SURELY_TRAINING_SECONDS = 0.4
 """A run that is only skipped is over long before."""
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(300)
 def test_killing_a_training_child_leaves_the_gateway_answering(running: Deployment) -> None:
     with traffic(running.url, seed=5) as crowd:
         victim = wait_until(lambda: training(running), 90.0, "a training")

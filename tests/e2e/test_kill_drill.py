@@ -12,26 +12,28 @@ from tests.e2e.deployment import TRAININGS, Deployment
 from tests.e2e.traffic import traffic
 from tests.fixtures.helpers import wait_until
 
-LONGEST_LIFE_SECONDS = 6.0
-"""Long enough for labels to become final and for trainings to be under way when the end comes."""
+SHORT_LIFE_SECONDS = 6.0
+"""Long enough for labels to become final and for a training to be under way when the end comes."""
+LONG_LIFE_SECONDS = 40.0
+"""Long enough for a whole turn of the loop."""
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 def test_killed_at_three_random_moments(running: Deployment) -> None:
-    drill(running, kills=3, seed=int(os.environ.get("PLAUDIT_TEST_SEED", "20")))
+    drill(running, 3, SHORT_LIFE_SECONDS, int(os.environ.get("PLAUDIT_TEST_SEED", "20")))
 
 
 @pytest.mark.full
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_killed_at_ten_random_moments(running: Deployment) -> None:
-    drill(running, kills=10, seed=int(os.environ.get("PLAUDIT_TEST_SEED", "21")))
+    drill(running, 10, LONG_LIFE_SECONDS, int(os.environ.get("PLAUDIT_TEST_SEED", "21")))
 
 
-def drill(deployment: Deployment, kills: int, seed: int) -> None:
+def drill(deployment: Deployment, kills: int, longest_life_seconds: float, seed: int) -> None:
     draw = random.Random(seed)
     with traffic(deployment.url, seed) as crowd:
         for kill in range(1, kills + 1):
-            life, before = draw.uniform(0.1, LONGEST_LIFE_SECONDS), len(crowd.receipts.events)
+            life, before = draw.uniform(0.1, longest_life_seconds), len(crowd.receipts.events)
             time.sleep(life)
             deployment.up.kill()
             acknowledged = len(crowd.receipts.events) - before

@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.deployment import Deployment
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(240)
 
 
 def test_promtool_finds_nothing_to_complain_of(running: Deployment) -> None:

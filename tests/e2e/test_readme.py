@@ -16,7 +16,7 @@ from tests.e2e.deployment import Deployment
 from tests.fixtures.helpers import wait_until
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(240)
 
 
 def blocks(language: str) -> list[str]:

@@ -18,7 +18,7 @@ TOKENS = 300
 BATCH = 200
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(300)
 def test_sigterm_in_the_middle_of_an_answer_and_of_batches(running: Deployment) -> None:
     prompt, answer_id = endless(running.url)
     sender, stream = Sender(running.url, answer_id), Streamer(running.url, prompt)
@@ -32,6 +32,9 @@ def test_sigterm_in_the_middle_of_an_answer_and_of_batches(running: Deployment) 
     sender.thread.join(10)
 
     assert exit_code == 0, running.logs()
+    said = running.up.log.read_text().splitlines()
+    assert any(line.startswith(f"ready at {running.url}/v1") for line in said)
+    assert said[-1] == "ended in order"
     assert stream.failure is None
     assert stream.finish_reason == "length"
     assert stream.done, "the stream was cut off"

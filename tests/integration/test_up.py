@@ -76,3 +76,15 @@ def test_waiting_ends_with_the_stop_and_with_a_failure() -> None:
     began = time.monotonic()
     await_ready(health, lambda: None, shutdown, said.append)
     assert time.monotonic() - began < 5
+
+
+def test_the_command_line_makes_torch_wait_without_spinning() -> None:
+    """Set before torch can be loaded, in whatever command."""
+    program = (
+        "import os, sys; sys.argv = ['plaudit', '--version']\n"
+        "from plaudit.cli import main\n"
+        "try:\n    main()\nfinally:\n    print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "passive False", done.stderr
