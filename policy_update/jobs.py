@@ -1,6 +1,6 @@
 """The room's scheduled job."""
 
-from infra.runtime import Job, JobContext, JobOutcome
+from infra.runtime import Context, Job, JobContext, JobOutcome
 
 
 def run_policy_update(job: JobContext) -> JobOutcome:
@@ -16,6 +16,15 @@ def run_policy_update(job: JobContext) -> JobOutcome:
     return train_adapter(job, plan)
 
 
+def nothing_to_train(context: Context) -> str | None:
+    """Why there is no update to make now; None when there is."""
+    from policy_update.plan import make_plan
+
+    with context.database.reading() as connection:
+        plan = make_plan(connection, context.settings)
+    return plan if isinstance(plan, str) else None
+
+
 JOBS: tuple[Job, ...] = (
     Job(
         name="policy-update",
@@ -23,5 +32,6 @@ JOBS: tuple[Job, ...] = (
         every_seconds=lambda settings: settings.jobs.policy_update_every_seconds,
         deadline_seconds=12 * 3600.0,
         child=True,
+        waits_for=nothing_to_train,
     ),
 )

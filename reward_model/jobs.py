@@ -1,6 +1,6 @@
 """The room's scheduled job."""
 
-from infra.runtime import Job, JobContext, JobOutcome
+from infra.runtime import Context, Job, JobContext, JobOutcome
 
 
 def run_reward_model(job: JobContext) -> JobOutcome:
@@ -14,6 +14,13 @@ def run_reward_model(job: JobContext) -> JobOutcome:
     return JobOutcome.done("; ".join([outcome.ref, *lines]))
 
 
+def nothing_to_learn(context: Context) -> str | None:
+    """How many labels are missing for a training; None when none is."""
+    from reward_model.service import reason_to_wait
+
+    return reason_to_wait(context, context.clock.now())
+
+
 JOBS: tuple[Job, ...] = (
     Job(
         name="reward-model",
@@ -21,5 +28,6 @@ JOBS: tuple[Job, ...] = (
         every_seconds=lambda settings: settings.jobs.reward_model_every_seconds,
         deadline_seconds=2 * 3600.0,
         child=True,
+        waits_for=nothing_to_learn,
     ),
 )

@@ -19,7 +19,7 @@ def missing_evidence(
     """None when a training is worth its while, else the reason with the numbers still needed.
 
     One head must be possible: an objective with enough labels of both kinds, or enough pairs. Then enough of both must
-    be new since the last reward model's instant.
+    be new since the last reward model's instant (before the first one everything is new).
     """
     best = max((_shortfall(labels, name, settings) for name in objectives), default=(-settings.min_labels, 0))
     missing_pairs = max(0, settings.min_pairs - pair_count)
@@ -29,10 +29,11 @@ def missing_evidence(
             needed = f"{-best[1]} labels of the rarer kind ({missing_pairs} pairs) more needed"
         return f"{needed}: no head can be trained yet on {len(labels)} labels and {pair_count} pairs"
     fresh = new_labels + new_pairs
-    if trained_before and fresh < settings.min_new_labels:
+    if fresh < settings.min_new_labels:
+        since = "are new since the last reward model" if trained_before else "have come in so far"
         return (
             f"{settings.min_new_labels - fresh} labels (or pairs) more needed: {new_labels} labels and {new_pairs} "
-            "pairs are new since the last reward model"
+            f"pairs {since}"
         )
     if trained_before and not fresh:
         return "1 label (or pair) more needed: nothing is new since the last reward model"

@@ -68,7 +68,7 @@ def train(
     when `should_stop()`; features already made are kept.
     """
     instant = context.clock.now()
-    reason = _reason_to_wait(context, instant)
+    reason = reason_to_wait(context, instant)
     if reason is not None:
         return Outcome(skipped=reason)
     from reward_model.pipeline import fit_on_backbone  # brings torch
@@ -97,7 +97,7 @@ def _evidence(
     return labels, repository.pairs_as_of(instant, wanted.max_labels)
 
 
-def _reason_to_wait(context: Context, instant: float) -> str | None:
+def reason_to_wait(context: Context, instant: float) -> str | None:
     settings = context.settings.reward_model
     with context.database.reading() as connection:
         repository = RewardModelRepository(connection, context.settings.project)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import ThreadPoolExecutor as FuturePool
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -21,7 +22,7 @@ from infra.metrics.catalogue import JOB_RUNNING, JOB_RUNS, SCHEDULER_HEARTBEAT
 from infra.runtime import repository
 from infra.runtime.children import ChildEnd, run_child
 from infra.runtime.context import Context
-from infra.runtime.job import EXIT_DONE, EXIT_FAILED, EXIT_TRY_LATER, Job
+from infra.runtime.job import EXIT_DONE, EXIT_FAILED, EXIT_TRY_LATER, Job, JobOutcome
 from infra.runtime.running import run_job
 
 log = structlog.get_logger()
@@ -116,12 +117,22 @@ class Scheduler:
                 return EXIT_FAILED
             JOB_RUNNING.labels(job=job.name).set(1)
             try:
+                idle = self._nothing_to_do(job) if job.child else None
+                if idle is not None:
+                    return run_job(self._context, idle, self._stop)
                 return self._run_child(job) if job.child else run_job(self._context, job, self._stop)
             except Exception:  # the scheduler outlives whatever happens in a run
                 log.exception("job_crashed", job=job.name)
                 return EXIT_FAILED
             finally:
                 JOB_RUNNING.labels(job=job.name).set(0)
+
+    def _nothing_to_do(self, job: Job) -> Job | None:
+        """The same job as a run that only writes down why it was skipped; None when a child has to look."""
+        reason = job.waits_for(self._context) if job.waits_for is not None else None
+        if reason is None:
+            return None
+        return replace(job, run=lambda _context: JobOutcome.skipped(reason), child=False)
 
     def _run_child(self, job: Job) -> int:
         settings, started_at = self._context.settings, self._context.clock.now()

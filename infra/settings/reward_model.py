@@ -17,7 +17,7 @@ class RewardModelSettings(Section):
     min_positive: int = Field(20, ge=1)
     """Both the positive and the negative mass (sums of y and of 1 - y) a head needs."""
     min_new_labels: int = Field(100, ge=0)
-    """Labels and pairs made since the last reward model's instant before another is trained."""
+    """Labels and pairs, together, that must be new since the last reward model's instant before another is trained."""
     min_pairs: int = Field(100, ge=2)
     """Preference pairs the utility head needs; with fewer it is absent, and the report says so."""
     include_provisional: bool = False

@@ -13,11 +13,11 @@ def demo(
     ] = Path("plaudit-data/demo"),
     people: Annotated[
         int, typer.Option(min=100, help="People who meet the base model before anything is learned.")
-    ] = 900,
-    steps: Annotated[int, typer.Option(min=1, help="Most training steps of the adapter.")] = 10,
+    ] = 960,
+    steps: Annotated[int, typer.Option(min=1, help="Most training steps of the adapter.")] = 14,
 ) -> None:
     """Run the whole loop with simulated people on the real system, and report. Exit 1 if the loop did not close."""
-    from plaudit.demo.conductor import DemoOptions
+    from plaudit.demo.options import DemoOptions
     from plaudit.demo.run import run
 
     raise typer.Exit(run(DemoOptions(seed=seed, folder=folder, people_before=people, steps=steps)))

@@ -4,15 +4,15 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from infra.contracts import PlauditError
 from infra.db import Database
-from plaudit.demo import prompts, repository
+from plaudit.demo import profile, prompts, repository
 from plaudit.demo.evaluation import Evaluation, answer_all, compare
+from plaudit.demo.options import DemoOptions
 from plaudit.demo.process import UpProcess
 from plaudit.people.client import AppClient
 from plaudit.people.judge import Judge
@@ -23,23 +23,6 @@ class LoopDidNotClose(PlauditError):
     """The system reached neither a promotion nor a proper refusal in the time allowed."""
 
     code = "loop_did_not_close"
-
-
-@dataclass(frozen=True)
-class DemoOptions:
-    """What one demo run does. People are numbered from 0; experiment people from 100,000."""
-
-    seed: int = 1
-    folder: Path = Path("plaudit-data/demo")
-    people_before: int = 900
-    experiment_people: int = 900
-    experiment_wave: int = 48
-    evaluation_answers: int = 2
-    max_tokens: int = 48
-    temperature: float = 0.8
-    error_rate: float = 0.05
-    steps: int = 10
-    training_patience_seconds: float = 1200.0
 
 
 @dataclass
@@ -68,6 +51,7 @@ class Conductor:
         self.story = Story(options)
         self._options, self._up, self._database, self._project = options, up, database, project
         self._progress = progress
+        self._ending = False
 
     async def play(self) -> Story:
         """Run all phases. Raises LoopDidNotClose or ServiceGone; the story tells how far it came."""
@@ -158,6 +142,8 @@ class Conductor:
             row = repository.newest_experiment(connection, self._project)
         assert row is not None
         adapter, each = str(row["challenger"]), self._options.evaluation_answers
+        if self.story.outcome != "promoted":
+            await asyncio.to_thread(self._keep_loaded, adapter)
         bar = self._bar("people judge unseen prompts", 2 * each * len(unseen))
 
         def tick() -> None:
@@ -178,6 +164,15 @@ class Conductor:
         base, new = await ask("base"), await ask(adapter)
         self.story.evaluation = await asyncio.to_thread(compare, judge, self._options.seed, adapter, unseen, base, new)
 
+    def _keep_loaded(self, adapter: str) -> None:
+        """Start the system again with `adapter` pinned: one that lost is unloaded, but people shall judge it too."""
+        self._ending = True
+        self._up.stop()
+        profile.write(self._options, [adapter])
+        self._up.start()
+        self._ending = False
+        self._up.wait_ready()
+
     def _plan(self, first: int, people: int, known: list[str]) -> VisitPlan:
         return VisitPlan(
             seed=self._options.seed,
@@ -196,7 +191,7 @@ class Conductor:
     async def _keep_alive(self) -> None:
         """Start the system again whenever it dies: its promise is that nothing acknowledged is lost by that."""
         while True:
-            if not self._up.alive():
+            if not self._up.alive() and not self._ending:
                 self.story.restarts += 1
                 self._up.start()
             await asyncio.sleep(0.2)

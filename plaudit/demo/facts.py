@@ -116,8 +116,8 @@ class Facts:
             return ""
         return (
             f"{found.answers} answers to {found.prompts} prompts that were never used in training, judged by a panel "
-            f"of people who never voted. Love rose: {'yes' if found.loved_more else 'not shown'}; relevance no worse by "
-            f"more than {RELEVANCE_MARGIN} (stated beforehand): {'yes' if found.as_relevant else 'not shown'}."
+            f"of people who never voted. Love rose: {'yes' if found.loved_more else 'not shown'}; relevance no worse "
+            f"by more than {RELEVANCE_MARGIN} (stated beforehand): {'yes' if found.as_relevant else 'not shown'}."
         )
 
     def document(self) -> dict[str, Any]:

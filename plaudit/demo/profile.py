@@ -1,16 +1,17 @@
 """The demo's settings: the same system with windows of seconds instead of days. Nothing else is special about it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from plaudit.demo.conductor import DemoOptions
+from plaudit.demo.options import DemoOptions
 
 PROJECT = "demo"
 
 
-def settings_document(options: DemoOptions) -> dict[str, Any]:
-    """What `plaudit.toml` of the demo says."""
+def settings_document(options: DemoOptions, pinned: Sequence[str] = ()) -> dict[str, Any]:
+    """What `plaudit.toml` of the demo says; `pinned` adapters stay loaded whatever is decided about them."""
     return {
         "project": PROJECT,
         "data_dir": str(options.folder.resolve()),
@@ -31,7 +32,8 @@ def settings_document(options: DemoOptions) -> dict[str, Any]:
         },
         "reward_model": {
             "min_labels": 200,
-            "min_new_labels": int(options.people_before),
+            # About 1.3 answers and 0.3 pairs come from each visit: training begins as the last people leave.
+            "min_new_labels": int(1.4 * options.people_before),
             "min_pairs": 60,
             "layers": [4, 16],
             "opening_tokens": 16,
@@ -56,8 +58,7 @@ def settings_document(options: DemoOptions) -> dict[str, Any]:
             },
             "gate": {"prompts": 24, "answers_per_prompt": 2},
         },
-        # Kept loaded whatever is decided, so that the people can judge it at the end.
-        "serving": {"pinned_adapters": ["loop@1"]},
+        "serving": {"pinned_adapters": list(pinned)},
         "ab_testing": {
             "metrics": [
                 {"name": "love", "objective": "love", "role": "goal"},
@@ -91,11 +92,11 @@ def guardrail(name: str, objective: str, direction: str, delta: float) -> dict[s
     }
 
 
-def write(options: DemoOptions) -> Path:
+def write(options: DemoOptions, pinned: Sequence[str] = ()) -> Path:
     """Write the file into the demo's folder; returns its path."""
     options.folder.mkdir(parents=True, exist_ok=True)
     path = options.folder / "plaudit.toml"
-    path.write_text(_toml(settings_document(options)), encoding="utf-8")
+    path.write_text(_toml(settings_document(options, pinned)), encoding="utf-8")
     return path
 
 

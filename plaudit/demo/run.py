@@ -13,9 +13,10 @@ from infra.contracts import PlauditError
 from infra.db import Database
 from infra.settings import load_settings
 from plaudit.demo import profile, report
-from plaudit.demo.conductor import Conductor, DemoOptions, Story, progress_bars
+from plaudit.demo.conductor import Conductor, Story, progress_bars
 from plaudit.demo.facts import gather
 from plaudit.demo.memory import MemoryWatch
+from plaudit.demo.options import DemoOptions
 from plaudit.demo.process import UpProcess, free_port
 
 
