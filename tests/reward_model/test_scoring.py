@@ -14,19 +14,19 @@ from reward_model.features import FeatureRecipe, TrainingStopped, answer_feature
 from reward_model.files import DamagedRewardModel, Manifest, write_folder
 from reward_model.scoring import BackboneMismatch, RewardModel
 
-RECIPE = FeatureRecipe((0, 2), 32, 16)
+RECIPE = FeatureRecipe((0, 2), 32, 16, 4)
 ASKED = [(Message("user", "How can I sleep?"),), (Message("user", "What is the capital?"),)]
 ANSWERS = ["Keep your room dark.", "The capital of Norway is Oslo."]
 
 
 @pytest.fixture
 def saved(tiny_loaded: LoadedModel, tmp_path: Path) -> Path:
-    """Two heads on 128 features, an ensemble of two."""
+    """Two heads on 192 features, an ensemble of two."""
     draw = torch.Generator().manual_seed(0)
     tensors = {
-        "mean": torch.randn(128, generator=draw),
-        "spread": torch.rand(128, generator=draw) + 0.5,
-        "weights": torch.randn(2, 3, 128, generator=draw),
+        "mean": torch.randn(192, generator=draw),
+        "spread": torch.rand(192, generator=draw) + 0.5,
+        "weights": torch.randn(2, 3, 192, generator=draw),
         "intercepts": torch.randn(2, 3, generator=draw),
     }
     manifest = Manifest(
@@ -39,6 +39,7 @@ def saved(tiny_loaded: LoadedModel, tmp_path: Path) -> Path:
         layers=RECIPE.layers,
         max_prompt_tokens=RECIPE.max_prompt_tokens,
         max_answer_tokens=RECIPE.max_answer_tokens,
+        opening_tokens=RECIPE.opening_tokens,
         calibration={"love": (2.0, -1.0)},
     )
     write_folder(tmp_path / "model", manifest, tensors)
@@ -50,7 +51,7 @@ def test_scores_by_hand(saved: Path, tiny_loaded: LoadedModel) -> None:
     scores = model.score(tiny_loaded, ASKED, ANSWERS, 2)
     assert scores.objectives == model.objectives == ("love", "utility")
     pooled = answer_features(tiny_loaded, RECIPE, ASKED, ANSWERS, 1)
-    x = ((pooled - model.standardizer.mean) / (model.standardizer.spread * 128**0.5)).double().numpy()
+    x = ((pooled - model.standardizer.mean) / (model.standardizer.spread * 192**0.5)).double().numpy()
     logits = np.einsum("bd,ked->bke", x, model.weights.double().numpy()) + model.intercepts.double().numpy()
     love = 1 / (1 + np.exp(-(2.0 * logits[:, 0] - 1.0)))
     assert scores.values[:, 0] == pytest.approx(love[:, 0], abs=1e-4)
@@ -96,7 +97,7 @@ def test_a_missing_or_mangled_folder_is_refused(saved: Path, tmp_path: Path) -> 
 
 def test_a_leftover_of_a_killed_training_is_replaced(saved: Path) -> None:
     model = RewardModel.load(saved)
-    tensors = {"mean": torch.zeros(128), "spread": torch.ones(128)}
+    tensors = {"mean": torch.zeros(192), "spread": torch.ones(192)}
     (saved / "junk").write_text("x")
     hashes = write_folder(saved, model.manifest, {**tensors, "weights": model.weights, "intercepts": model.intercepts})
     assert sorted(hashes) == ["heads.safetensors", "reward_model.json"]
@@ -147,4 +148,15 @@ def test_a_stop_is_obeyed(tiny_loaded: LoadedModel) -> None:
 
 
 def test_other_features_have_another_cache(tiny_loaded: LoadedModel) -> None:
-    assert RECIPE.cache_name(tiny_loaded) != FeatureRecipe((0, 1), 32, 16).cache_name(tiny_loaded)
+    assert RECIPE.cache_name(tiny_loaded) != FeatureRecipe((0, 2), 32, 16, 0).cache_name(tiny_loaded)
+
+
+def test_the_opening_is_pooled_after_mean_and_last(tiny_loaded: LoadedModel) -> None:
+    """With an opening as long as the answer it equals the mean; with one of one token it is the first token's state."""
+    whole = answer_features(tiny_loaded, FeatureRecipe((2,), 32, 16, 99), ASKED, ANSWERS, 2).reshape(2, 3, 32)
+    plain = answer_features(tiny_loaded, FeatureRecipe((2,), 32, 16, 0), ASKED, ANSWERS, 2).reshape(2, 2, 32)
+    first = answer_features(tiny_loaded, FeatureRecipe((2,), 32, 16, 1), ASKED, ANSWERS, 2).reshape(2, 3, 32)
+    alone = answer_features(tiny_loaded, FeatureRecipe((2,), 32, 1, 0), ASKED, ANSWERS, 2).reshape(2, 2, 32)
+    assert torch.allclose(whole[:, 0], whole[:, 2])
+    assert torch.equal(whole[:, :2], plain)
+    assert torch.allclose(first[:, 2], alone[:, 0], atol=1e-5)
