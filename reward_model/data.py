@@ -119,13 +119,7 @@ def build_training_set(
     index = {answer.key: i for i, answer in enumerate(rows)}
     targets, weights = _matrices(index, kept_labels, objectives)
     pair_index = np.array([[index[p.preferred], index[p.other]] for p in kept_pairs], np.int64).reshape(-1, 2)
-    split = hold_out_split(
-        [a.conversation_id for a in rows],
-        [a.prompt_key for a in rows],
-        link_groups([a.conversation_id for a in rows], [a.prompt_key for a in rows], pair_index),
-        np.array([a.created_at for a in rows], np.float64),
-        hold_out_fraction,
-    )
+    split = _split(rows, pair_index, hold_out_fraction)
     people = [a.user_key or f"\x00{a.response_id}" for a in rows]
     voters = [p.user_key or f"\x00{p.pair_id}" for p in kept_pairs]
     pair_weights = np.array([p.weight for p in kept_pairs], np.float64)
@@ -146,6 +140,14 @@ def build_training_set(
         "repeated_or_empty_pairs": len(pairs_found) - len(kept_pairs),
     }
     return replace(made, card=_card(made, kept_labels, kept_pairs, dropped))
+
+
+def _split(rows: Sequence[AnswerRow], pair_index: NDArray[np.int64], fraction: float) -> Split:
+    """Newest answers held out, by conversation and prompt; answers that share a pair stay on one side."""
+    conversations, prompts = [a.conversation_id for a in rows], [a.prompt_key for a in rows]
+    groups = link_groups(conversations, prompts, pair_index)
+    created = np.array([a.created_at for a in rows], np.float64)
+    return hold_out_split(conversations, prompts, groups, created, fraction)
 
 
 def cap_by_person(weights: NDArray[np.float64], people: Sequence[str], cap: float) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection
@@ -98,6 +99,7 @@ def _evidence(
 
 
 def reason_to_wait(context: Context, instant: float) -> str | None:
+    """What is still missing for a training at `instant`, with the numbers; None when nothing is."""
     settings = context.settings.reward_model
     with context.database.reading() as connection:
         repository = RewardModelRepository(connection, context.settings.project)
@@ -121,7 +123,6 @@ def _register(
     confirm: Callable[[Connection], None],
 ) -> Outcome:
     """Save the folder, record the run, insert the row: the row comes last and makes it exist."""
-    from infra.registry import Registry
     from reward_model.files import write_folder
     from reward_model.pipeline import manifest_of
     from reward_model.report import flat_metrics, summary
@@ -135,31 +136,47 @@ def _register(
     trained.report["summary"] = summary(trained.report["heads"], trained.report["absent"])
     manifest = manifest_of(settings, data, loaded, trained, version, context.clock.now())
     hashes = write_folder(folder, manifest, trained.tensors)
-    registry = Registry.open(settings, context.clock)
-    try:
-        with registry.run("reward-model", f"{name}@{version}", _parameters(settings, data)) as run:
-            run.log_metrics(flat_metrics(trained.report["heads"]))
-            run.log_artifact_dir(folder)
-    finally:
-        registry.close()
+    run_id = _file_run(context, f"{name}@{version}", folder, data, trained)
     row = {
         "name": name,
         "version": version,
         "path": str(folder),
         "base_model_hash": loaded.base_model_hash,
         "file_hashes": hashes,
-        "metrics": {**trained.report, "card": data.card},
-        "data_hash": data.content_hash,
-        "labels_used": int(data.card["labels"]),  # type: ignore[call-overload]
         "labels_as_of": instant_text(instant),
-        "run_id": run.run_id,
+        "run_id": run_id,
         "created_at": context.clock.now(),
+        **_evidence_columns(data, trained),
     }
     with context.database.transaction() as connection:
         confirm(connection)
         RewardModelRepository(connection, settings.project).add(row)
     publish(name, version, flat_metrics(trained.report["heads"]))
     return Outcome(ref=f"{name}@{version}", report=trained.report)
+
+
+def _file_run(context: Context, ref: str, folder: Path, data: TrainingSet, trained: "TrainedHeads") -> str:
+    """The run in the registry: parameters, metrics, files. Its id, empty when the registry is away."""
+    from infra.registry import Registry
+    from reward_model.report import flat_metrics
+
+    registry = Registry.open(context.settings, context.clock)
+    try:
+        with registry.run("reward-model", ref, _parameters(context.settings, data)) as run:
+            run.log_metrics(flat_metrics(trained.report["heads"]))
+            run.log_artifact_dir(folder)
+    finally:
+        registry.close()
+    return run.run_id
+
+
+def _evidence_columns(data: TrainingSet, trained: "TrainedHeads") -> dict[str, Any]:
+    """What the model was trained on and how good it is, as columns of its row."""
+    return {
+        "metrics": {**trained.report, "card": data.card},
+        "data_hash": data.content_hash,
+        "labels_used": int(data.card["labels"]),  # type: ignore[call-overload]
+    }
 
 
 def publish(name: str, version: int, flat: dict[str, float]) -> None:

@@ -65,6 +65,7 @@ def _render(operations: UpgradeOps | DowngradeOps) -> str:
 
 
 def main(path: Path = INITIAL) -> None:
+    """Write the initial migration anew from the tables as they stand."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(initial_migration(), encoding="utf-8")
 

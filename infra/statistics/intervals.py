@@ -22,9 +22,9 @@ class Estimate:
 def clustered_mean(values: FloatArray, clusters: IntArray, *, confidence: float = 0.95) -> Estimate:
     """Mean of `values` (n,) with a cluster-robust interval; `clusters` (n,) names the unit of each value.
 
-    With G clusters and residual sums u_c = sum_{i in c} (x_i - mean): SE^2 = G / (G - 1) sum_c u_c^2 / n^2, and Student's
-    t with G - 1 degrees of freedom (Liang & Zeger 1986; Cameron & Miller 2015, eq. 11). One cluster or none gives an
-    infinite interval; no value gives NaN.
+    With G clusters and residual sums u_c = sum_{i in c} (x_i - mean): SE^2 = G / (G - 1) sum_c u_c^2 / n^2, and
+    Student's t with G - 1 degrees of freedom (Liang & Zeger 1986; Cameron & Miller 2015, eq. 11).
+    One cluster or none gives an infinite interval; no value gives NaN.
     """
     if values.shape != clusters.shape:
         raise InvalidStatisticsInput(

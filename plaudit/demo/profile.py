@@ -10,26 +10,31 @@ from plaudit.demo.options import DemoOptions
 PROJECT = "demo"
 
 
+JOBS = {
+    "heartbeat_seconds": 1.0,
+    "label_every_seconds": 2.0,
+    "decide_every_seconds": 2.0,
+    "reward_model_every_seconds": 5.0,
+    "policy_update_every_seconds": 5.0,
+    "registry_every_seconds": 15.0,
+}
+
+INGEST = {
+    "window_seconds": 6.0,
+    "allowed_lateness_seconds": 2.0,
+    # Here every regeneration is followed by a duel of the two answers, which says more.
+    "regenerate_weight": 0.0,
+    "objectives": {"dwell": {"weight": 1.0}},
+}
+
+
 def settings_document(options: DemoOptions, pinned: Sequence[str] = ()) -> dict[str, Any]:
     """What `plaudit.toml` of the demo says; `pinned` adapters stay loaded whatever is decided about them."""
     return {
         "project": PROJECT,
         "data_dir": str(options.folder.resolve()),
-        "ingest": {
-            "window_seconds": 6.0,
-            "allowed_lateness_seconds": 2.0,
-            # Here every regeneration is followed by a duel of the two answers, which says more.
-            "regenerate_weight": 0.0,
-            "objectives": {"dwell": {"weight": 1.0}},
-        },
-        "jobs": {
-            "heartbeat_seconds": 1.0,
-            "label_every_seconds": 2.0,
-            "decide_every_seconds": 2.0,
-            "reward_model_every_seconds": 5.0,
-            "policy_update_every_seconds": 5.0,
-            "registry_every_seconds": 15.0,
-        },
+        "ingest": INGEST,
+        "jobs": JOBS,
         "reward_model": {
             "min_labels": 200,
             # About 1.3 answers and 0.3 pairs come from each visit: training begins as the last people leave.
@@ -38,45 +43,49 @@ def settings_document(options: DemoOptions, pinned: Sequence[str] = ()) -> dict[
             "layers": [4, 16],
             "opening_tokens": 16,
         },
-        "policy_update": {
-            "steps": options.steps,
-            "prompts_per_step": 6,
-            "group_size": 8,
-            "micro_batch_prompts": 3,
-            "max_new_tokens": options.max_tokens,
-            "temperature": options.temperature,
-            "lora_alpha": 16,
-            "learning_rate": 6e-4,
-            "seed": options.seed,
-            "objectives": {
-                "love": 1.0,
-                "sentiment": 0.5,
-                "dwell": 1.0,
-                "utility": 1.0,
-                "reuse": 0.25,
-                "coherence": 1.0,
-            },
-            "gate": {"prompts": 24, "answers_per_prompt": 2},
-        },
+        "policy_update": policy_update(options),
         "serving": {"pinned_adapters": list(pinned)},
-        "ab_testing": {
-            "metrics": [
-                {"name": "love", "objective": "love", "role": "goal"},
-                guardrail("harm", "harm", "lower", 0.1),
-                guardrail("feedback_rate", "feedback", "higher", 0.1),
-            ],
-            "ramp_shares": [0.5],
-            "min_people_per_phase": 40,
-            "min_phase_seconds": 0.0,
-            "min_people_per_arm": 60,
-            "min_runtime_seconds": 20.0,
-            "max_people": options.experiment_people,
-            "max_runtime_seconds": 600.0,
-            "smallest_relative_effect": 0.25,
-            "metric_window_seconds": 4.0,
-            "allowed_lateness_seconds": 3.0,
-            "freshness_seconds": 30.0,
-        },
+        "ab_testing": ab_testing(options),
+    }
+
+
+def policy_update(options: DemoOptions) -> dict[str, Any]:
+    """A short update: minutes on two cores."""
+    return {
+        "steps": options.steps,
+        "prompts_per_step": 8,
+        "group_size": 8,
+        "micro_batch_prompts": 4,
+        "max_new_tokens": options.max_tokens,
+        "temperature": options.temperature,
+        "lora_alpha": 16,
+        "learning_rate": 8e-4,
+        "seed": options.seed,
+        # Learned heads are shrunk by their own noise, likelihood is not: it gets a third of their weight.
+        "objectives": {"love": 1.5, "sentiment": 0.5, "dwell": 1.5, "utility": 1.5, "reuse": 0.25, "coherence": 0.5},
+        "gate": {"prompts": 24, "answers_per_prompt": 2},
+    }
+
+
+def ab_testing(options: DemoOptions) -> dict[str, Any]:
+    """One phase at half of the people; guardrails wide enough to be shown on some hundred people."""
+    return {
+        "metrics": [
+            {"name": "love", "objective": "love", "role": "goal"},
+            guardrail("harm", "harm", "lower", 0.1),
+            guardrail("feedback_rate", "feedback", "higher", 0.15),
+        ],
+        "ramp_shares": [0.5],
+        "min_people_per_phase": 40,
+        "min_phase_seconds": 0.0,
+        "min_people_per_arm": 60,
+        "min_runtime_seconds": 20.0,
+        "max_people": options.experiment_people,
+        "max_runtime_seconds": 600.0,
+        "smallest_relative_effect": 0.25,
+        "metric_window_seconds": 4.0,
+        "allowed_lateness_seconds": 3.0,
+        "freshness_seconds": 30.0,
     }
 
 

@@ -54,21 +54,25 @@ def stored_response_ids(connection: Connection, project: str) -> list[str]:
 
 
 def newest_reward_model(connection: Connection, project: str) -> Row | None:
+    """The newest reward model, or None."""
     query = select(reward_models).where(reward_models.c.project == project)
     return _first(connection, query.order_by(reward_models.c.created_at.desc()))
 
 
 def newest_adapter(connection: Connection, project: str) -> Row | None:
+    """The newest adapter, or None."""
     query = select(adapters).where(adapters.c.project == project)
     return _first(connection, query.order_by(adapters.c.created_at.desc()))
 
 
 def newest_experiment(connection: Connection, project: str) -> Row | None:
+    """The newest experiment, or None."""
     query = select(experiments).where(experiments.c.project == project)
     return _first(connection, query.order_by(experiments.c.started_at.desc()))
 
 
 def champion(connection: Connection, project: str) -> str:
+    """The adapter everyone is served, `base` before any promotion."""
     query = select(serving_state.c.champion).where(serving_state.c.project == project)
     return str(connection.execute(query).scalar_one_or_none() or "base")
 

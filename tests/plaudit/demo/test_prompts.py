@@ -13,5 +13,5 @@ def test_unseen_prompts_are_a_third_of_every_topic_and_never_asked_before() -> N
     known, unseen = split()
     assert not set(known) & set(unseen)
     assert 0.28 < len(unseen) / (len(known) + len(unseen)) < 0.38
-    topics = dict((prompt, topic) for topic, prompt in load())
+    topics = {prompt: topic for topic, prompt in load()}
     assert {topics[p] for p in unseen} == {topics[p] for p in known}
