@@ -113,7 +113,8 @@ def _guardrails(candidate: Sampled, champion: Sampled, settings: GateSettings) -
 
 def _above(name: str, change: Estimate, limit: float, what: str) -> Check:
     passed = bool(np.isfinite(change.low) and change.low > limit)
-    word = "rose enough" if passed else "did not rise above its limit" if limit >= 0 else "fell too far"
+    risen, fallen = ("rose", "did not rise enough") if limit >= 0 else ("held", "fell too far")
+    word = risen if passed else fallen
     reason = f"{what} {word}: {_shown(change)}, lower end must exceed {limit:+.4f}"
     return Check(name, passed, change.mean, change.low, change.high, limit, reason)
 

@@ -108,18 +108,31 @@ def _funnel(facts: Facts) -> str:
     return bar_chart(rows, label="feedback funnel")
 
 
+HEAD_COLUMNS = (
+    ("labels_trained", "labels"),
+    ("labels_held_out", "held out"),
+    ("base_rate", "base rate"),
+    ("auroc", "AUROC"),
+    ("brier_skill", "Brier skill"),
+    ("ece", "ECE"),
+    ("length_correlation", "length corr."),
+    ("accuracy", "pairwise accuracy"),
+    ("accuracy_bt", "plain BT"),
+    ("flip_rate", "flip rate"),
+)
+
+
 def reward_table(row: Any) -> dict[str, Any] | None:
-    """The reward model's hold-out metrics as a table of heads, whatever metrics each head has."""
+    """The reward model's hold-out metrics as a table of heads; columns that no head has are left out."""
     if row is None:
         return None
-    metrics = row["metrics"]
-    heads = {name: values for name, values in metrics.get("heads", {}).items() if isinstance(values, dict)}
-    columns = sorted({key for values in heads.values() for key, value in values.items() if _is_number(value)})
+    heads = row["metrics"].get("heads", {})
+    columns = [(key, title) for key, title in HEAD_COLUMNS if any(key in values for values in heads.values())]
     return {
         "ref": f"{row['name']}@{row['version']}",
-        "columns": [column.replace("_", " ") for column in columns],
-        "rows": [{"name": n, "cells": [_number(values.get(c)) for c in columns]} for n, values in heads.items()],
-        "lines": [str(line) for line in metrics.get("summary", [])],
+        "columns": [title for _, title in columns],
+        "rows": [{"name": n, "cells": [_number(values.get(key)) for key, _ in columns]} for n, values in heads.items()],
+        "lines": [str(line) for line in row["metrics"].get("summary", [])],
     }
 
 
@@ -200,11 +213,9 @@ def print_table(facts: Facts, page: Path, console: Console) -> None:
     console.print(table)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _number(value: object) -> str:
+    if isinstance(value, dict):  # an interval
+        return f"{value['estimate']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
     return f"{value:.3f}" if isinstance(value, float) else "" if value is None else str(value)
 
 

@@ -1,0 +1,70 @@
+"""The report: from a store with nothing in it, and from one with a trained adapter; the profile it ran under."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.contracts import PlauditError
+from infra.db import Database
+from infra.settings import Settings, load_settings
+from plaudit.demo import profile, report
+from plaudit.demo.conductor import Story
+from plaudit.demo.facts import Facts, gather
+from plaudit.demo.options import DemoOptions
+from plaudit.demo.run import _fresh
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> DemoOptions:
+    return DemoOptions(folder=tmp_path / "demo")
+
+
+def facts_of(database: Database, settings: Settings, story: Story, failure: PlauditError | None = None) -> Facts:
+    return gather(database, settings, story, failure, 61.0, 2**30, "2026-01-01 00:00 UTC")
+
+
+def test_the_profile_is_a_valid_configuration(options: DemoOptions) -> None:
+    settings = load_settings(profile.write(options, ["loop@1"]))
+    assert settings.project == "demo"
+    assert settings.ab_testing.ramp_shares == (0.5,)
+    assert [metric.name for metric in settings.ab_testing.metrics] == ["love", "harm", "feedback_rate"]
+    assert settings.serving.pinned_adapters == ("loop@1",)
+    assert settings.reward_model.min_new_labels == int(1.4 * options.people_before)
+
+
+def test_an_unfinished_run_is_reported_as_such(sqlite_database: Database, options: DemoOptions, tmp_path: Path) -> None:
+    settings = load_settings(profile.write(options))
+    facts = facts_of(sqlite_database, settings, Story(options), PlauditError("the service did not come back"))
+    assert not facts.closed
+    page = report.write(facts, tmp_path / "report").read_text()
+    assert "did not close: the service did not come back" in page
+    assert "no adapter was trained" in page
+    assert "<script" not in page
+
+
+def test_a_lost_event_means_the_loop_did_not_close(sqlite_database: Database, options: DemoOptions) -> None:
+    settings = load_settings(profile.write(options))
+    story = Story(options, outcome="promoted", acknowledged_events=["0199c1f2-55a1-7c3e-9d61-6f1f5a1d2b70"])
+    facts = facts_of(sqlite_database, settings, story)
+    assert facts.lost == 1
+    assert not facts.closed
+
+
+def test_text_from_models_is_escaped(sqlite_database: Database, options: DemoOptions, tmp_path: Path) -> None:
+    settings = load_settings(profile.write(options))
+    story = Story(options, outcome="refused by the gate", reasons=["<img src=x onerror=alert(1)>"])
+    page = report.write(facts_of(sqlite_database, settings, story), tmp_path / "report").read_text()
+    assert "<img" not in page
+    assert "&lt;img" in page
+
+
+def test_only_an_earlier_demo_is_replaced(tmp_path: Path, options: DemoOptions) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    with pytest.raises(PlauditError, match="no earlier demo"):
+        _fresh(folder)
+    assert (folder / "thesis.txt").exists()
+    profile.write(options)
+    _fresh(options.folder)
+    assert not options.folder.exists()
