@@ -12,7 +12,7 @@ class DemoOptions:
     folder: Path = Path("plaudit-data/demo")
     people_before: int = 960
     experiment_people: int = 1600
-    experiment_wave: int = 48
+    experiment_wave: int = 96
     evaluation_answers: int = 3
     max_tokens: int = 48
     temperature: float = 0.8

@@ -44,7 +44,7 @@ def settings_document(options: DemoOptions, pinned: Sequence[str] = ()) -> dict[
             "opening_tokens": 16,
         },
         "policy_update": policy_update(options),
-        "serving": {"pinned_adapters": list(pinned)},
+        "serving": {"pinned_adapters": list(pinned), "max_batch_rows": 48},
         "ab_testing": ab_testing(options),
     }
 

@@ -23,7 +23,7 @@ class VisitPlan:
     first_person: int
     people: int
     prompts: Sequence[str]
-    concurrency: int = 32
+    concurrency: int = 80
     time_scale: float = 0.05
     max_tokens: int = 48
     temperature: float = 0.8
