@@ -22,7 +22,7 @@ BOOTSTRAP = Path(__file__).with_name("child_bootstrap.py")
 GRACE_SECONDS = 5.0
 """Between the request to end (SIGTERM) and the end (SIGKILL)."""
 LOG_LIMIT_BYTES = 16 * 1024 * 1024
-WAIT_POLICY = {"OMP_WAIT_POLICY": "passive"}
+SPIN_LIMIT = {"GOMP_SPINCOUNT": "1000"}
 """Threads that spin while they wait would take the cores from the gateway; see `plaudit.cli.main`."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_MAX_THREADS")
 
@@ -103,7 +103,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     config = settings.data_dir / "run" / "settings.toml"
     write_resolved(settings, config)
     threads = str(settings.jobs.child_threads or len(os.sched_getaffinity(0)))
-    given = {**WAIT_POLICY, **child_environment(config)}
+    given = {**SPIN_LIMIT, **child_environment(config)}
     return {**given, **dict.fromkeys(THREAD_VARIABLES, threads), "PYTHONUNBUFFERED": "1"}
 
 

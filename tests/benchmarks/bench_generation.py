@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: spinning threads slow each other down
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before torch: spinning threads slow each other down
 
 import torch
 

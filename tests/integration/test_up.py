@@ -83,8 +83,8 @@ def test_the_command_line_makes_torch_wait_without_spinning() -> None:
     program = (
         "import os, sys; sys.argv = ['plaudit', '--version']\n"
         "from plaudit.cli import main\n"
-        "try:\n    main()\nfinally:\n    print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+        "try:\n    main()\nfinally:\n    print(os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)"
     )
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1] == "passive False", done.stderr
+    assert done.stdout.splitlines()[-1] == "1000 False", done.stderr
