@@ -77,7 +77,8 @@ def prepare_models(base: Any, plan: TrainingPlan, settings: Settings) -> Models:
     own = replace(base, model=copy_of(base.model))
     if plan.champion_path is None:
         seed = wanted.seed + plan.version
-        policy = attach_lora(own, rank=wanted.lora_rank, alpha=wanted.lora_alpha, seed=seed)
+        targets = linear_layers(own.model, wanted.lora_first_layer)
+        policy = attach_lora(own, rank=wanted.lora_rank, alpha=wanted.lora_alpha, targets=targets, seed=seed)
     else:
         policy = load_trainable(own, plan.champion_path)
     in_model_precision(policy, base.dtype)
@@ -88,6 +89,21 @@ def prepare_models(base: Any, plan: TrainingPlan, settings: Settings) -> Models:
         reference = copy_of(base.model)
         merge_into(reference, base.model, policy)
     return Models(base=base, policy=policy, sampler=sampler, reference=reference)
+
+
+def linear_layers(model: Any, first: int) -> str | list[str]:
+    """peft's name for all linear layers, or the names of those in decoder layers from `first` on. Raises ValueError."""
+    if first == 0:
+        return "all-linear"
+    layers = model.get_decoder().layers
+    if first >= len(layers):
+        raise ValueError(
+            f"policy_update.lora_first_layer = {first}, but the base has {len(layers)} layers: 0 to {len(layers) - 1}"
+        )
+    within = {
+        id(module) for layer in layers[first:] for module in layer.modules() if isinstance(module, torch.nn.Linear)
+    }
+    return [name for name, module in model.named_modules() if id(module) in within]
 
 
 def in_model_precision(policy: Any, dtype: torch.dtype) -> None:

@@ -62,6 +62,8 @@ class PolicyUpdateSettings(Section):
     warmup_steps: int = Field(2, ge=0)
     lora_rank: int = Field(16, ge=1)
     lora_alpha: int = Field(32, ge=1)
+    lora_first_layer: int = Field(0, ge=0)
+    """Decoder layers below this one get no LoRA, and gradients are not computed there: less time, less freedom."""
     kl_coefficient: float = Field(0.05, ge=0)
     """Floor of the adaptive KL coefficient."""
     kl_target: float = Field(0.12, gt=0)

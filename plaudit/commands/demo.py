@@ -13,8 +13,8 @@ def demo(
     ] = Path("plaudit-data/demo"),
     people: Annotated[
         int, typer.Option(min=100, help="People who meet the base model before anything is learned.")
-    ] = 960,
-    steps: Annotated[int, typer.Option(min=1, help="Most training steps of the adapter.")] = 14,
+    ] = 840,
+    steps: Annotated[int, typer.Option(min=1, help="Most training steps of the adapter.")] = 10,
 ) -> None:
     """Run the whole loop with simulated people on the real system, and report. Exit 1 if the loop did not close."""
     from plaudit.demo.options import DemoOptions

@@ -10,12 +10,12 @@ class DemoOptions:
 
     seed: int = 1
     folder: Path = Path("plaudit-data/demo")
-    people_before: int = 960
+    people_before: int = 840
     experiment_people: int = 1600
     experiment_wave: int = 96
     evaluation_answers: int = 3
     max_tokens: int = 48
     temperature: float = 0.8
     error_rate: float = 0.05
-    steps: int = 14
+    steps: int = 10
     training_patience_seconds: float = 1200.0

@@ -150,3 +150,18 @@ def test_merging_goes_back_to_the_base_each_time(tiny_loaded: "LoadedModel") -> 
     once = [p.clone() for p in faces.sampler.parameters()]
     merge_into(faces.sampler, tiny_loaded.model, faces.policy)
     assert all(torch.equal(a, b) for a, b in zip(once, faces.sampler.parameters(), strict=True))
+
+
+def test_lora_can_be_kept_to_the_upper_layers(tiny_loaded: "LoadedModel") -> None:
+    from infra.models.lora import attach_lora
+    from policy_update.service import linear_layers
+
+    names = linear_layers(tiny_loaded.model, 1)
+    assert len(names) == 7
+    assert all(".layers.1." in name for name in names)
+    policy = attach_lora(replace(tiny_loaded, model=copy_of(tiny_loaded.model)), rank=2, targets=names)
+    trained = [name for name, parameter in policy.named_parameters() if parameter.requires_grad]
+    assert len(trained) == 14
+    assert linear_layers(tiny_loaded.model, 0) == "all-linear"
+    with pytest.raises(ValueError, match="0 to 1"):
+        linear_layers(tiny_loaded.model, 2)
