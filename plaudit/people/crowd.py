@@ -3,8 +3,8 @@
 A person's satisfaction with an answer is u = mood + tastes . attributes - 7 (1 - relevance): an answer that does not
 answer is disliked whatever its charms. P(like | shown) = candour * sigmoid(u): most answers get silence.
 
-The constants were fixed on answers of the base model, before any adapter was trained: there about 15 % of answers are
-liked, 20 % disliked, the rest meet silence, and an answer with all four attributes is liked by 60 %.
+The constants are set on answers of the base model, where about 15 % of answers are liked, 20 % disliked and the rest
+meet silence; how they came about stands in docs/decisions/0009-simulated-people.md.
 """
 
 from dataclasses import dataclass
