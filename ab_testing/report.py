@@ -68,10 +68,10 @@ def experiment_report(
     Raises LedgerTampered when the project's ledger does not hold together.
     """
     repository = ExperimentRepository(connection, project)
+    verify_chain(repository.decisions())
     experiment = repository.newest() if experiment_id is None else repository.experiment(experiment_id)
     if experiment is None:
         return None
-    verify_chain(repository.decisions())
     rules = rules_of(experiment)
     rows = ValuesRepository(connection, project, experiment.experiment_id).values()
     design = design_of(rules)

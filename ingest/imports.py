@@ -1,5 +1,7 @@
 """Interactions that were produced elsewhere: from the wire to the contract."""
 
+import uuid
+
 from infra.contracts import Answer, Interaction, new_response_id, user_key_of
 from ingest.rules import MAX_CHOICE, Problem, id_problem
 from ingest.wire import MAX_USER_CHARACTERS, Rejection, WireInteraction, read_time
@@ -37,11 +39,26 @@ def _problem(wire: WireInteraction) -> Problem | None:
         value = getattr(wire, field)
         if value is not None and (problem := id_problem(field, value)) is not None:
             return problem
+    if wire.response_id is not None and is_ours(wire.response_id):
+        return Problem(
+            "invalid_value",
+            f"response_id {wire.response_id!r} has the form of this gateway's own ids, which an import could displace: "
+            "leave it out, or put a prefix of your own before it",
+            "response_id",
+        )
     if wire.user is not None and len(wire.user) > MAX_USER_CHARACTERS:
         return Problem("invalid_value", f"user has {len(wire.user)} characters; at most {MAX_USER_CHARACTERS}", "user")
     if len(wire.model) > 128:
         return Problem("invalid_value", f"model has {len(wire.model)} characters; at most 128", "model")
     return _messages_problem(wire) or _answers_problem(wire)
+
+
+def is_ours(response_id: str) -> bool:
+    """Whether an id looks as if our gateway had made it: `chatcmpl-` and a UUIDv7."""
+    try:
+        return response_id.startswith("chatcmpl-") and uuid.UUID(response_id[9:]).version == 7
+    except ValueError:
+        return False
 
 
 def _messages_problem(wire: WireInteraction) -> Problem | None:

@@ -60,11 +60,11 @@ def difference(
 
 
 def scalar_reward(sampled: Sampled, weights: Mapping[str, float], scale: Mapping[str, float]) -> NDArray[np.float64]:
-    """sum_k w_k r_k / scale_k: the objectives on the champion's own scale, (n,). Missing entries add nothing."""
+    """sum_k w_k r_k / scale_k: the objectives on the champion's own scale, (n,). A missing entry leaves it missing."""
     total = np.zeros(len(sampled.prompt))
     for name, weight in weights.items():
         if name in sampled.rewards:
-            total += weight * np.nan_to_num(sampled.rewards[name] / max(scale[name], 1e-9))
+            total += weight * sampled.rewards[name] / max(scale[name], 1e-9)
     return total
 
 
@@ -85,6 +85,7 @@ def judge(
         settings.confidence,
     )
     checks = [
+        _finite(candidate, champion),
         _above("reward", gain, 0.0, "weighted reward on held-out prompts"),
         *_guardrails(candidate, champion, settings),
         _within("kl_to_champion", kl_to_champion, settings.kl_to_champion, "nats a token to the champion"),
@@ -92,6 +93,20 @@ def judge(
         _length(candidate, champion, settings),
     ]
     return Verdict(tuple(checks))
+
+
+def _finite(candidate: Sampled, champion: Sampled) -> Check:
+    """An answer that could not be scored is no evidence: left out or counted as 0 it would flatter its policy."""
+    missing = {
+        name: int((~np.isfinite(values)).sum())
+        for who in (candidate, champion)
+        for name, values in {**who.rewards, "length": who.length, "repetition": who.repetition}.items()
+        if not np.isfinite(values).all()
+    }
+    total = float(sum(missing.values()))
+    said = ", ".join(f"{count} of {name}" for name, count in missing.items())
+    reason = f"scores that are not numbers: {said}" if missing else "every answer was scored"
+    return Check("finite", not missing, total, total, total, 0.0, reason)
 
 
 def _guardrails(candidate: Sampled, champion: Sampled, settings: GateSettings) -> list[Check]:

@@ -68,6 +68,9 @@ def route(state: RoutingState, model: str, user_key: str | None, fresh: bool, as
     experiment = state.experiment
     if experiment is None or user_key is None or not fresh:
         return Route(standing_champion(state))
+    if experiment.control != state.champion:
+        # The champion was moved by a person's word: the comparison has ended, only its row does not say so yet.
+        return Route(standing_champion(state))
     if not {experiment.challenger, experiment.control} <= state.servable:
         return Route(standing_champion(state))
     assignment = assigned(experiment, user_key)

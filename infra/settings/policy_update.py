@@ -33,7 +33,7 @@ class PolicyUpdateSettings(Section):
     """Training of an adapter by multi-objective GRPO."""
 
     recipe: str = "gdpo"
-    """Name of the algorithm; `plaudit policy-update recipes` lists them."""
+    """Name of the algorithm: gdpo, grpo, dr_grpo or rloo."""
     adapter_name: str = Field("loop", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     """Adapters are `adapter_name@version`; versions count up and are never reused."""
     objectives: dict[str, float] = Field(

@@ -40,6 +40,8 @@ class Story:
     retries: int = 0
     acknowledged_events: list[str] = field(default_factory=list)
     acknowledged_answers: list[str] = field(default_factory=list)
+    sent_events: list[str] = field(default_factory=list)
+    rejected: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Conductor:
@@ -75,6 +77,8 @@ class Conductor:
                 self.story.retries = client.receipts.retries
                 self.story.acknowledged_events = client.receipts.events
                 self.story.acknowledged_answers = client.receipts.answers
+                self.story.sent_events = client.receipts.sent
+                self.story.rejected = client.receipts.rejected
         return self.story
 
     async def _phase(self, name: str, work: Any) -> None:

@@ -20,7 +20,8 @@ LN10 = math.log(10)
 
 @dataclass(frozen=True)
 class Facts:
-    """The finished run. `lost`: acknowledged answers and events that are not in the store; `doubled`: rows too many."""
+    """The finished run. `lost`: acknowledged answers and events that are not in the store; `doubled`: stored events or
+    answers that nobody's client sent (each client keeps its ids through retries)."""
 
     story: Story
     seconds: float
@@ -43,8 +44,15 @@ class Facts:
     @property
     def closed(self) -> bool:
         """The loop closed: an adapter was promoted, rolled back or properly refused, and nothing was lost."""
-        decided = self.story.outcome in ("promoted", "rolled back", "stopped", "refused by the gate")
-        return decided and not self.failure and self.lost == 0 and self.doubled == 0 and self.chain_intact
+        decided = self.story.outcome in ("promoted", "rolled back", "refused by the gate") or self.ended_undecided
+        whole = self.lost == 0 and self.doubled == 0 and not self.story.rejected and not self.funnel.get("dead_letters")
+        return decided and whole and not self.failure and self.chain_intact
+
+    @property
+    def ended_undecided(self) -> bool:
+        """The experiment ended in order for want of evidence, not because something was wrong with it."""
+        last = self.decisions[-1]["evidence"].get("code") if self.decisions else None
+        return self.story.outcome == "stopped" and last in ("max_people", "max_runtime")
 
     @property
     def headline(self) -> str:
@@ -123,7 +131,7 @@ class Facts:
     def document(self) -> dict[str, Any]:
         """The facts as plain data, for `report.json`."""
         story = asdict(self.story)
-        for name in ("acknowledged_events", "acknowledged_answers"):
+        for name in ("acknowledged_events", "acknowledged_answers", "sent_events"):
             story[name] = len(story[name])
         return {
             "closed": self.closed,
@@ -177,7 +185,7 @@ def gather(
             funnel=repository.funnel(connection, project),
             lost=len(set(story.acknowledged_events) - set(events))
             + len(set(story.acknowledged_answers) - set(answers)),
-            doubled=len(events) - len(set(events)) + len(answers) - len(set(answers)),
+            doubled=len(set(events) - set(story.sent_events)) if story.sent_events else 0,
             reward_model=repository.newest_reward_model(connection, project),
             adapter=repository.newest_adapter(connection, project),
             champion=repository.champion(connection, project),

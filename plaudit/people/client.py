@@ -40,6 +40,7 @@ class Receipts:
 
     answers: list[str] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)
     rejected: list[dict[str, Any]] = field(default_factory=list)
     retries: int = 0
 
@@ -95,6 +96,7 @@ class AppClient:
         if not events:
             return
         now = time.time()
+        self.receipts.sent += [event["event_id"] for event in events]
         response, _ = await self._post("/v1/feedback", {"events": [{**event, "sent_at": now} for event in events]})
         for result in response.json()["results"]:
             if result["status"] == "accepted":

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from infra.contracts import PlauditError
 from plaudit.people.attributes import attributes_of
 from plaudit.people.behaviour import compare, react
 from plaudit.people.client import AppClient, Reply
@@ -68,9 +69,12 @@ class Town:
                 if on_visit is not None:
                     on_visit(tally)
 
-        async with asyncio.TaskGroup() as group:
-            for index in range(plan.first_person, plan.first_person + plan.people):
-                group.create_task(one(index))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for index in range(plan.first_person, plan.first_person + plan.people):
+                    group.create_task(one(index))
+        except* PlauditError as failures:
+            raise failures.exceptions[0] from None  # one reason is enough for people; the others say the same
         return tally
 
     async def _visit(self, plan: VisitPlan, index: int, tally: WaveTally) -> None:

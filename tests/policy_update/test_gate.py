@@ -74,7 +74,12 @@ def test_nan_refuses() -> None:
     assert "kl_to_champion" in failed(sampled(love=2.0), kl=float("nan"))
     broken = sampled(love=2.0)
     broken = replace(broken, rewards={**broken.rewards, "harm": np.full(80, np.nan)})
-    assert "harm" in failed(broken)
+    assert {"harm", "finite"} <= failed(broken)
+    # Answers that could not be scored must not flatter their policy: likelihoods are negative, leaving them out helps.
+    partly = sampled(love=0.0)
+    holes = partly.rewards["coherence"].copy()
+    holes[::3] = np.nan
+    assert "finite" in failed(replace(partly, rewards={**partly.rewards, "coherence": holes}))
 
 
 def test_reasons_name_numbers_and_limits() -> None:
