@@ -195,8 +195,7 @@ class Trainer:
             self._rate *= STEP_BACK
             return float("nan"), True
         self._safe = self.optimizer.snapshot()
-        warm = min(1.0, (step + 1) / max(1, self.settings.warmup_steps))
-        return self.optimizer.step(self._rate * warm), False
+        return self.optimizer.step(self._rate * schedule(step, self.settings)), False
 
     def _backward(self, rollout: Rollout, advantage: Tensor, reference: Tensor) -> tuple[float, float, float]:
         """Accumulate the step's gradient in micro-batches of whole prompts. Returns (KL, sampler mismatch, clipped)."""
@@ -219,6 +218,12 @@ class Trainer:
                 )
                 clipped_share += float(share) * float(mask.sum()) / tokens
         return kl, mismatch, clipped_share
+
+
+def schedule(step: int, settings: PolicyUpdateSettings) -> float:
+    """Share of the learning rate at `step` (from 0): linear warm-up, times a linear fall to `final_rate`. In (0, 1]."""
+    warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
+    return warm * (1 - (1 - settings.final_rate) * step / max(1, settings.steps - 1))
 
 
 def _k3(new: Tensor, reference: Tensor) -> Tensor:

@@ -60,6 +60,8 @@ class PolicyUpdateSettings(Section):
     """Sampling temperature of rollouts; the policy that is trained is the tempered one. Serve at the same."""
     learning_rate: float = Field(5e-4, gt=0)
     warmup_steps: int = Field(2, ge=0)
+    final_rate: float = Field(1.0, gt=0, le=1)
+    """The learning rate falls linearly to this share of itself over the steps: late steps cost most KL."""
     lora_rank: int = Field(16, ge=1)
     lora_alpha: int = Field(32, ge=1)
     lora_first_layer: int = Field(0, ge=0)

@@ -60,6 +60,7 @@ def policy_update(options: DemoOptions) -> dict[str, Any]:
         "temperature": options.temperature,
         "lora_alpha": 16,
         "learning_rate": 8e-4,
+        "final_rate": 0.3,
         "seed": options.seed,
         # Learned heads are shrunk by their own noise, likelihood is not: it gets a third of their weight.
         "objectives": {"love": 1.5, "sentiment": 0.5, "dwell": 1.5, "utility": 1.5, "reuse": 0.25, "coherence": 0.5},
@@ -81,7 +82,7 @@ def ab_testing(options: DemoOptions) -> dict[str, Any]:
         "min_people_per_arm": 60,
         "min_runtime_seconds": 20.0,
         "max_people": options.experiment_people,
-        "max_runtime_seconds": 600.0,
+        "max_runtime_seconds": 240.0,
         "smallest_relative_effect": 0.25,
         "metric_window_seconds": 4.0,
         "allowed_lateness_seconds": 3.0,

@@ -14,7 +14,7 @@ from policy_update.objectives import Rewards
 from policy_update.recipes import RECIPES, recipe_named
 from policy_update.rollout import Rollout, sampled_logprobs
 from policy_update.scoring import rollout_sampler
-from policy_update.trainer import Models, NothingTrained, Trainer
+from policy_update.trainer import Models, NothingTrained, Trainer, schedule
 
 if TYPE_CHECKING:
     from infra.models.loading import LoadedModel
@@ -165,3 +165,9 @@ def test_lora_can_be_kept_to_the_upper_layers(tiny_loaded: "LoadedModel") -> Non
     assert linear_layers(tiny_loaded.model, 0) == "all-linear"
     with pytest.raises(ValueError, match="0 to 1"):
         linear_layers(tiny_loaded.model, 2)
+
+
+def test_schedule_by_hand() -> None:
+    wanted = settings(steps=5, warmup_steps=2, final_rate=0.2)
+    assert [schedule(step, wanted) for step in range(5)] == pytest.approx([0.5, 0.8, 0.6, 0.4, 0.2])
+    assert [schedule(step, settings(steps=3, warmup_steps=0)) for step in range(3)] == [1.0, 1.0, 1.0]
