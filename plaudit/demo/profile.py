@@ -20,7 +20,8 @@ JOBS = {
 }
 
 INGEST = {
-    "window_seconds": 6.0,
+    # A busy machine may take ten seconds to answer and ten more for a second answer: reactions must not come too late.
+    "window_seconds": 20.0,
     "allowed_lateness_seconds": 2.0,
     # Here every regeneration is followed by a duel of the two answers, which says more.
     "regenerate_weight": 0.0,

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -90,7 +91,7 @@ class Town:
         u1 = await self._satisfaction(who, prompt, first)
         reaction = react(who, first.response_id, first.text, u1, time.time(), draw)
         await asyncio.sleep(reaction.reading_seconds * plan.time_scale)
-        events = reaction.events
+        await self._send(reaction.events, tally)
         if reaction.asks_again:
             second = await self._ask(plan, who, prompt, first.conversation_id)
             tally.answers += 1
@@ -98,7 +99,10 @@ class Town:
             again = react(who, second.response_id, second.text, u2, time.time(), draw)
             await asyncio.sleep(again.reading_seconds * plan.time_scale)
             duel = compare(who, (first.response_id, u1), (second.response_id, u2), time.time(), draw)
-            events = [*events, *again.events, *duel]
+            await self._send([*again.events, *duel], tally)
+
+    async def _send(self, events: list[dict[str, Any]], tally: WaveTally) -> None:
+        """Reactions go out when they happen: what waits for the next answer comes after the window has closed."""
         for kind, count in _counts(events).items():
             setattr(tally, kind, getattr(tally, kind) + count)
         await self.client.react(events)
