@@ -64,8 +64,8 @@ def root(
 
 def main() -> None:
     """Entry point: an expected failure ends in one line and exit 2, never in a traceback."""
-    # Read when torch is loaded. Threads that spin for long while they wait for each other cost generation five sixths
-    # of its speed as soon as another process is busy; threads that sleep at once cost a third on an idle machine.
+    # Read when torch is loaded. Threads that spin for long while they wait for each other slow generation down badly
+    # as soon as another process is busy; threads that sleep at once slow it down on an idle machine.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     try:
         app()

@@ -1,6 +1,6 @@
 """Rollouts and references run on merged weights: W + scale * B A, computed in fp32 from the untouched base.
 
-A merged copy generates two to three times as fast as un-merged LoRA on a CPU, and recomputing it from the base after
+A merged copy needs no second product for every layer, and recomputing it from the base after
 every step leaves no merge/unmerge rounding behind.
 """
 

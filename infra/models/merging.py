@@ -1,6 +1,6 @@
 """An adapter as a model of its own: W + scale B A, added in fp32 to the untouched base and rounded once.
 
-A merged copy generates two to three times as fast as LoRA beside the base on a CPU, computes exactly what the trainer
+A merged copy needs no second product for every layer, computes exactly what the trainer
 sampled from and fingerprinted, and has no "active adapter" switch that could be left in the wrong position. What the
 adapter does not touch (embeddings, norms) is shared with the base.
 """
