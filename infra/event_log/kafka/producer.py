@@ -77,7 +77,8 @@ class HealingProducer:
     def close(self) -> None:
         """Flush what was accepted, within the time an append may take."""
         self._closing.set()
-        healer = self._healer
+        with self._lock:  # a healer that is seen here has also been started
+            healer = self._healer
         if healer is not None:
             healer.join()
         with self._lock:
