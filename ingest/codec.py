@@ -185,6 +185,8 @@ def event_hash(event: FeedbackEvent) -> bytes:
         event.other_response_id,
         event.other_choice,
         event.user_key,
+        event.device,
+        event.solicited,
     )
     return hashlib.blake2b(msgspec.msgpack.encode(content), digest_size=8).digest()
 

@@ -30,6 +30,8 @@ class Version(NamedTuple):
     other_choice: int
     user_key: str | None
     derived_at: float
+    device: str | None = None
+    solicited: float | None = None
 
 
 class Surviving(NamedTuple):

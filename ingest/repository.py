@@ -206,6 +206,8 @@ def _event_row(event: FeedbackEvent) -> tuple[Any, ...]:
         event.derived_at,
         event.received_at,
         event.source,
+        event.device,
+        event.solicited,
         event_hash(event),
     )
 

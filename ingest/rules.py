@@ -87,6 +87,8 @@ class EventLike(Protocol):
     def other_response_id(self) -> str | None: ...
     @property
     def other_choice(self) -> int: ...
+    @property
+    def solicited(self) -> float | None: ...
 
 
 def check(event: EventLike) -> Problem | None:
@@ -97,6 +99,10 @@ def check(event: EventLike) -> Problem | None:
         return id_problem("response_id", event.response_id)
     if not 0 <= event.choice <= MAX_CHOICE:
         return _choice_problem("choice", event.choice)
+    if event.solicited is not None and not 0.0 < event.solicited <= 1.0:
+        return Problem(
+            "invalid_value", f"solicited is {event.solicited}; the probability of being asked, in (0, 1]", "solicited"
+        )
     rule = RULES[event.signal]
     if rule is _PLAIN and event.value is None and event.text is None and event.other_response_id is None:
         return None

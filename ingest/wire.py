@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from infra.contracts import FeedbackEvent, Message, Operation, PlauditError, Signal, user_key_of
+from infra.contracts import Device, FeedbackEvent, Message, Operation, PlauditError, Signal, user_key_of
 from ingest.ledger import derived_at
 from ingest.rules import RULES, Problem, check
 
@@ -41,6 +41,8 @@ class WireEvent(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=Fal
     other_response_id: str | None = None
     other_choice: int = 0
     user: str | None = None
+    device: Device | None = None
+    solicited: float | None = None
     created_at: float | str | None = None
     sent_at: float | str | None = None
 
@@ -168,6 +170,7 @@ _REMEDIES = {
     "response_id": "the `id` of the response the event is about",
     "signal": f"one of {', '.join(RULES)}",
     "operation": "set or withdraw",
+    "device": "desktop, mobile, tablet or other",
     "created_at": "Unix seconds or ISO 8601 with a zone",
     "sent_at": "Unix seconds or ISO 8601 with a zone",
     "messages": 'a list of {"role": ..., "content": ...}',
@@ -222,6 +225,8 @@ def to_event(wire: WireEvent, project: str, secret: bytes, received_at: float) -
         other_response_id=wire.other_response_id,
         other_choice=wire.other_choice,
         user_key=user_key_of(wire.user, secret) if wire.user else None,
+        device=wire.device,
+        solicited=wire.solicited,
     )
 
 

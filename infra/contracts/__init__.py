@@ -7,7 +7,7 @@ from infra.contracts.adapters import BASE_ADAPTER, AdapterRef, AdapterState, Ada
 from infra.contracts.clock import Clock, ManualClock, SystemClock
 from infra.contracts.errors import PlauditError
 from infra.contracts.experiments import Arm, Assignment, Decision, DecisionKind, Experiment, ExperimentStatus, Phase
-from infra.contracts.feedback import FeedbackEvent, Operation, Signal
+from infra.contracts.feedback import Device, FeedbackEvent, Operation, Signal
 from infra.contracts.ids import new_response_id, stable_hash, user_key_of, uuid7
 from infra.contracts.interactions import Answer, Interaction, Message, SamplingParameters
 from infra.contracts.labels import OBJECTIVES, Label, LabelStatus, PreferencePair
@@ -24,6 +24,7 @@ __all__ = [
     "Clock",
     "Decision",
     "DecisionKind",
+    "Device",
     "Experiment",
     "ExperimentStatus",
     "FeedbackEvent",

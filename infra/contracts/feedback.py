@@ -20,6 +20,7 @@ Signal = Literal[
     "comment",  # text
 ]
 Operation = Literal["set", "withdraw"]
+Device = Literal["desktop", "mobile", "tablet", "other"]
 
 
 class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +31,8 @@ class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True):
     interaction's own user. Of several events of one signal by one person on one answer, the one with the greatest
     `(derived_at, event_id)` holds (of `duel` and `regenerate`: for each other answer; and setting a like also withdraws
     the same person's earlier dislike, and the other way round); `derived_at` = received - (sent - created), never later
-    than received. Times are Unix seconds.
+    than received. Times are Unix seconds. `device` is the class of device the person read on. `solicited` says that the
+    person was asked for a vote, at random, and with which probability, in (0, 1].
     """
 
     event_id: str
@@ -46,5 +48,7 @@ class FeedbackEvent(msgspec.Struct, frozen=True, kw_only=True):
     other_response_id: str | None = None
     other_choice: int = 0
     user_key: str | None = None
+    device: Device | None = None
+    solicited: float | None = None
     source: str = "api"
     schema_version: int = 1

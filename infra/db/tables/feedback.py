@@ -44,6 +44,8 @@ feedback_events = Table(
     instant("derived_at"),
     instant("received_at"),
     Column("source", String(32), nullable=False),
+    Column("device", String(8)),
+    Column("solicited", Double),
     Column("content_hash", LargeBinary, nullable=False),
     Index(None, "project", "response_id"),
     sqlite_with_rowid=False,

@@ -152,6 +152,8 @@ def upgrade() -> None:
         sa.Column("derived_at", sa.Double(), nullable=False),
         sa.Column("received_at", sa.Double(), nullable=False),
         sa.Column("source", sa.String(length=32), nullable=False),
+        sa.Column("device", sa.String(length=8), nullable=True),
+        sa.Column("solicited", sa.Double(), nullable=True),
         sa.Column("content_hash", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("project", "event_id", name=op.f("pk_feedback_events")),
         sqlite_with_rowid=False,
