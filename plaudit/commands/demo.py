@@ -5,19 +5,22 @@ from typing import Annotated
 
 import typer
 
+from plaudit.demo.options import DemoOptions
+
+_USUAL = DemoOptions()
+
 
 def demo(
-    seed: Annotated[int, typer.Option(help="Which simulated people come, and every random draw of training.")] = 1,
+    seed: Annotated[int, typer.Option(help="Which simulated people come, and every random draw of training.")] = _USUAL.seed,
     folder: Annotated[
         Path, typer.Option(help="Where data, logs and the report go; an earlier demo's is replaced.")
-    ] = Path("plaudit-data/demo"),
+    ] = _USUAL.folder,
     people: Annotated[
         int, typer.Option(min=100, help="People who meet the base model before anything is learned.")
-    ] = 840,
-    steps: Annotated[int, typer.Option(min=1, help="Most training steps of the adapter.")] = 10,
+    ] = _USUAL.people_before,
+    steps: Annotated[int, typer.Option(min=1, help="Most training steps of the adapter.")] = _USUAL.steps,
 ) -> None:
     """Run the whole loop with simulated people on the real system, and report. Exit 1 if the loop did not close."""
-    from plaudit.demo.options import DemoOptions
     from plaudit.demo.run import run
 
     raise typer.Exit(run(DemoOptions(seed=seed, folder=folder, people_before=people, steps=steps)))

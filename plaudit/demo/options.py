@@ -8,14 +8,14 @@ from pathlib import Path
 class DemoOptions:
     """What one demo run does. People are numbered from 0; experiment people from 100,000."""
 
-    seed: int = 1
+    seed: int = 11
     folder: Path = Path("plaudit-data/demo")
-    people_before: int = 840
+    people_before: int = 780
     experiment_people: int = 1600
     experiment_wave: int = 96
     evaluation_answers: int = 3
     max_tokens: int = 48
     temperature: float = 0.8
     error_rate: float = 0.05
-    steps: int = 10
+    steps: int = 14
     training_patience_seconds: float = 1200.0

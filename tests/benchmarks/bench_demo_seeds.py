@@ -1,6 +1,6 @@
 """The demo over three seeds named beforehand: does the new adapter win people over on prompts it never saw?
 
-    python -m tests.benchmarks.bench_demo_seeds [--seeds 1 2 3] [--folder plaudit-data/seeds]
+    python -m tests.benchmarks.bench_demo_seeds [--seeds 11 12 13] [--folder plaudit-data/seeds]
 
 Runs `plaudit demo` once a seed, one after another on an otherwise idle machine, and prints a line each from the
 reports, refusals and misses included. With `--only-report` it prints what earlier runs left behind. The seeds and the
@@ -20,8 +20,8 @@ from rich.table import Table
 from plaudit.demo.evaluation import RELEVANCE_MARGIN
 from plaudit.demo.report import machine
 
-SEEDS = (1, 2, 3)
-"""Named beforehand, 2026-11-21."""
+SEEDS = (11, 12, 13)
+"""Named on 2026-11-21, before any run with them. (The profile was tuned on seeds 1 and 2.)"""
 
 
 def main() -> int:
@@ -48,7 +48,11 @@ def main() -> int:
     for seed in given.seeds:
         folder = given.folder / str(seed)
         code = "" if given.only_report else str(run(seed, folder))
-        document = json.loads((folder / "report" / "report.json").read_text())
+        report = folder / "report" / "report.json"
+        if not report.exists():
+            table.add_row(str(seed), code, "no report: it failed before its end")
+            continue
+        document = json.loads(report.read_text())
         table.add_row(str(seed), code, *row(document))
         held += holds(document)
     console = Console(width=160)
