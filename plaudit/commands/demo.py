@@ -11,7 +11,9 @@ _USUAL = DemoOptions()
 
 
 def demo(
-    seed: Annotated[int, typer.Option(help="Which simulated people come, and every random draw of training.")] = _USUAL.seed,
+    seed: Annotated[
+        int, typer.Option(help="Which simulated people come, and every random draw of training.")
+    ] = _USUAL.seed,
     folder: Annotated[
         Path, typer.Option(help="Where data, logs and the report go; an earlier demo's is replaced.")
     ] = _USUAL.folder,
