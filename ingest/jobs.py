@@ -2,7 +2,7 @@
 
 from infra.metrics import catalogue as metrics
 from infra.runtime import Job, JobContext, JobOutcome
-from ingest.labelling import close
+from ingest.closing import close
 from ingest.labels import Labelling
 from ingest.log_repository import LogRepository
 from ingest.repository import FeedbackRepository

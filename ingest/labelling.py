@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 
-from infra.contracts import Label
 from ingest.labels import InteractionFacts, Labelling, make_label
 from ingest.ledger import Version
 from ingest.pairs import make_pairs, pair_events
@@ -19,7 +18,7 @@ def remake(
     """
     touched = set(response_ids)
     versions = repository.versions(touched)
-    facts = repository.facts(versions, lengths_of=_dwelled(versions))
+    facts = repository.facts(versions, lengths_of=dwelled(versions))
     made = [
         make_label(project, answer, ledger, facts.get(answer[0]), labelling, version=0, made_at=now)
         for answer, ledger in by_answer(versions).items()
@@ -27,42 +26,6 @@ def remake(
     repository.put_labels(made)
     _remake_pairs(repository, project, versions, facts, labelling, now)
     return len(made)
-
-
-def close(repository: FeedbackRepository, project: str, answers: list[Answer], labelling: Labelling, now: float) -> int:
-    """Turn the provisional labels of `answers` into final ones; returns how many final versions were written.
-
-    An answer whose final label would say nothing new keeps the one it has.
-    """
-    versions = repository.versions({response_id for response_id, _ in answers})
-    facts = repository.facts(versions, lengths_of=_dwelled(versions))
-    known = repository.final_labels(versions)
-    ledgers = by_answer(versions)
-    made: list[Label] = []
-    for answer in answers:
-        if answer not in ledgers:
-            continue  # erased meanwhile: there is nothing to say about it
-        before = known.get(answer)
-        version = before.version + 1 if before else 1
-        label = make_label(
-            project, answer, ledgers[answer], facts.get(answer[0]), labelling, version=version, made_at=now
-        )
-        if before is None or not same(before, label):
-            made.append(label)
-    repository.put_labels(made)
-    repository.delete_provisional(answers)
-    return len(made)
-
-
-def same(one: Label, other: Label) -> bool:
-    """Whether two labels of one answer say the same."""
-    return (one.values, one.weights, one.events_counted, one.window_closes_at, one.config_hash) == (
-        other.values,
-        other.weights,
-        other.events_counted,
-        other.window_closes_at,
-        other.config_hash,
-    )
 
 
 def by_answer(versions: Mapping[str, Iterable[Version]]) -> dict[Answer, list[Version]]:
@@ -74,7 +37,8 @@ def by_answer(versions: Mapping[str, Iterable[Version]]) -> dict[Answer, list[Ve
     return answers
 
 
-def _dwelled(versions: Mapping[str, Iterable[Version]]) -> set[str]:
+def dwelled(versions: Mapping[str, Iterable[Version]]) -> set[str]:
+    """Responses with a dwell signal: those whose labels need the length of the answer."""
     return {response_id for response_id, some in versions.items() if any(v.signal == "dwell" for v in some)}
 
 

@@ -13,7 +13,7 @@ from infra.contracts import FeedbackEvent, Interaction
 from infra.db.tables.feedback import dead_letters, feedback_events
 from infra.settings.ingest import IngestSettings
 from ingest.apply import FEEDBACK_HANDLER, INTERACTION_HANDLER
-from ingest.labelling import close
+from ingest.closing import close
 from ingest.labels import Labelling
 from ingest.repository import FeedbackRepository
 from tests.ingest.builders import (

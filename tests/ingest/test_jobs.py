@@ -107,7 +107,7 @@ def test_an_event_that_comes_while_its_label_is_closed_is_not_lost(
     from infra.db import Database
     from infra.settings.ingest import IngestSettings
     from ingest.apply import FEEDBACK_HANDLER
-    from ingest.labelling import close
+    from ingest.closing import close
     from ingest.labels import Labelling
     from ingest.repository import FeedbackRepository
     from tests.ingest.builders import PROJECT, feedback_record
