@@ -1,5 +1,6 @@
 """All tables of the store, one file a room. Rows carry a project id: one deployment serves several products."""
 
+from infra.db.tables.access import api_keys, audit_entries, erased_people, erasures, exports, taints, tombstones
 from infra.db.tables.base import metadata
 from infra.db.tables.experiments import decisions, experiments, exposures, person_values
 from infra.db.tables.feedback import consumer_offsets, dead_letters, feedback_events, interactions, labels, pairs
@@ -9,11 +10,16 @@ from infra.db.tables.operations import config_snapshots, job_runs, leases
 __all__ = [
     "adapter_proofs",
     "adapters",
+    "api_keys",
+    "audit_entries",
     "config_snapshots",
     "consumer_offsets",
     "dead_letters",
     "decisions",
+    "erased_people",
+    "erasures",
     "experiments",
+    "exports",
     "exposures",
     "feedback_events",
     "interactions",
@@ -25,4 +31,6 @@ __all__ = [
     "person_values",
     "reward_models",
     "serving_state",
+    "taints",
+    "tombstones",
 ]

@@ -46,6 +46,32 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_adapters_project_state"), "adapters", ["project", "state"], unique=False)
     op.create_table(
+        "api_keys",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("key_id", sa.String(length=36), nullable=False),
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("secret_hash", sa.String(length=64), nullable=False),
+        sa.Column("scopes", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("expires_at", sa.Double(), nullable=True),
+        sa.Column("revoked_at", sa.Double(), nullable=True),
+        sa.Column("last_used_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("project", "key_id", name=op.f("pk_api_keys")),
+        sa.UniqueConstraint("secret_hash", name=op.f("uq_api_keys_secret_hash")),
+    )
+    op.create_table(
+        "audit_entries",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("actor", sa.String(length=128), nullable=False),
+        sa.Column("action", sa.String(length=64), nullable=False),
+        sa.Column("detail", JSON_DOCUMENT, nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("previous_hash", sa.String(length=64), nullable=False),
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("project", "sequence", name=op.f("pk_audit_entries")),
+    )
+    op.create_table(
         "config_snapshots",
         sa.Column("config_hash", sa.String(length=64), nullable=False),
         sa.Column("document", JSON_DOCUMENT, nullable=False),
@@ -104,6 +130,27 @@ def upgrade() -> None:
         sa.UniqueConstraint("decision_id", name=op.f("uq_decisions_decision_id")),
     )
     op.create_table(
+        "erased_people",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("erasure_id", sa.String(length=36), nullable=False),
+        sa.Column("erased_before", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "digest", "erasure_id", name=op.f("pk_erased_people")),
+    )
+    op.create_index(
+        op.f("ix_erased_people_project_erased_before"), "erased_people", ["project", "erased_before"], unique=False
+    )
+    op.create_table(
+        "erasures",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("erasure_id", sa.String(length=36), nullable=False),
+        sa.Column("erased_at", sa.Double(), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("receipt", JSON_DOCUMENT, nullable=False),
+        sa.Column("scrubbed_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("project", "erasure_id", name=op.f("pk_erasures")),
+    )
+    op.create_table(
         "experiments",
         sa.Column("project", sa.String(length=63), nullable=False),
         sa.Column("experiment_id", sa.String(length=64), nullable=False),
@@ -118,6 +165,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project", "experiment_id", name=op.f("pk_experiments")),
     )
     op.create_index(op.f("ix_experiments_project_status"), "experiments", ["project", "status"], unique=False)
+    op.create_table(
+        "exports",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("export_id", sa.String(length=36), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("format", sa.String(length=16), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("manifest", JSON_DOCUMENT, nullable=False),
+        sa.Column("as_of", sa.Double(), nullable=False),
+        sa.Column("made_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "export_id", name=op.f("pk_exports")),
+    )
+    op.create_index(op.f("ix_exports_project_made_at"), "exports", ["project", "made_at"], unique=False)
     op.create_table(
         "exposures",
         sa.Column("project", sa.String(length=63), nullable=False),
@@ -295,9 +355,38 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("project", name=op.f("pk_serving_state")),
     )
+    op.create_table(
+        "taints",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("erasure_id", sa.String(length=36), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("tainted_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "kind", "name", "version", "erasure_id", name=op.f("pk_taints")),
+    )
+    op.create_table(
+        "tombstones",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("kind", sa.String(length=8), nullable=False),
+        sa.Column(
+            "item_id",
+            sa.String(length=128).with_variant(sa.String(length=128, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("erasure_id", sa.String(length=36), nullable=False),
+        sa.Column("erased_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "kind", "item_id", name=op.f("pk_tombstones")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_tombstones_project_erasure_id"), "tombstones", ["project", "erasure_id"], unique=False)
 
 
 def downgrade() -> None:
+    op.drop_index(op.f("ix_tombstones_project_erasure_id"), table_name="tombstones")
+    op.drop_table("tombstones")
+    op.drop_table("taints")
     op.drop_table("serving_state")
     op.drop_table("reward_models")
     op.drop_index(op.f("ix_person_values_project_experiment_id_metric_frozen_at"), table_name="person_values")
@@ -317,13 +406,20 @@ def downgrade() -> None:
     op.drop_table("feedback_events")
     op.drop_index(op.f("ix_exposures_project_experiment_id_first_at"), table_name="exposures")
     op.drop_table("exposures")
+    op.drop_index(op.f("ix_exports_project_made_at"), table_name="exports")
+    op.drop_table("exports")
     op.drop_index(op.f("ix_experiments_project_status"), table_name="experiments")
     op.drop_table("experiments")
+    op.drop_table("erasures")
+    op.drop_index(op.f("ix_erased_people_project_erased_before"), table_name="erased_people")
+    op.drop_table("erased_people")
     op.drop_table("decisions")
     op.drop_index(op.f("ix_dead_letters_project_status_received_at"), table_name="dead_letters")
     op.drop_table("dead_letters")
     op.drop_table("consumer_offsets")
     op.drop_table("config_snapshots")
+    op.drop_table("audit_entries")
+    op.drop_table("api_keys")
     op.drop_index(op.f("ix_adapters_project_state"), table_name="adapters")
     op.drop_table("adapters")
     op.drop_table("adapter_proofs")
