@@ -128,6 +128,16 @@ class IngestService:
         self._in_flight = 0
 
     @property
+    def context(self) -> Context:
+        """What this process works on: settings, clock, store, log."""
+        return self._context
+
+    @property
+    def secret(self) -> bytes:
+        """The deployment secret under which user ids become user keys."""
+        return self._secret
+
+    @property
     def retry_after_seconds(self) -> int:
         return self._settings.retry_after_seconds
 
@@ -147,6 +157,10 @@ class IngestService:
             for item in FEEDBACK.parse(body, self._settings.max_batch_events)
         ]
         return await self._accept("feedback", self._feedback, parsed, "event_id")
+
+    async def accept_events(self, events: Sequence[FeedbackEvent | Rejection]) -> BatchResult:
+        """Events that another door made (browser, other products' shapes) onto the log; as `accept_feedback`."""
+        return await self._accept("feedback", self._feedback, list(events), "event_id")
 
     async def accept_interactions(self, body: bytes) -> BatchResult:
         """Answers produced elsewhere onto the log; as `accept_feedback`."""
