@@ -1,7 +1,7 @@
 """One tree of settings: `plaudit.toml` overridden by `PLAUDIT_*` environment variables; unknown keys fail."""
 
 from infra.settings.describing import Description, child_environment, describe, example_toml, write_resolved
-from infra.settings.identity import config_hash, resolved, user_secret
+from infra.settings.identity import config_hash, resolved, rotate_user_secret, user_secret, user_secrets
 from infra.settings.loading import InvalidSettings, load_settings
 from infra.settings.root import Settings
 
@@ -15,6 +15,8 @@ __all__ = [
     "example_toml",
     "load_settings",
     "resolved",
+    "rotate_user_secret",
     "user_secret",
+    "user_secrets",
     "write_resolved",
 ]

@@ -13,6 +13,8 @@ from infra.settings.tree import leaves
 
 MASK = "***"
 SECRET_FILE = "user_key_secret"  # noqa: S105 -- the name of the file, not what is in it
+FORMER_SECRETS_FILE = "user_key_secret.former"
+"""One former secret a line, oldest first."""
 
 _PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@/\s]+@")
 
@@ -50,6 +52,39 @@ def user_secret(settings: Settings) -> bytes:
     if not path.exists():
         _make_once(path)
     return path.read_bytes().strip()
+
+
+def user_secrets(settings: Settings) -> tuple[bytes, ...]:
+    """The deployment secret and every former one, newest first: a person's older keys were made under these."""
+    given = [text.strip().encode() for text in settings.previous_user_key_secrets.get_secret_value().split(",")]
+    path = settings.data_dir / FORMER_SECRETS_FILE
+    kept = path.read_bytes().split() if path.exists() else []
+    return tuple(dict.fromkeys([user_secret(settings), *filter(None, given), *reversed(kept)]))
+
+
+def rotate_user_secret(settings: Settings) -> None:
+    """Make a new secret in the data folder and keep the former one beside it. Processes read it when they start.
+
+    Raises ValueError where the secret is a setting: then whoever sets it rotates it there.
+    """
+    if settings.user_key_secret.get_secret_value():
+        raise ValueError("user_key_secret is set")
+    former = user_secret(settings)
+    kept = settings.data_dir / FORMER_SECRETS_FILE
+    # First the former secret is safe, then the new one holds: a crash between the two loses nothing.
+    before = kept.read_bytes() if kept.exists() else b""
+    _replace(kept, before + former + b"\n")
+    _replace(settings.data_dir / SECRET_FILE, secrets.token_hex(32).encode() + b"\n")
+
+
+def _replace(path: Path, content: bytes) -> None:
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(draft, path)
 
 
 def _make_once(path: Path) -> None:

@@ -6,6 +6,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from infra.settings.ab_testing import AbTestingSettings
+from infra.settings.access import AccessSettings
 from infra.settings.infrastructure import (
     EventLogSettings,
     JobSettings,
@@ -16,6 +17,7 @@ from infra.settings.infrastructure import (
 )
 from infra.settings.ingest import IngestSettings
 from infra.settings.policy_update import PolicyUpdateSettings
+from infra.settings.retention import RetentionSettings
 from infra.settings.reward_model import RewardModelSettings
 from infra.settings.serving import ServingSettings
 
@@ -38,6 +40,8 @@ class Settings(BaseSettings):
     """Folder of everything the embedded system keeps: store, log, registry, adapters, reward models."""
     user_key_secret: SecretStr = SecretStr("")
     """Secret under which user ids become user keys. Empty: made once and kept in the data folder (mode 600)."""
+    previous_user_key_secrets: SecretStr = SecretStr("")
+    """Former values of `user_key_secret`, separated by commas: keys made under them are still found for erasure."""
 
     store: StoreSettings = StoreSettings()
     event_log: EventLogSettings = EventLogSettings()
@@ -45,6 +49,8 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     jobs: JobSettings = JobSettings()
     logging: LoggingSettings = LoggingSettings()
+    access: AccessSettings = AccessSettings()
+    retention: RetentionSettings = RetentionSettings()
     serving: ServingSettings = ServingSettings()
     ingest: IngestSettings = IngestSettings()
     reward_model: RewardModelSettings = RewardModelSettings()

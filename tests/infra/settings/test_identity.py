@@ -2,9 +2,18 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from pydantic import SecretStr
 
-from infra.settings import Settings, config_hash, load_settings, resolved, user_secret
+from infra.settings import (
+    Settings,
+    config_hash,
+    load_settings,
+    resolved,
+    rotate_user_secret,
+    user_secret,
+    user_secrets,
+)
 from infra.settings.infrastructure import JobSettings, StoreSettings
 
 
@@ -54,3 +63,24 @@ def test_a_given_secret_is_used_and_no_file_is_made(tmp_path: Path) -> None:
 def test_the_store_is_in_the_data_folder_unless_named() -> None:
     assert Settings(data_dir=Path("/d")).store_url == "sqlite:////d/store.sqlite3"
     assert Settings(store=StoreSettings(url="sqlite:////x")).store_url == "sqlite:////x"
+
+
+def test_rotation_keeps_the_former_secrets_and_makes_a_new_one(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data", previous_user_key_secrets=SecretStr("oldest, older"))
+    first = user_secret(settings)
+    assert user_secrets(settings) == (first, b"oldest", b"older")
+    rotate_user_secret(settings)
+    second = user_secret(settings)
+    rotate_user_secret(settings)
+    third = user_secret(settings)
+    assert len({first, second, third}) == 3
+    assert user_secrets(settings) == (third, b"oldest", b"older", second, first)
+    for path in settings.data_dir.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_secret_that_is_a_setting_is_rotated_where_it_is_set(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, user_key_secret=SecretStr("given"))
+    with pytest.raises(ValueError, match="user_key_secret is set"):
+        rotate_user_secret(settings)
+    assert user_secrets(settings) == (b"given",)
