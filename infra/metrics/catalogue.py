@@ -108,6 +108,15 @@ EVENT_LOG_CONSUMER_LAG = Gauge(
     ["topic", "group", "partition"],
     registry=REGISTRY,
 )
+EVENT_LOG_SPOOLED_RECORDS = Counter(
+    "plaudit_event_log_spooled_records_total",
+    "Records acknowledged from the local spool, as the log did not answer.",
+    ["topic"],
+    registry=REGISTRY,
+)
+EVENT_LOG_SPOOL_BYTES = Gauge(
+    "plaudit_event_log_spool_bytes", "Bytes on local disk that wait for the log.", registry=REGISTRY
+)
 EVENT_LOG_HEALTHY = Gauge(
     "plaudit_event_log_healthy", "1 when the log answered its last check, else 0.", registry=REGISTRY
 )

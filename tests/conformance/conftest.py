@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from infra.contracts import ManualClock
-from infra.event_log import open_event_log
+from infra.event_log import EventLog, open_event_log
+from infra.event_log.spooling.log import SpoolingEventLog
 from infra.settings.infrastructure import EventLogSettings
 from infra.settings.root import Settings
 from tests.conformance.logs import Deployment
@@ -33,11 +34,19 @@ def _settings(kind: str, folder: Path, bootstrap: str = "") -> Settings:
     )
 
 
-@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.broker)])
+@pytest.fixture(params=["embedded", "spooling", pytest.param("kafka", marks=pytest.mark.broker)])
 def deployment(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualClock) -> Iterator[Deployment]:
     """Each adapter in turn, with 4 partitions a topic and a short session timeout."""
     bootstrap = request.getfixturevalue("kafka_bootstrap") if request.param == "kafka" else ""
-    settings = _settings(request.param, tmp_path, bootstrap)
-    deployment = Deployment(request.param, lambda: open_event_log(settings, clock))
+    kind = "kafka" if bootstrap else "embedded"
+    settings = _settings(kind, tmp_path, bootstrap)
+
+    def connect() -> EventLog:
+        log = open_event_log(settings, clock)
+        if request.param != "spooling":
+            return log
+        return SpoolingEventLog(log, tmp_path / "spool", settings.event_log, clock)
+
+    deployment = Deployment(kind, connect)
     with deployment.closing:
         yield deployment

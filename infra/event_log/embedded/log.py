@@ -97,6 +97,16 @@ class SqliteEventLog:
         found = self._topic(topic)
         return sum(self._trim_partition(found, partition, before, end) for partition, end in applied.items())
 
+    def stored_bytes(self, topic: str) -> int:
+        """Bytes of the values of a topic's records that have not been trimmed."""
+        found = self._topic(topic)
+        bounds = (row_id(found.topic_id, 0, 0), row_id(found.topic_id, found.partitions, 0))
+        with self._catalog_reading() as connection:
+            total = connection.execute(
+                "SELECT coalesce(sum(length(value)), 0) FROM records WHERE id >= ? AND id < ?", bounds
+            ).fetchone()[0]
+        return int(total)
+
     def close(self) -> None:
         if self._closed:
             return
