@@ -84,6 +84,8 @@ class JobSettings(Section):
     """How often a running job renews its lease; a lease lives four heartbeats."""
     label_every_seconds: float = Field(60.0, gt=0)
     """How often windows are closed and late labels remade."""
+    trust_every_seconds: float = Field(86400.0, gt=0)
+    """How often trust is estimated. Labels close a day after their answer: by then yesterday's votes are weighed."""
     decide_every_seconds: float = Field(15.0, gt=0)
     """How often experiments are looked at."""
     reward_model_every_seconds: float = Field(6 * 3600.0, gt=0)

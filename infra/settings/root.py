@@ -20,6 +20,7 @@ from infra.settings.policy_update import PolicyUpdateSettings
 from infra.settings.retention import RetentionSettings
 from infra.settings.reward_model import RewardModelSettings
 from infra.settings.serving import ServingSettings
+from infra.settings.trust import TrustSettings
 
 
 class Settings(BaseSettings):
@@ -53,6 +54,7 @@ class Settings(BaseSettings):
     retention: RetentionSettings = RetentionSettings()
     serving: ServingSettings = ServingSettings()
     ingest: IngestSettings = IngestSettings()
+    trust: TrustSettings = TrustSettings()
     reward_model: RewardModelSettings = RewardModelSettings()
     policy_update: PolicyUpdateSettings = PolicyUpdateSettings()
     ab_testing: AbTestingSettings = AbTestingSettings()

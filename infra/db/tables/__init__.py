@@ -6,6 +6,8 @@ from infra.db.tables.experiments import decisions, experiments, exposures, perso
 from infra.db.tables.feedback import consumer_offsets, dead_letters, feedback_events, interactions, labels, pairs
 from infra.db.tables.models import adapter_proofs, adapters, reward_models, serving_state
 from infra.db.tables.operations import config_snapshots, job_runs, leases
+from infra.db.tables.tokens import token_uses
+from infra.db.tables.trust import honeypots, person_trust
 
 __all__ = [
     "adapter_proofs",
@@ -22,15 +24,18 @@ __all__ = [
     "exports",
     "exposures",
     "feedback_events",
+    "honeypots",
     "interactions",
     "job_runs",
     "labels",
     "leases",
     "metadata",
     "pairs",
+    "person_trust",
     "person_values",
     "reward_models",
     "serving_state",
     "taints",
+    "token_uses",
     "tombstones",
 ]

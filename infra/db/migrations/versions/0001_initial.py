@@ -198,8 +198,8 @@ def upgrade() -> None:
     )
     op.create_table(
         "feedback_events",
-        sa.Column("project", sa.String(length=63), nullable=False),
         sa.Column("event_id", sa.String(length=36), nullable=False),
+        sa.Column("project", sa.String(length=63), nullable=False),
         sa.Column("response_id", sa.String(length=128), nullable=False),
         sa.Column("choice", sa.Integer(), nullable=False),
         sa.Column("signal", sa.String(length=16), nullable=False),
@@ -214,13 +214,23 @@ def upgrade() -> None:
         sa.Column("source", sa.String(length=32), nullable=False),
         sa.Column("device", sa.String(length=8), nullable=True),
         sa.Column("solicited", sa.Double(), nullable=True),
-        sa.Column("content_hash", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("project", "event_id", name=op.f("pk_feedback_events")),
-        sqlite_with_rowid=False,
+        sa.PrimaryKeyConstraint("event_id", "project", name=op.f("pk_feedback_events")),
     )
-    op.create_index(
-        op.f("ix_feedback_events_project_response_id"), "feedback_events", ["project", "response_id"], unique=False
+    op.create_index(op.f("ix_feedback_events_response_id"), "feedback_events", ["response_id"], unique=False)
+    op.create_table(
+        "honeypots",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("honeypot_id", sa.String(length=36), nullable=False),
+        sa.Column("better_response_id", sa.String(length=128), nullable=False),
+        sa.Column("better_choice", sa.Integer(), nullable=False),
+        sa.Column("worse_response_id", sa.String(length=128), nullable=False),
+        sa.Column("worse_choice", sa.Integer(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("added_at", sa.Double(), nullable=False),
+        sa.Column("retired_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("project", "honeypot_id", name=op.f("pk_honeypots")),
     )
+    op.create_index(op.f("ix_honeypots_project_added_at"), "honeypots", ["project", "added_at"], unique=False)
     op.create_table(
         "interactions",
         sa.Column("project", sa.String(length=63), nullable=False),
@@ -234,6 +244,7 @@ def upgrade() -> None:
         sa.Column("propensity", sa.Double(), nullable=True),
         sa.Column("phase", sa.Integer(), nullable=True),
         sa.Column("source", sa.String(length=16), nullable=False),
+        sa.Column("lengths", sa.Text(), nullable=True),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.Column("content_hash", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("project", "response_id", name=op.f("pk_interactions")),
@@ -280,12 +291,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project", "response_id", "choice", "version", name=op.f("pk_labels")),
         sqlite_with_rowid=False,
     )
-    op.create_index(op.f("ix_labels_project_made_at"), "labels", ["project", "made_at"], unique=False)
     op.create_index(
-        op.f("ix_labels_project_status_window_closes_at"),
+        "ix_labels_final",
         "labels",
-        ["project", "status", "window_closes_at"],
+        ["project", "made_at"],
         unique=False,
+        sqlite_where=sa.text("version >= 1"),
+        postgresql_where=sa.text("version >= 1"),
+    )
+    op.create_index(
+        "ix_labels_provisional",
+        "labels",
+        ["project", "window_closes_at"],
+        unique=False,
+        sqlite_where=sa.text("status = 'provisional'"),
+        postgresql_where=sa.text("status = 'provisional'"),
     )
     op.create_table(
         "leases",
@@ -311,6 +331,25 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project", "pair_id", name=op.f("pk_pairs")),
     )
     op.create_index(op.f("ix_pairs_project_made_at"), "pairs", ["project", "made_at"], unique=False)
+    op.create_table(
+        "person_trust",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("user_key", sa.String(length=64), nullable=False),
+        sa.Column("estimated_at", sa.Double(), nullable=False),
+        sa.Column("votes_until", sa.Double(), nullable=False),
+        sa.Column("weight", sa.Double(), nullable=False),
+        sa.Column("reliability", sa.Double(), nullable=False),
+        sa.Column("reliability_low", sa.Double(), nullable=False),
+        sa.Column("reliability_high", sa.Double(), nullable=False),
+        sa.Column("votes", sa.Integer(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("reasons", JSON_DOCUMENT, nullable=False),
+        sa.Column("config_hash", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("project", "user_key", "estimated_at", name=op.f("pk_person_trust")),
+    )
+    op.create_index(
+        op.f("ix_person_trust_project_estimated_at"), "person_trust", ["project", "estimated_at"], unique=False
+    )
     op.create_table(
         "person_values",
         sa.Column("project", sa.String(length=63), nullable=False),
@@ -367,6 +406,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project", "kind", "name", "version", "erasure_id", name=op.f("pk_taints")),
     )
     op.create_table(
+        "token_uses",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("token_id", sa.String(length=24), nullable=False),
+        sa.Column("nonce_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("reserved", sa.Integer(), nullable=False),
+        sa.Column("seen", sa.LargeBinary(), nullable=False),
+        sa.Column("expires_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "token_id", name=op.f("pk_token_uses")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_token_uses_project_expires_at"), "token_uses", ["project", "expires_at"], unique=False)
+    op.create_table(
         "tombstones",
         sa.Column("project", sa.String(length=63), nullable=False),
         sa.Column("kind", sa.String(length=8), nullable=False),
@@ -386,23 +437,39 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index(op.f("ix_tombstones_project_erasure_id"), table_name="tombstones")
     op.drop_table("tombstones")
+    op.drop_index(op.f("ix_token_uses_project_expires_at"), table_name="token_uses")
+    op.drop_table("token_uses")
     op.drop_table("taints")
     op.drop_table("serving_state")
     op.drop_table("reward_models")
     op.drop_index(op.f("ix_person_values_project_experiment_id_metric_frozen_at"), table_name="person_values")
     op.drop_table("person_values")
+    op.drop_index(op.f("ix_person_trust_project_estimated_at"), table_name="person_trust")
+    op.drop_table("person_trust")
     op.drop_index(op.f("ix_pairs_project_made_at"), table_name="pairs")
     op.drop_table("pairs")
     op.drop_table("leases")
-    op.drop_index(op.f("ix_labels_project_status_window_closes_at"), table_name="labels")
-    op.drop_index(op.f("ix_labels_project_made_at"), table_name="labels")
+    op.drop_index(
+        "ix_labels_provisional",
+        table_name="labels",
+        sqlite_where=sa.text("status = 'provisional'"),
+        postgresql_where=sa.text("status = 'provisional'"),
+    )
+    op.drop_index(
+        "ix_labels_final",
+        table_name="labels",
+        sqlite_where=sa.text("version >= 1"),
+        postgresql_where=sa.text("version >= 1"),
+    )
     op.drop_table("labels")
     op.drop_index(op.f("ix_job_runs_project_job_started_at"), table_name="job_runs")
     op.drop_table("job_runs")
     op.drop_index(op.f("ix_interactions_project_experiment_user_key"), table_name="interactions")
     op.drop_index(op.f("ix_interactions_project_created_at"), table_name="interactions")
     op.drop_table("interactions")
-    op.drop_index(op.f("ix_feedback_events_project_response_id"), table_name="feedback_events")
+    op.drop_index(op.f("ix_honeypots_project_added_at"), table_name="honeypots")
+    op.drop_table("honeypots")
+    op.drop_index(op.f("ix_feedback_events_response_id"), table_name="feedback_events")
     op.drop_table("feedback_events")
     op.drop_index(op.f("ix_exposures_project_experiment_id_first_at"), table_name="exposures")
     op.drop_table("exposures")

@@ -1,0 +1,1 @@
+"""How far each person is trusted: estimated here and nowhere else, read by whoever weighs votes."""
