@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from infra.settings.base import Section
+from infra.settings.ways_in import BrowserSettings, CompatSettings
 
 
 class ObjectiveSettings(Section):
@@ -66,6 +67,11 @@ class IngestSettings(Section):
     """Longest pause after a failure of store or log."""
     label_batch: int = Field(500, ge=1)
     """Labels made final in one transaction."""
+
+    browser: BrowserSettings = BrowserSettings()
+    """Feedback tokens and the browser script."""
+    compat: CompatSettings = CompatSettings()
+    """What the names that users of TensorZero and Langfuse send mean here."""
 
     @field_validator("objectives", mode="before")
     @classmethod
