@@ -1,20 +1,19 @@
 """Labels: the reward vector of one answer, a pure function of its ledger, its interaction and the configuration."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from infra.contracts import Label, LabelStatus
-from infra.settings.ingest import IngestSettings
+from infra.settings.rewards import Specification
 from ingest.ledger import Surviving, Version, surviving
 from ingest.objectives import Objective, Setting, Signals, resolve
+from ingest.specification.document import document_hash, document_of
 
 
 @dataclass(frozen=True, slots=True)
 class Labelling:
-    """How labels and pairs are made: the objectives, the window, and a hash of both that every label carries."""
+    """How labels and pairs are made: the objectives, the shortest of their windows (the first at whose end a label
+    becomes final), and a hash of the specification that every label carries."""
 
     objectives: tuple[Objective, ...]
     window_seconds: float
@@ -23,14 +22,12 @@ class Labelling:
     config_hash: str
 
     @classmethod
-    def of(cls, settings: IngestSettings) -> "Labelling":
+    def of(cls, settings: Specification) -> "Labelling":
         """From the settings. Raises UnknownObjective."""
-        document = settings.model_dump(
-            mode="json", include={"objectives", "window_seconds", "duel_weight", "regenerate_weight"}
-        )
-        digest = hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()
-        objectives = resolve(settings.objectives)
-        return cls(objectives, settings.window_seconds, settings.duel_weight, settings.regenerate_weight, digest)
+        digest = document_hash(document_of(settings))
+        objectives = resolve(settings.objectives, settings.window_seconds)
+        first = min((objective.window_seconds for objective in objectives), default=settings.window_seconds)
+        return cls(objectives, first, settings.duel_weight, settings.regenerate_weight, digest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,12 @@ class JobSettings(Section):
     """How often a running job renews its lease; a lease lives four heartbeats."""
     label_every_seconds: float = Field(60.0, gt=0)
     """How often windows are closed and late labels remade."""
+    dwell_model_every_seconds: float = Field(24 * 3600.0, gt=0)
+    """How often the model of reading times is fitted anew."""
+    propensity_every_seconds: float = Field(24 * 3600.0, gt=0)
+    """How often the model of who votes is fitted anew."""
+    validity_every_seconds: float = Field(7 * 86400.0, gt=0)
+    """How often it is computed which short signals predict return."""
     trust_every_seconds: float = Field(86400.0, gt=0)
     """How often trust is estimated. Labels close a day after their answer: by then yesterday's votes are weighed."""
     decide_every_seconds: float = Field(15.0, gt=0)

@@ -1,48 +1,27 @@
 """Settings of the room `ingest`."""
 
-from typing import Any
+from pydantic import Field
 
-from pydantic import Field, field_validator
-
-from infra.settings.base import Section
+from infra.settings.rewards import (
+    DEFAULT_OBJECTIVES,
+    CandidateSettings,
+    DwellSettings,
+    ObjectiveSettings,
+    SelectionSettings,
+    SolicitationSettings,
+    Specification,
+    ValiditySettings,
+)
 from infra.settings.ways_in import BrowserSettings, CompatSettings
 
-
-class ObjectiveSettings(Section):
-    """How one column of the label is made."""
-
-    definition: str
-    """Name of a definition in `ingest.objectives.DEFINITIONS`."""
-    weight: float = Field(1.0, ge=0, allow_inf_nan=False)
-    """How much a label's value of this objective counts. 0: recorded and reported, but it teaches nothing."""
-    parameters: dict[str, float] = Field(default_factory=dict)
-    """Constants of the definition; what is not given keeps the definition's own default."""
+__all__ = ["DEFAULT_OBJECTIVES", "IngestSettings", "ObjectiveSettings"]
 
 
-DEFAULT_OBJECTIVES: dict[str, dict[str, Any]] = {
-    "love": {"definition": "love"},
-    "sentiment": {"definition": "sentiment"},
-    # Reading time also grows with confusion: it stays at weight 0 until it is seen to predict sentiment or return.
-    "dwell": {"definition": "dwell", "weight": 0.0},
-    "reuse": {"definition": "reuse"},
-    "share": {"definition": "share"},
-    "harm": {"definition": "harm"},
-}
-
-
-class IngestSettings(Section):
+class IngestSettings(Specification):
     """Feedback API, consumer and label maker."""
 
-    window_seconds: float = Field(24 * 3600.0, gt=0)
-    """How long people have to react to an answer; at its end silence gets its meaning and the label becomes final."""
     allowed_lateness_seconds: float = Field(3600.0, ge=0)
     """How far the watermark must be past the end of a window before the label is made final."""
-    objectives: dict[str, ObjectiveSettings] = Field(default_factory=dict)
-    """Columns of the label. What a file names here is merged, key by key, into the defaults of the six objectives."""
-    duel_weight: float = Field(1.0, ge=0)
-    """Weight of a preference pair from a duel: the person compared the two."""
-    regenerate_weight: float = Field(0.5, ge=0)
-    """Weight of a preference pair from a regeneration: the person turned away from the first answer, no more."""
 
     max_body_bytes: int = Field(4 * 1024 * 1024, ge=1024)
     """Largest request body, after decompression; above it 413."""
@@ -73,14 +52,13 @@ class IngestSettings(Section):
     compat: CompatSettings = CompatSettings()
     """What the names that users of TensorZero and Langfuse send mean here."""
 
-    @field_validator("objectives", mode="before")
-    @classmethod
-    def _merge_defaults(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given  # pydantic says what is wrong with it
-        merged: dict[str, Any] = {name: dict(defaults) for name, defaults in DEFAULT_OBJECTIVES.items()}
-        for name, value in given.items():
-            document = value.model_dump() if isinstance(value, ObjectiveSettings) else value
-            base = merged.get(name, {})
-            merged[name] = {**base, **document} if isinstance(document, dict) else document
-        return merged
+    candidate_specification: CandidateSettings = CandidateSettings()
+    """A second reward specification, run beside this one: `plaudit ingest compare-specifications`."""
+    dwell: DwellSettings = DwellSettings()
+    """Reading time as a reward."""
+    selection: SelectionSettings = SelectionSettings()
+    """Who speaks, and what that does to what is heard."""
+    solicitation: SolicitationSettings = SolicitationSettings()
+    """Asking people for a vote at random."""
+    validity: ValiditySettings = ValiditySettings()
+    """Which short signals predict return."""

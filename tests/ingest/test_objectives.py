@@ -23,13 +23,13 @@ OBJECTIVES = {objective.name: objective for objective in resolve(IngestSettings(
         ("sentiment", {"rating": 0.25}, 0.25, 0.25),
         ("sentiment", {"rating": 0.25, "like": None}, 1.0, 1.0),
         ("sentiment", {"shown": None}, None, None),  # not a voter
-        ("dwell", {"dwell": 10.0}, 0.5, 0.5),  # expected: 2 + 160 / 20 = 10 s
-        ("dwell", {"dwell": 20.0}, 0.75, 0.75),
-        ("dwell", {"dwell": 0.0}, 0.0, 0.0),
+        ("dwell", {"dwell": 10.0}, None, 0.5),  # expected: 2 + 160 / 20 = 10 s
+        ("dwell", {"dwell": 20.0}, None, 0.75),
+        ("dwell", {"dwell": 0.0}, None, 0.0),
         ("dwell", {"shown": None}, None, None),
-        ("reuse", {"copy": None}, 1.0, 1.0),
-        ("reuse", {"reuse": None}, 1.0, 1.0),
-        ("reuse", {"edit": None}, 1.0, 1.0),
+        ("reuse", {"copy": None}, None, 1.0),
+        ("reuse", {"reuse": None}, None, 1.0),
+        ("reuse", {"edit": None}, None, 1.0),
         ("reuse", {"shown": None}, None, 0.0),
         ("reuse", {"like": None}, None, None),
         ("share", {"share": None}, 1.0, 1.0),
@@ -53,7 +53,7 @@ def test_several_voters_are_averaged_over_those_it_says_something_about() -> Non
 
 
 def test_dwell_never_reaches_one_and_needs_the_length() -> None:
-    assert OBJECTIVES["dwell"].value([{"dwell": 200.0}], OPEN) == pytest.approx(1 - 2**-20)
+    assert OBJECTIVES["dwell"].value([{"dwell": 200.0}], CLOSED) == pytest.approx(1 - 2**-20)
     assert OBJECTIVES["dwell"].value([{"dwell": 10.0}], Setting(closed=True)) is None
 
 
@@ -61,7 +61,7 @@ def test_parameters_change_the_value() -> None:
     configured = ObjectiveSettings(definition="dwell", parameters={"base_seconds": 10.0, "characters_per_second": 16.0})
     (objective,) = resolve({"reading": configured})
     assert objective.name == "reading"
-    assert objective.value([{"dwell": 20.0}], OPEN) == 0.5
+    assert objective.value([{"dwell": 20.0}], CLOSED) == 0.5
 
 
 def test_dwell_teaches_nothing_by_default() -> None:
@@ -80,6 +80,7 @@ def test_dwell_teaches_nothing_by_default() -> None:
     [
         (ObjectiveSettings(definition="loved"), "ingest.objectives.x.definition"),
         (ObjectiveSettings(definition="love", parameters={"speed": 1.0}), "ingest.objectives.x.parameters.speed"),
+        (ObjectiveSettings(definition="reuse", signals=("like",)), "ingest.objectives.x.signals has 'like'"),
         (ObjectiveSettings(definition="dwell", parameters={"base_seconds": 0.0}), "base_seconds is 0.0"),
     ],
 )
@@ -93,3 +94,15 @@ def test_a_file_changes_one_key_and_keeps_the_rest() -> None:
     assert settings.objectives["dwell"].definition == "dwell"
     assert settings.objectives["dwell"].weight == 0.5
     assert list(settings.objectives) == ["love", "sentiment", "dwell", "reuse", "share", "harm", "liked"]
+
+
+def test_an_objective_may_see_some_signals_only() -> None:
+    (copied,) = resolve({"copied": ObjectiveSettings(definition="reuse", signals=("shown", "copy"))})
+    assert copied.value([{"shown": None, "reuse": None}], CLOSED) == 0.0
+    assert copied.value([{"shown": None, "copy": None}], CLOSED) == 1.0
+
+
+def test_windows_of_their_own_and_that_of_all() -> None:
+    own = ObjectiveSettings(definition="reuse", window_seconds=50.0)
+    objectives = resolve({"reuse": own, "love": ObjectiveSettings(definition="love")}, 10.0)
+    assert [objective.window_seconds for objective in objectives] == [50.0, 10.0]

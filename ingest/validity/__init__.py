@@ -1,0 +1,1 @@
+"""Signal validity: which short signals predict that people come back."""
