@@ -41,6 +41,7 @@ class BodyTooLarge(PlauditError):
 
 def routes(service: IngestService) -> list[Route]:
     """The routes of the feedback API, to be mounted in any Starlette application."""
+    from ingest.doors import door_routes  # they stand on this module
 
     async def feedback(request: Request) -> Response:
         body = await read_body(request, service.max_body_bytes)
@@ -62,6 +63,7 @@ def routes(service: IngestService) -> list[Route]:
         Route("/v1/feedback", _guarded("feedback", feedback, retry_after), methods=["POST"]),
         Route("/v1/interactions", _guarded("interactions", interactions, retry_after), methods=["POST"]),
         Route("/v1/labels/{response_id}", _guarded("labels", label, retry_after), methods=["GET"]),
+        *door_routes(service),
     ]
 
 
