@@ -5,8 +5,9 @@
 | `POST /v1/chat/completions` | a completion, or with `stream: true` server-sent chunks |
 | `GET /v1/models`, `GET /v1/models/{id}` | `plaudit` (routed by the arm), `base`, and every proven `name@version` |
 
-Every response carries `x-plaudit-response-id`, the id that feedback names, and `x-plaudit-adapter`, what answered. The
-experiment and the arm are not revealed: who knows that an answer is on trial rates it differently.
+Every response carries `x-plaudit-response-id`, the id that feedback names, `x-plaudit-feedback-token`, with which a
+page may give it, and `x-plaudit-adapter`, what answered. The experiment and the arm are not revealed: who knows that an
+answer is on trial rates it differently.
 An answer ends (its body, or `data: [DONE]`) only when its interaction is durable in the log.
 """
 
@@ -24,6 +25,7 @@ from infra.contracts import Answer, PlauditError
 from infra.metrics import catalogue as metrics
 from infra.models.port import GenerationResult
 from ingest.api import read_body
+from ingest.tokens import HEADER as FEEDBACK_TOKEN_HEADER
 from serving import responses
 from serving.routing_state import UnknownModel
 from serving.service import AnswerTimedOut, Gateway
@@ -110,6 +112,7 @@ def _headers(turn: Turn) -> dict[str, str]:
     return {
         "x-plaudit-response-id": turn.response_id,
         "x-plaudit-adapter": turn.route.adapter,
+        FEEDBACK_TOKEN_HEADER: turn.feedback_token,
         "cache-control": "no-store",
     }
 

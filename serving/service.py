@@ -16,6 +16,7 @@ from infra.models.loading import LoadedModel, load_base
 from infra.models.port import GenerationResult
 from infra.runtime import Context
 from infra.settings import Settings, user_secret
+from ingest.tokens import issue
 from serving.adapters import Adapters, Reconciler
 from serving.engine import LocalEngine
 from serving.recording import Recorder
@@ -112,15 +113,17 @@ class Gateway:
         chosen = route(state, chat.model, user_key, fresh)
         tokens = await asyncio.to_thread(render_chat, engine.base, chat.messages)
         metrics.SERVING_TOKENS.labels(kind="prompt", adapter=chosen.adapter).inc(len(tokens))
+        response_id = new_response_id()
         return Turn(
             project=self._context.settings.project,
             chat=chat,
             route=chosen,
             user_key=user_key,
-            response_id=new_response_id(),
+            response_id=response_id,
             created_at=now,
             prompt_token_ids=tuple(tokens),
             loaded=engine.base,
+            feedback_token=self._feedback_token(response_id, user_key, now),
         )
 
     def submit(self, turn: Turn, on_token: OnToken | None = None) -> "list[Future[GenerationResult]]":
@@ -147,6 +150,11 @@ class Gateway:
     async def drained(self) -> None:
         """Wait for everything in the background."""
         await asyncio.gather(*self._background, return_exceptions=True)
+
+    def _feedback_token(self, response_id: str, user_key: str | None, now: float) -> str:
+        settings = self._context.settings
+        until = now + settings.ingest.browser.token_lifetime_seconds
+        return issue(self._secret, settings.project, response_id, user_key, now, until)
 
     def _ready_engine(self) -> LocalEngine:
         if self._engine is None:

@@ -31,12 +31,14 @@ class Turn:
         created_at: float,
         prompt_token_ids: tuple[int, ...],
         loaded: LoadedModel,
+        feedback_token: str = "",
     ) -> None:
         self.chat = chat
         self.route = route
         self.response_id = response_id
         self.created_at = created_at
         self.prompt_token_ids = prompt_token_ids
+        self.feedback_token = feedback_token
         self._project = project
         self._user_key = user_key
         self._loaded = loaded
