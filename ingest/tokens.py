@@ -85,7 +85,7 @@ class Token:
 def issue(
     secret: bytes, project: str, response_id: str, user_key: str | None, issued_at: float, expires_at: float
 ) -> str:
-    """A token, 88 characters for ids of our own, for feedback of one person (or, without user key, of the one who
+    """A token, 90 characters for ids of our own, for feedback of one person (or, without user key, of the one who
     asked) on one response. Raises ValueError for ids too long or not ASCII, and instants out of [0, 2^32)."""
     random = os.urandom(8)
     body = _HEAD.pack(_VERSION, int(issued_at), int(expires_at), random) + _pack_response(response_id)
