@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.contracts import Message
+from infra.contracts.content import content_key
 from reward_model.split import Split, hold_out_split, link_groups
 
 Key = tuple[str, int]
@@ -44,8 +45,7 @@ class AnswerRow:
     @property
     def content_key(self) -> str:
         """Equal for equal prompt and answer, letter by letter."""
-        content = msgspec.json.encode([[(m.role, m.content) for m in self.messages], self.text])
-        return hashlib.blake2b(content, digest_size=16).hexdigest()
+        return content_key(self.messages, self.text)
 
 
 @dataclass(frozen=True)

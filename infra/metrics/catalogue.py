@@ -1,13 +1,18 @@
-"""Every metric Plaudit exports: one file, a block for each room. Operations, not product analytics.
+"""Every metric Plaudit exports, a block for each room (access and rights: `infra.metrics.rights`). Operations, not
+product analytics.
 
 Names: prefix `plaudit_`, base units (seconds, bytes, ratio in 0..1, nats), `_total` on counters alone, help on every
 one, no user ids or prompts in labels. A test holds them to it.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
-REGISTRY = CollectorRegistry(auto_describe=True)
-"""Our own registry: nothing gets in because a library was imported."""
+from infra.metrics.registry import REGISTRY as REGISTRY
+from infra.metrics.rights import ACCESS_LOOKUPS as ACCESS_LOOKUPS
+from infra.metrics.rights import ACCESS_REFUSED as ACCESS_REFUSED
+from infra.metrics.rights import ERASED_REFUSED as ERASED_REFUSED
+from infra.metrics.rights import ERASURES as ERASURES
+from infra.metrics.rights import RETENTION_REMOVED as RETENTION_REMOVED
 
 SHORT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Buckets for requests and transactions."""

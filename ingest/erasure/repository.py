@@ -1,13 +1,13 @@
 """SQL of tombstones and erased people: what must never come back."""
 
 import json
-from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, func, insert, select, text, update
 
 from infra.db import insert_ignore_many
-from infra.db.tables.access import erased_people, tombstones
+from infra.db.tables.access import erased_people, erasures, tombstones
 
 _TOMBSTONE_COLUMNS = tuple(column.name for column in tombstones.columns)
 _PEOPLE_COLUMNS = ("project", "digest", "erasure_id", "erased_before")
@@ -93,4 +93,71 @@ class TombstoneRepository:
                 .where(columns.project == self._project, columns.erasure_id == erasure_id, columns.kind == kind)
                 .order_by(columns.item_id)
             ).scalars()
+        )
+
+    def count_of(self, erasure_id: str) -> int:
+        """How many tombstones one erasure has set."""
+        columns = tombstones.columns
+        counted = select(func.count()).where(columns.project == self._project, columns.erasure_id == erasure_id)
+        return int(self._connection.execute(counted).scalar_one())
+
+
+class ErasureRepository:
+    """The erasures of one project and their receipts, on one connection."""
+
+    def __init__(self, connection: Connection, project: str) -> None:
+        self._connection = connection
+        self._project = project
+
+    def add(self, erasure_id: str, erased_at: float, origin: str, receipt: Mapping[str, Any]) -> None:
+        """Write an erasure down; `origin` is command or log."""
+        self._connection.execute(
+            insert(erasures).values(
+                project=self._project,
+                erasure_id=erasure_id,
+                erased_at=erased_at,
+                origin=origin,
+                receipt=dict(receipt),
+                scrubbed_at=None,
+            )
+        )
+
+    def known(self, erasure_id: str) -> bool:
+        """Whether this store has the erasure."""
+        columns = erasures.columns
+        found = select(columns.erasure_id).where(columns.project == self._project, columns.erasure_id == erasure_id)
+        return self._connection.execute(found).one_or_none() is not None
+
+    def set_receipt(self, erasure_id: str, receipt: Mapping[str, Any], scrubbed_at: float | None) -> None:
+        """Keep the receipt, and when the files were seen to be clean (None: not yet)."""
+        self._update(erasure_id, {"receipt": dict(receipt), "scrubbed_at": scrubbed_at})
+
+    def scrubbed(self, erasure_id: str, at: float) -> None:
+        """The files are clean."""
+        self._update(erasure_id, {"scrubbed_at": at})
+
+    def unscrubbed(self) -> list[str]:
+        """Ids of the erasures whose files are not known to be clean, oldest first."""
+        columns = erasures.columns
+        return list(
+            self._connection.execute(
+                select(columns.erasure_id)
+                .where(columns.project == self._project, columns.scrubbed_at.is_(None))
+                .order_by(columns.erased_at, columns.erasure_id)
+            ).scalars()
+        )
+
+    def receipts(self) -> list[dict[str, Any]]:
+        """Every receipt, oldest first."""
+        columns = erasures.columns
+        return list(
+            self._connection.execute(
+                select(columns.receipt).where(columns.project == self._project).order_by(columns.erased_at)
+            ).scalars()
+        )
+
+    def _update(self, erasure_id: str, values: Mapping[str, Any]) -> None:
+        columns = erasures.columns
+        self._connection.execute(
+            update(erasures).where(columns.project == self._project, columns.erasure_id == erasure_id).values(**values)
         )

@@ -6,12 +6,19 @@ not been applied yet when the person was erased, and rows of a restored backup.
 """
 
 import hashlib
+import re
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from infra.contracts import FeedbackEvent, Interaction
 from ingest.erasure.repository import Bounds, TombstoneRepository
+from ingest.rows import EVENT_ID, OTHER, RECEIVED_AT, RESPONSE_ID, USER_KEY, LedgerRow
+
+UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+USER_KEY_TOKEN = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
 
 
 def person_digest(project: str, user_key: str) -> str:
@@ -50,65 +57,111 @@ def erased_items(connection: Connection, project: str, items: Sequence[FeedbackE
     An item is erased when its own id is, when an answer it speaks of is, or when it is older than the erasure of the
     person who made it. The last kind leaves tombstones, so that what refers to it falls as well.
     """
+    screen = Screen.of(connection, project)
+    return screen.erased([trace_of(item) for item in items]) if screen is not None else set()
+
+
+def erased_rows(connection: Connection, project: str, rows: Sequence[LedgerRow]) -> set[int]:
+    """As `erased_items`, for rows of the ledger (`ingest.rows`): where nothing was erased, one small query."""
+    screen = Screen.of(connection, project)
+    if screen is None:
+        return set()
+    return screen.erased(
+        [Trace(row[EVENT_ID], row[RESPONSE_ID], row[OTHER], row[USER_KEY], row[RECEIVED_AT]) for row in rows]
+    )
+
+
+def erased_letters(connection: Connection, project: str, raws: Sequence[bytes]) -> set[int]:
+    """Indexes of the dead letters, given by their bytes, that speak of an erased event, answer or person."""
     repository = TombstoneRepository(connection, project)
     bounds = repository.bounds()
-    gone: set[int] = set()
-    if bounds.first_event is not None:
-        gone |= _by_event(repository, bounds, items)
-    if bounds.first_response is not None:
-        gone |= _by_response(repository, bounds, items)
-    if bounds.people_before is not None:
-        gone |= _by_person(repository, project, bounds.people_before, items)
-    return gone
-
-
-def _by_event(
-    repository: TombstoneRepository, bounds: Bounds, items: Sequence[FeedbackEvent | Interaction]
-) -> set[int]:
-    ids = {index: item.event_id for index, item in enumerate(items) if isinstance(item, FeedbackEvent)}
-    known = repository.known("event", _within(ids.values(), bounds.first_event, bounds.last_event))
-    return {index for index, event_id in ids.items() if event_id in known}
-
-
-def _by_response(
-    repository: TombstoneRepository, bounds: Bounds, items: Sequence[FeedbackEvent | Interaction]
-) -> set[int]:
-    named = {name for item in items for name in responses_of(item)}
-    known = repository.known("response", _within(named, bounds.first_response, bounds.last_response))
-    return {index for index, item in enumerate(items) if known.intersection(responses_of(item))}
-
-
-def _by_person(
-    repository: TombstoneRepository,
-    project: str,
-    people_before: float,
-    items: Sequence[FeedbackEvent | Interaction],
-) -> set[int]:
-    old = {index: item for index, item in enumerate(items) if item.user_key and instant_of(item) <= people_before}
-    if not old:
+    if not raws or all(bound is None for bound in bounds):
         return set()
-    people = repository.people(min(instant_of(item) for item in old.values()))
+    people = repository.people(float("-inf"))
     gone: set[int] = set()
-    for index, item in old.items():
-        before, erasure_id = people.get(person_digest(project, item.user_key or ""), (float("-inf"), ""))
-        if instant_of(item) <= before:
+    for index, raw in enumerate(raws):
+        ids = {item.decode() for item in UUID.findall(raw)}
+        named = ids | {f"chatcmpl-{item}" for item in ids}
+        keys = (key.decode() for key in USER_KEY_TOKEN.findall(raw))
+        if (
+            repository.known("event", ids)
+            or repository.known("response", named)
+            or any(person_digest(project, key) in people for key in keys)
+        ):
             gone.add(index)
-            kind, item_id = (
-                ("event", item.event_id) if isinstance(item, FeedbackEvent) else ("response", item.response_id)
-            )
-            repository.add(kind, [item_id], erasure_id, before)
     return gone
 
 
-def responses_of(item: FeedbackEvent | Interaction) -> tuple[str, ...]:
-    """The responses an item speaks of."""
-    other = item.other_response_id if isinstance(item, FeedbackEvent) else None
-    return (item.response_id,) if other is None else (item.response_id, other)
+class Trace(NamedTuple):
+    """What tells whether an item is erased. `event_id` None: an interaction. `at`: when it came to us, Unix seconds."""
+
+    event_id: str | None
+    response_id: str
+    other_response_id: str | None
+    user_key: str | None
+    at: float
+
+    @property
+    def responses(self) -> tuple[str, ...]:
+        """The responses it speaks of."""
+        other = self.other_response_id
+        return (self.response_id,) if other is None else (self.response_id, other)
 
 
-def instant_of(item: FeedbackEvent | Interaction) -> float:
-    """When the item came to us: an erasure covers what came before it."""
-    return item.received_at if isinstance(item, FeedbackEvent) else item.created_at
+def trace_of(item: FeedbackEvent | Interaction) -> Trace:
+    """The trace of an event or interaction."""
+    if isinstance(item, FeedbackEvent):
+        return Trace(item.event_id, item.response_id, item.other_response_id, item.user_key, item.received_at)
+    return Trace(None, item.response_id, None, item.user_key, item.created_at)
+
+
+@dataclass(frozen=True)
+class Screen:
+    """The tombstones of a project as one transaction sees them."""
+
+    repository: TombstoneRepository
+    project: str
+    bounds: Bounds
+
+    @classmethod
+    def of(cls, connection: Connection, project: str) -> "Screen | None":
+        """None where nothing was ever erased: then nothing needs to be looked at. One small query."""
+        repository = TombstoneRepository(connection, project)
+        bounds = repository.bounds()
+        return None if all(bound is None for bound in bounds) else cls(repository, project, bounds)
+
+    def erased(self, traces: Sequence[Trace]) -> set[int]:
+        """Indexes of the traces that are erased; see `erased_items`."""
+        gone = self._by_event(traces) | self._by_response(traces)
+        return gone | self._by_person(traces, gone)
+
+    def _by_event(self, traces: Sequence[Trace]) -> set[int]:
+        ids = {trace.event_id for trace in traces if trace.event_id is not None}
+        known = self.repository.known("event", _within(ids, self.bounds.first_event, self.bounds.last_event))
+        return {index for index, trace in enumerate(traces) if trace.event_id in known} if known else set()
+
+    def _by_response(self, traces: Sequence[Trace]) -> set[int]:
+        named = {name for trace in traces for name in trace.responses}
+        known = self.repository.known("response", _within(named, self.bounds.first_response, self.bounds.last_response))
+        return {index for index, trace in enumerate(traces) if known.intersection(trace.responses)} if known else set()
+
+    def _by_person(self, traces: Sequence[Trace], gone: set[int]) -> set[int]:
+        before = self.bounds.people_before
+        if before is None:
+            return set()
+        old = [i for i, trace in enumerate(traces) if trace.user_key and trace.at <= before and i not in gone]
+        if not old:
+            return set()
+        people = self.repository.people(min(traces[index].at for index in old))
+        found: set[int] = set()
+        for index in old:
+            trace = traces[index]
+            erased_before, erasure_id = people.get(person_digest(self.project, trace.user_key or ""), (-1.0, ""))
+            if trace.at <= erased_before:
+                found.add(index)
+                kind, item_id = ("response", trace.response_id) if trace.event_id is None else ("event", trace.event_id)
+                self.repository.add(kind, [item_id], erasure_id, erased_before)
+        return found
 
 
 def _within(ids: Collection[str], first: str | None, last: str | None) -> set[str]:

@@ -1,0 +1,32 @@
+"""Receipts of erasures: what was done, in numbers, signed, without a word about whom.
+
+The signature is HMAC-SHA256 over the canonical JSON of everything else, under a key derived from the deployment's user
+secret: the deployment can prove that a receipt is its own, also after the secret was rotated.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ingest.access.audit import canonical
+
+_PURPOSE = b"plaudit erasure receipt"
+
+
+def sign(document: Mapping[str, Any], secret: bytes) -> dict[str, Any]:
+    """The document with `signature` (hex)."""
+    plain = {name: value for name, value in document.items() if name != "signature"}
+    return {**plain, "signature": _signature(plain, secret)}
+
+
+def is_ours(document: Mapping[str, Any], secrets: Iterable[bytes]) -> bool:
+    """Whether a receipt was signed under one of these secrets and says today what it said then."""
+    plain = {name: value for name, value in document.items() if name != "signature"}
+    given = str(document.get("signature", ""))
+    return any(hmac.compare_digest(_signature(plain, secret), given) for secret in secrets)
+
+
+def _signature(plain: Mapping[str, Any], secret: bytes) -> str:
+    derived = hmac.new(secret, _PURPOSE, hashlib.sha256).digest()
+    return hmac.new(derived, canonical(dict(plain)).encode(), hashlib.sha256).hexdigest()

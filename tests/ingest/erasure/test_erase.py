@@ -1,0 +1,212 @@
+"""'Done when' 7: after an erasure nothing of the person is in any table or file, and nothing brings it back."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import delete, select
+
+from infra.db.tables import consumer_offsets, feedback_events, interactions, labels, tombstones
+from infra.settings import rotate_user_secret, user_secrets
+from ingest.erasure.files import files_holding
+from ingest.erasure.receipts import is_ours
+from ingest.erasure.service import NobodyNamed, erase, finish_open
+from tests.ingest.erasure.town import (
+    ANNA,
+    ANSWERS,
+    BERT,
+    SECRET_PROMPT,
+    drain,
+    event,
+    everything,
+    key_of,
+    live,
+    names_of,
+    send,
+    tables_holding,
+)
+
+if TYPE_CHECKING:
+    from infra.runtime import Context
+
+
+def labels_of(context: "Context") -> dict[tuple[str, int], dict[str, Any]]:
+    with context.database.reading() as connection:
+        rows = connection.execute(select(labels)).all()
+    return {(row.response_id, row.choice): row.objective_values for row in rows}
+
+
+def counts(context: "Context") -> dict[str, int]:
+    with context.database.reading() as connection:
+        return {name: len(rows) for name, rows in everything(connection).items()}
+
+
+def test_nothing_of_the_person_is_left_and_the_others_keep_everything(context: "Context") -> None:
+    live(context)
+    names = names_of(context, ANNA)
+    before = labels_of(context)
+    with context.database.reading() as connection:
+        assert tables_holding(connection, names), "the test must be able to fail"
+    receipt = erase(context, user=ANNA, actor="test")
+    with context.database.reading() as connection:
+        assert tables_holding(connection, [*names, b"sister"]) == {}
+        responses = set(connection.execute(select(interactions.c.response_id)).scalars())
+    assert responses == {ANSWERS[name] for name in ("bert-1", "bert-2", "carl-1")}
+    after = labels_of(context)
+    assert set(after) == set(before) - {(ANSWERS["anna-1"], 0), (ANSWERS["anna-2"], 0)}
+    assert after[ANSWERS["carl-1"], 0] == before[ANSWERS["carl-1"], 0]
+    assert before[ANSWERS["bert-1"], 0]["sentiment"] == pytest.approx(0.5), "one like, one dislike"
+    assert after[ANSWERS["bert-1"], 0]["sentiment"] == 1.0, "her dislike no longer counts"
+    assert receipt["rows_deleted"] == {"feedback_events": 6, "interactions": 2, "labels": 4, "pairs": 1}
+    assert receipt["tombstones"] == {"events": 6, "responses": 2, "people": 1}
+
+
+def test_no_file_below_the_data_folder_holds_the_person(sqlite_context: "Context") -> None:
+    context = sqlite_context
+    live(context)
+    folder = context.settings.data_dir.parent
+    names = [*names_of(context, ANNA), SECRET_PROMPT.encode()]
+    assert files_holding(folder, names), "the test must be able to fail"
+    receipt = erase(context, user=ANNA, actor="test")
+    assert files_holding(folder, names) == []
+    assert files_holding(folder, [BERT.encode(), key_of(context, BERT).encode()]), "others are still there"
+    assert receipt["files_not_clean"] == []
+    assert receipt["log_records_rewritten"] > 0
+
+
+def test_reading_the_log_again_brings_nothing_back(context: "Context") -> None:
+    live(context)
+    erase(context, user=ANNA, actor="test")
+    expected = counts(context)
+    before = labels_of(context)
+    with context.database.transaction() as connection:
+        connection.execute(delete(consumer_offsets))
+    drain(context)
+    with context.database.reading() as connection:
+        assert tables_holding(connection, names_of(context, ANNA)) == {}
+    assert {**counts(context), "consumer_offsets": 0} == {**expected, "consumer_offsets": 0}
+    assert labels_of(context) == before
+
+
+def test_an_unredacted_log_brings_nothing_back_either(context: "Context", monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Kafka, whose records stay: tombstones alone must hold."""
+    live(context)
+    monkeypatch.setattr("ingest.erasure.service.redact_log", lambda *_: {})
+    erase(context, user=ANNA, actor="test")
+    expected, before = counts(context), labels_of(context)
+    with context.database.transaction() as connection:
+        connection.execute(delete(consumer_offsets))
+    drain(context)
+    with context.database.reading() as connection:
+        assert tables_holding(connection, names_of(context, ANNA)) == {}
+    assert {**counts(context), "consumer_offsets": 0} == {**expected, "consumer_offsets": 0}
+    assert labels_of(context) == before
+
+
+def test_a_restored_backup_learns_the_erasure_from_the_log(sqlite_context: "Context") -> None:
+    context = sqlite_context
+    live(context)
+    context.database.close()
+    store = Path(context.database.url.removeprefix("sqlite:///"))
+    backup = store.with_name("backup.sqlite3")
+    with context.database.reading() as connection:
+        connection.exec_driver_sql("PRAGMA query_only=OFF")
+    _checkpoint(store)
+    shutil.copy(store, backup)
+    erase(context, user=ANNA, actor="test")
+    after = labels_of(context)
+
+    context.database.close()
+    for name in (store, store.with_name(store.name + "-wal"), store.with_name(store.name + "-shm")):
+        name.unlink(missing_ok=True)
+    shutil.move(backup, store)
+    with context.database.reading() as connection:
+        assert tables_holding(connection, names_of(context, ANNA)), "the backup is from before"
+    drain(context)
+    with context.database.reading() as connection:
+        assert tables_holding(connection, names_of(context, ANNA)) == {}
+    assert labels_of(context) == after
+    assert finish_open(context) == (1, 0)
+    assert files_holding(context.settings.data_dir.parent, names_of(context, ANNA)) == []
+
+
+def test_a_store_filled_anew_from_an_unredacted_log_has_nothing_of_the_person(
+    context: "Context", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live(context)
+    monkeypatch.setattr("ingest.erasure.service.redact_log", lambda *_: {})
+    erase(context, user=ANNA, actor="test")
+    after = labels_of(context)
+    with context.database.transaction() as connection:
+        for table in (consumer_offsets, feedback_events, interactions, labels, tombstones):
+            connection.execute(delete(table))
+        for name in ("pairs", "erased_people", "erasures"):
+            connection.exec_driver_sql(f"DELETE FROM {name}")
+    drain(context)
+    with context.database.reading() as connection:
+        assert tables_holding(connection, names_of(context, ANNA)) == {}
+    assert labels_of(context) == after
+
+
+def test_records_that_were_on_their_way_stay_out(context: "Context") -> None:
+    live(context)
+    send(context, [event("bert-2", "like", ANNA)])  # accepted, not applied yet
+    erase(context, user=ANNA, actor="test")
+    drain(context)
+    with context.database.reading() as connection:
+        assert tables_holding(connection, names_of(context, ANNA)) == {}
+
+
+def test_a_person_who_comes_back_is_new(context: "Context", clock: Any) -> None:
+    live(context)
+    erase(context, user=ANNA, actor="test")
+    clock.advance(1.0)
+    send(context, [event("bert-2", "like", ANNA)])
+    drain(context)
+    with context.database.reading() as connection:
+        found = connection.execute(
+            select(feedback_events.c.signal).where(feedback_events.c.user_key == key_of(context, ANNA))
+        ).scalars()
+        assert list(found) == ["like"]
+
+
+def test_keys_made_under_former_secrets_are_found(context: "Context") -> None:
+    live(context)
+    old = key_of(context, ANNA)
+    rotate_user_secret(context.settings)
+    assert key_of(context, ANNA) != old
+    erase(context, user=ANNA, actor="test")
+    with context.database.reading() as connection:
+        assert tables_holding(connection, [old.encode()]) == {}
+
+
+def test_erasing_by_key_and_erasing_twice(context: "Context") -> None:
+    live(context)
+    key = key_of(context, ANNA)
+    assert erase(context, user_key=key, actor="test")["rows_deleted"]
+    again = erase(context, user_key=key, actor="test")
+    assert again["rows_deleted"] == {}
+    for user_key in ("", "a" * 31, "A" * 32, "anna"):
+        with pytest.raises(NobodyNamed):
+            erase(context, user_key=user_key, actor="test")
+
+
+def test_the_receipt_is_signed_and_names_nobody(context: "Context") -> None:
+    live(context)
+    names = names_of(context, ANNA)
+    receipt = erase(context, user=ANNA, actor="test")
+    assert not any(name.decode() in str(receipt) for name in names)
+    assert is_ours(receipt, user_secrets(context.settings))
+    rotate_user_secret(context.settings)
+    assert is_ours(receipt, user_secrets(context.settings)), "also after a rotation"
+    assert not is_ours({**receipt, "erased_at": 1.0}, user_secrets(context.settings))
+    assert not is_ours({**receipt, "signature": ""}, user_secrets(context.settings))
+
+
+def _checkpoint(store: Path) -> None:
+    import sqlite3
+
+    connection = sqlite3.connect(store)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
