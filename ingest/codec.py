@@ -1,4 +1,5 @@
-"""Records of the log: feedback as JSON arrays of `FeedbackEvent`, interactions as msgpack arrays of `Interaction`.
+"""Records of the log: feedback as JSON arrays of `FeedbackEvent` or as segments (`ingest.segments`), interactions as
+msgpack arrays of `Interaction`.
 
 Decoding never fails as a whole: what cannot be read becomes a dead letter with its raw bytes, and the rest lives.
 """
@@ -12,7 +13,21 @@ import msgspec
 
 from infra.contracts import FeedbackEvent, Interaction
 from infra.event_log.port import StoredRecord
+from ingest.columns import all_right
+from ingest.rows import LedgerRow, event_of
 from ingest.rules import Problem, check, check_ledger_fields, id_problem
+from ingest.segments import (
+    FORMAT,
+    RawSegment,
+    decode_raw_segments,
+    decode_row,
+    decode_segments,
+    encode_segment,
+    header_problem,
+    is_segmented,
+    join_segments,
+    ledger_rows,
+)
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -96,7 +111,7 @@ class Codec(Generic[T]):
 
     def letter(self, record: StoredRecord, position: int, reason: str, detail: str) -> DeadLetter:
         """A dead letter for the item at `position`, or for the whole record."""
-        raw = record.value if position == WHOLE_RECORD else bytes(self._raws(record.value)[position])
+        raw = record.value if position == WHOLE_RECORD else self._pieces(record.value)[position]
         header = self._header(raw)
         place = f"{record.topic}/{record.partition}/{record.offset}/{position}/{reason}"
         return DeadLetter(
@@ -133,6 +148,9 @@ class Codec(Generic[T]):
                 letters.append(self.letter(record, position, "undecodable", problem.message))
         return placed, letters
 
+    def _pieces(self, value: bytes) -> list[bytes]:
+        return [bytes(raw) for raw in self._raws(value)]
+
     def _raws(self, value: bytes) -> list[msgspec.Raw]:
         return self._decode(value, list[msgspec.Raw])
 
@@ -152,6 +170,17 @@ def _event_problem(event: FeedbackEvent) -> Problem | None:
     )
 
 
+def _read(segment: RawSegment, raw: msgspec.Raw) -> FeedbackEvent | Problem:
+    """The event of one row, or what is wrong with it or with what its segment says of all."""
+    if (problem := header_problem(segment)) is not None:
+        return problem
+    try:
+        event = event_of((*decode_row(raw), segment.project, segment.received_at, segment.source), FORMAT)
+    except _UNREADABLE as error:
+        return Problem("undecodable", str(error))
+    return _event_problem(event) or event
+
+
 _BOUNDED = {"adapter": 80, "experiment": 64, "arm": 16, "user_key": 64, "source": 16}
 
 
@@ -168,30 +197,68 @@ def _interaction_problem(interaction: Interaction) -> Problem | None:
     )
 
 
-FEEDBACK_CODEC = Codec(FeedbackEvent, binary=False, problem=_event_problem)
+class FeedbackCodec(Codec[FeedbackEvent]):
+    """Feedback comes in two formats: JSON arrays of events, and the segments that our own front end writes."""
+
+    def __init__(self) -> None:
+        super().__init__(FeedbackEvent, binary=False, problem=_event_problem)
+
+    def wrap(self, raw: bytes) -> bytes:
+        return raw if is_segmented(raw) else super().wrap(raw)
+
+    def decode(self, record: StoredRecord) -> tuple[list[Placed[FeedbackEvent]], list[DeadLetter]]:
+        if not is_segmented(record.value):
+            return super().decode(record)
+        try:
+            segments = decode_raw_segments(record.value)
+        except _UNREADABLE as error:
+            return [], [self.letter(record, WHOLE_RECORD, "undecodable", str(error))]
+        placed: list[Placed[FeedbackEvent]] = []
+        letters: list[DeadLetter] = []
+        for position, (shared, raw) in enumerate((segment, raw) for segment in segments for raw in segment.rows):
+            event = _read(shared, raw)
+            if isinstance(event, Problem):
+                letters.append(self.letter(record, position, "undecodable", event.message))
+            else:
+                placed.append(Placed(event, record, position))
+        return placed, letters
+
+    def rows(self, records: Sequence[StoredRecord]) -> list[LedgerRow] | None:
+        """The events of records that are all segmented and all right, in their order; None if any is not."""
+        try:
+            segments = [segment for record in records for segment in decode_segments(record.value)]
+        except _UNREADABLE:
+            return None
+        if any(header_problem(segment) for segment in segments):
+            return None
+        rows = [row for segment in segments for row in ledger_rows(segment)]
+        return rows if all_right(rows) else None
+
+    def _pieces(self, value: bytes) -> list[bytes]:
+        """Each event as the bytes of a dead letter: a row gets a record of its own, so that it can be sent again."""
+        if not is_segmented(value):
+            return super()._pieces(value)
+        return [
+            join_segments([encode_segment(segment.project, segment.received_at, segment.source, [raw])])
+            for segment in decode_raw_segments(value)
+            for raw in segment.rows
+        ]
+
+    def _header(self, raw: bytes) -> _Header:
+        if not is_segmented(raw):
+            return super()._header(raw)
+        try:
+            return _Header(next((segment.project for segment in decode_raw_segments(raw)), ""), FORMAT)
+        except _UNREADABLE:
+            return _Header()
+
+
+FEEDBACK_CODEC = FeedbackCodec()
 INTERACTION_CODEC = Codec(Interaction, binary=True, problem=_interaction_problem)
 
 
-def event_hash(event: FeedbackEvent) -> bytes:
-    """8 bytes that tell whether two events of one id say the same. Times are left out: a client that sends again, or a
-    front end that receives again, does not say anything new."""
-    content = (
-        event.response_id,
-        event.choice,
-        event.signal,
-        event.operation,
-        event.value,
-        event.text,
-        event.other_response_id,
-        event.other_choice,
-        event.user_key,
-        event.device,
-        event.solicited,
-    )
-    return hashlib.blake2b(msgspec.msgpack.encode(content), digest_size=8).digest()
-
-
 def interaction_hash(interaction: Interaction) -> bytes:
-    """8 bytes that tell whether two interactions of one id are the same, times left out (see `event_hash`)."""
+    """8 bytes that tell whether two interactions of one id are the same. Times are left out: who sends again, or
+    receives again, does not say anything new."""
     timeless = msgspec.structs.replace(interaction, created_at=0.0, latency_seconds=0.0, first_token_seconds=None)
     return hashlib.blake2b(msgspec.msgpack.encode(timeless), digest_size=8).digest()

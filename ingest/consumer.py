@@ -8,7 +8,6 @@ fails, the consumer waits, goes back to the stored offsets and tries again: it n
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
 
 import structlog
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError
@@ -19,8 +18,10 @@ from infra.db import StoreUnavailable
 from infra.event_log import Consumer, PartitionNotAssigned, StoredRecord
 from infra.metrics import catalogue as metrics
 from infra.runtime import Context
-from ingest.apply import FEEDBACK_HANDLER, INTERACTION_HANDLER, Applied, Handler
+from ingest.apply import Applied, Handler
 from ingest.codec import WHOLE_RECORD
+from ingest.feedback_handler import FEEDBACK_HANDLER
+from ingest.interaction_handler import INTERACTION_HANDLER
 from ingest.labels import Labelling
 from ingest.log_repository import LogRepository
 from ingest.topics import feedback_topic, interactions_topic
@@ -34,7 +35,7 @@ _TRANSIENT = (OperationalError, InterfaceError, InternalError, PoolTimeout, Plau
 class TopicConsumer:
     """One member of the group on one topic. Not for use by several threads at once."""
 
-    def __init__(self, context: Context, handler: Handler[Any], topic: str, labelling: Labelling) -> None:
+    def __init__(self, context: Context, handler: Handler, topic: str, labelling: Labelling) -> None:
         self.kind = handler.kind
         self._context = context
         self._settings = context.settings.ingest

@@ -18,13 +18,13 @@ def remake(
     """
     touched = set(response_ids)
     versions = repository.versions(touched)
-    facts = repository.facts(versions, lengths_of=dwelled(versions))
+    facts = repository.facts(versions)
     made = [
         make_label(project, answer, ledger, facts.get(answer[0]), labelling, version=0, made_at=now)
         for answer, ledger in by_answer(versions).items()
     ]
     repository.put_labels(made)
-    _remake_pairs(repository, project, versions, facts, labelling, now)
+    remake_pairs(repository, project, versions, facts, labelling, now)
     return len(made)
 
 
@@ -37,12 +37,7 @@ def by_answer(versions: Mapping[str, Iterable[Version]]) -> dict[Answer, list[Ve
     return answers
 
 
-def dwelled(versions: Mapping[str, Iterable[Version]]) -> set[str]:
-    """Responses with a dwell signal: those whose labels need the length of the answer."""
-    return {response_id for response_id, some in versions.items() if any(v.signal == "dwell" for v in some)}
-
-
-def _remake_pairs(
+def remake_pairs(
     repository: FeedbackRepository,
     project: str,
     versions: Mapping[str, list[Version]],
@@ -50,6 +45,7 @@ def _remake_pairs(
     labelling: Labelling,
     now: float,
 ) -> None:
+    """Remake the pairs that these `versions` and what is said elsewhere about the same answers make."""
     touched = pair_events(versions)
     if not touched:
         return

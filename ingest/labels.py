@@ -3,11 +3,15 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from infra.contracts import Label, LabelStatus
 from infra.settings.rewards import Specification
 from ingest.ledger import Surviving, Version, surviving
 from ingest.objectives import Objective, Setting, Signals, resolve
 from ingest.specification.document import document_hash, document_of
+
+_decode_lengths = msgspec.json.Decoder(list[tuple[int, int, int]]).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +36,25 @@ class Labelling:
 
 @dataclass(frozen=True, slots=True)
 class InteractionFacts:
-    """What a label needs of the interaction. `characters` by choice, filled only where a dwell signal asks for it."""
+    """What a label needs of the interaction. `lengths` is JSON, [[choice, characters, tokens], ...], read only where a
+    definition asks for it; None: unknown."""
 
     user_key: str | None
     created_at: float
-    characters: dict[int, int] | None = None
+    lengths: str | None = None
+
+    @property
+    def characters(self) -> dict[int, int]:
+        """Length of each answer in characters, by choice."""
+        return {choice: characters for choice, characters, _ in self._lengths()}
+
+    @property
+    def tokens(self) -> dict[int, int]:
+        """Length of each answer in sampled tokens, by choice; 0 for answers made elsewhere."""
+        return {choice: tokens for choice, _, tokens in self._lengths()}
+
+    def _lengths(self) -> list[tuple[int, int, int]]:
+        return _decode_lengths(self.lengths) if self.lengths else []
 
 
 def window_closes_at(versions: Sequence[Version], facts: InteractionFacts | None, window_seconds: float) -> float:
@@ -71,7 +89,7 @@ def make_label(
     """
     held = surviving(versions, facts.user_key if facts else None)
     voters = by_voter(held)
-    characters = facts.characters.get(answer[1]) if facts and facts.characters else None
+    characters = facts.characters.get(answer[1]) if facts else None
     setting = Setting(closed=version > 0, characters=characters)
     values = {objective.name: objective.value(voters, setting) for objective in labelling.objectives}
     weights = {o.name: o.weight if values[o.name] is not None else 0.0 for o in labelling.objectives}

@@ -10,34 +10,23 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, select, text
+from sqlalchemy import Connection, delete, literal_column, select, text
 
-from infra.contracts import FeedbackEvent, Interaction, Label, PreferencePair
+from infra.contracts import Interaction, Label, PreferencePair
 from infra.db import insert_ignore_many, upsert_many
 from infra.db.tables.feedback import feedback_events, interactions, labels, pairs
-from ingest.codec import event_hash, interaction_hash
+from ingest.codec import interaction_hash
 from ingest.labels import InteractionFacts
 from ingest.ledger import Version
+from ingest.provisional import LABEL_COLUMNS, LabelRow
+from ingest.rows import LEDGER_COLUMNS, LedgerRow
 
 Answer = tuple[str, int]
 
-_EVENT_COLUMNS = tuple(column.name for column in feedback_events.columns)
 _INTERACTION_COLUMNS = tuple(column.name for column in interactions.columns)
-_LABEL_COLUMNS = tuple(column.name for column in labels.columns)
 _PAIR_COLUMNS = tuple(column.name for column in pairs.columns)
 _VERSION_COLUMNS = ", ".join(Version._fields)
-
-
-class _AnswerText(msgspec.Struct):
-    choice: int
-    text: str
-
-
-class _AnswersOnly(msgspec.Struct):
-    answers: list[_AnswerText]
-
-
-_decode_answers = msgspec.msgpack.Decoder(_AnswersOnly).decode
+_LEDGER = ", ".join(LEDGER_COLUMNS)
 
 
 class FeedbackRepository:
@@ -48,15 +37,17 @@ class FeedbackRepository:
         self._project = project
         self._sqlite = connection.dialect.name == "sqlite"
 
-    def insert_events(self, events: Sequence[FeedbackEvent]) -> tuple[int, list[int]]:
-        """Add events to the ledger; an id that is there stays as it is. Returns (new rows, indexes of the events whose
-        id is taken by other content)."""
-        rows = [_event_row(event) for event in events]
-        new = insert_ignore_many(self._connection, feedback_events, _EVENT_COLUMNS, rows)
-        if new == len(rows):
-            return new, []
-        known = self._hashes("feedback_events", "event_id", [event.event_id for event in events])
-        return new, [i for i, event in enumerate(events) if known[event.event_id] != rows[i][-1]]
+    def insert_events(self, rows: Sequence[LedgerRow]) -> int:
+        """Add rows to the ledger; one whose id is there stays as it is. Returns how many were new."""
+        return insert_ignore_many(self._connection, feedback_events, LEDGER_COLUMNS, rows)
+
+    def ledger(self, response_ids: Iterable[str]) -> Sequence[LedgerRow]:
+        """The rows in the ledger of these responses."""
+        return self._by_ids("feedback_events", "response_id", _LEDGER, response_ids)
+
+    def events(self, event_ids: Iterable[str]) -> dict[str, LedgerRow]:
+        """The rows of the ledger with these ids."""
+        return {row[0]: row for row in self._by_ids("feedback_events", "event_id", _LEDGER, event_ids)}
 
     def insert_interactions(self, items: Sequence[Interaction]) -> tuple[int, list[int]]:
         """Add interactions; returns as `insert_events` does."""
@@ -78,25 +69,18 @@ class FeedbackRepository:
             found[row[0]].append(Version._make(row[1:]))
         return found
 
-    def facts(self, response_ids: Iterable[str], lengths_of: set[str] | None = None) -> dict[str, InteractionFacts]:
-        """What labels need of the known interactions; the lengths of answers only where asked for: they cost reading
-        the whole payload."""
-        wanted = lengths_of or set()
-        facts = {
-            row[0]: InteractionFacts(row[1], row[2])
-            for row in self._by_ids("interactions", "response_id", "response_id, user_key, created_at", response_ids)
-        }
-        for response_id, payload in self._by_ids(
-            "interactions", "response_id", "response_id, payload", wanted & facts.keys()
-        ):
-            characters = {answer.choice: len(answer.text) for answer in _decode_answers(bytes(payload)).answers}
-            known = facts[response_id]
-            facts[response_id] = InteractionFacts(known.user_key, known.created_at, characters)
-        return facts
+    def facts(self, response_ids: Iterable[str]) -> dict[str, InteractionFacts]:
+        """What labels need of the known interactions."""
+        rows = self._by_ids("interactions", "response_id", "response_id, user_key, created_at, lengths", response_ids)
+        return {row[0]: InteractionFacts(row[1], row[2], row[3]) for row in rows}
 
     def put_labels(self, made: Iterable[Label]) -> None:
         """Write labels; the provisional one of an answer is replaced."""
-        upsert_many(self._connection, labels, _LABEL_COLUMNS, [_label_row(label) for label in made])
+        upsert_many(self._connection, labels, LABEL_COLUMNS, [_label_row(label) for label in made])
+
+    def put_label_rows(self, rows: Sequence[LabelRow]) -> None:
+        """Write labels made by `ingest.provisional`; the provisional one of an answer is replaced."""
+        upsert_many(self._connection, labels, LABEL_COLUMNS, rows, json_encoded=True)
 
     def final_labels(self, response_ids: Iterable[str]) -> dict[Answer, Label]:
         """The newest final label of each answer that has one."""
@@ -135,7 +119,7 @@ class FeedbackRepository:
             select(columns.response_id, columns.choice)
             .where(
                 columns.project == self._project,
-                columns.status == "provisional",
+                literal_column("status = 'provisional'"),  # literally: see the index
                 columns.window_closes_at <= closed_before,
             )
             .order_by(columns.window_closes_at)
@@ -190,28 +174,6 @@ class FeedbackRepository:
         return {row[0]: bytes(row[1]) for row in self._by_ids(table, key, f"{key}, content_hash", set(ids))}
 
 
-def _event_row(event: FeedbackEvent) -> tuple[Any, ...]:
-    return (
-        event.project,
-        event.event_id,
-        event.response_id,
-        event.choice,
-        event.signal,
-        event.operation,
-        event.value,
-        event.text,
-        event.other_response_id,
-        event.other_choice,
-        event.user_key,
-        event.derived_at,
-        event.received_at,
-        event.source,
-        event.device,
-        event.solicited,
-        event_hash(event),
-    )
-
-
 def _interaction_row(item: Interaction) -> tuple[Any, ...]:
     return (
         item.project,
@@ -225,9 +187,16 @@ def _interaction_row(item: Interaction) -> tuple[Any, ...]:
         item.propensity,
         item.phase,
         item.source,
+        lengths_of(item),
         msgspec.msgpack.encode(item),
         interaction_hash(item),
     )
+
+
+def lengths_of(item: Interaction) -> str:
+    """JSON: [[choice, characters, tokens], ...] of the answers; 0 tokens where the answer was made elsewhere."""
+    lengths = [(answer.choice, len(answer.text), len(answer.token_ids)) for answer in item.answers]
+    return msgspec.json.encode(lengths).decode()
 
 
 def _label_row(label: Label) -> tuple[Any, ...]:

@@ -17,7 +17,10 @@ MAX_CHOICE = 1023
 SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+=~-]{0,127}")
 """Ids made elsewhere: 1 to 128 characters that are safe in URLs, file names and log lines."""
 
-_UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
+MAX_USER_KEY_CHARACTERS = 64
+"""Longest user key; ours have 32."""
+
+UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 
 
@@ -93,12 +96,14 @@ class EventLike(Protocol):
 
 def check(event: EventLike) -> Problem | None:
     """The first thing wrong with an event, or None."""
-    if _UUID7.fullmatch(event.event_id) is None:
+    if UUID7.fullmatch(event.event_id) is None:
         return _event_id_problem(event.event_id)
     if SAFE_ID.fullmatch(event.response_id) is None:
         return id_problem("response_id", event.response_id)
     if not 0 <= event.choice <= MAX_CHOICE:
         return _choice_problem("choice", event.choice)
+    if not 0 <= event.other_choice <= MAX_CHOICE:
+        return _choice_problem("other_choice", event.other_choice)
     if event.solicited is not None and not 0.0 < event.solicited <= 1.0:
         return Problem(
             "invalid_value", f"solicited is {event.solicited}; the probability of being asked, in (0, 1]", "solicited"
@@ -122,11 +127,13 @@ def check_ledger_fields(
         return Problem(
             "invalid_reference", f"project is {project!r}; lower-case letters, digits, '-', at most 63", "project"
         )
-    if user_key is not None and (len(user_key) > 64 or SAFE_ID.fullmatch(user_key) is None):
-        return Problem("invalid_reference", "user_key must be 1 to 64 safe characters", "user_key")
+    if user_key is not None and (len(user_key) > MAX_USER_KEY_CHARACTERS or SAFE_ID.fullmatch(user_key) is None):
+        return Problem(
+            "invalid_reference", f"user_key must be 1 to {MAX_USER_KEY_CHARACTERS} safe characters", "user_key"
+        )
     if len(source) > 32 or "\0" in source:
         return Problem("invalid_value", f"source is {source[:40]!r}; at most 32 characters", "source")
-    if not 0.0 <= derived_at <= received_at:
+    if not 0.0 <= derived_at <= received_at < float("inf"):
         return Problem(
             "invalid_time", f"derived_at is {derived_at}; must be in [0, received_at = {received_at}]", "derived_at"
         )
@@ -215,8 +222,6 @@ def _other_problem(event: EventLike, rule: Rule) -> Problem | None:
     assert other is not None
     if SAFE_ID.fullmatch(other) is None:
         return id_problem("other_response_id", other)
-    if not 0 <= event.other_choice <= MAX_CHOICE:
-        return _choice_problem("other_choice", event.other_choice)
     if (other, event.other_choice) == (event.response_id, event.choice):
         return Problem(
             "invalid_reference",

@@ -1,8 +1,8 @@
 """What the feedback API does: bodies into durable records, and labels out of the store."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any, Generic, Literal, TypeVar
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import msgspec
 
@@ -11,17 +11,19 @@ from infra.event_log import EventLogUnavailable, Record
 from infra.metrics import catalogue as metrics
 from infra.runtime import Context
 from infra.settings import user_secret
-from ingest.codec import FEEDBACK_CODEC, INTERACTION_CODEC, Codec
+from ingest.appending import Lot
+from ingest.codec import INTERACTION_CODEC
+from ingest.feedback_log import RECORD_OVERHEAD_BYTES, FeedbackLog
 from ingest.imports import to_interaction
+from ingest.intake import Intake
 from ingest.repository import FeedbackRepository
+from ingest.results import AllAccepted, BatchResult, ItemResult
+from ingest.rows import EVENT_ID, Row, row_of
 from ingest.rules import Problem, id_problem
-from ingest.topics import feedback_topic, interactions_topic
+from ingest.topics import interactions_topic
 from ingest.wire import FEEDBACK, INTERACTIONS, Rejection, to_event
 
-T = TypeVar("T", FeedbackEvent, Interaction)
-
-_RECORD_OVERHEAD_BYTES = 1024
-"""Room left in a record for its key and headers."""
+Item = FeedbackEvent | Interaction
 
 
 class TooMuchInFlight(PlauditError):
@@ -36,28 +38,6 @@ class LabelNotFound(PlauditError):
 
     code = "label_not_found"
     status = 404
-
-
-class ItemResult(msgspec.Struct, omit_defaults=True):
-    """What became of one item. `event_id` for feedback, `response_id` for interactions."""
-
-    status: Literal["accepted", "rejected"]
-    event_id: str | None = None
-    response_id: str | None = None
-    error: Problem | None = None
-
-
-class BatchResult(msgspec.Struct):
-    """The answer to a batch: one result an item, in the order of the request."""
-
-    accepted: int
-    rejected: int
-    results: list[ItemResult]
-
-    @property
-    def status(self) -> int:
-        """202 if anything was accepted (then it is durable), 422 if everything was refused."""
-        return 202 if self.accepted else 422
 
 
 class LabelView(msgspec.Struct):
@@ -76,22 +56,21 @@ class LabelView(msgspec.Struct):
     remake_pending: bool
 
 
-class _Appender(Generic[T]):
-    """Appends items of one topic, each partition's in records of their own, and waits until they are durable."""
+class _InteractionLog:
+    """Appends interactions, each partition's in records of their own, and waits until they are durable."""
 
-    def __init__(self, context: Context, topic: str, codec: Codec[T]) -> None:
+    def __init__(self, context: Context) -> None:
         self._log = context.event_log
-        self._topic = topic
-        self._codec: Codec[T] = codec
-        self._max_bytes = context.settings.event_log.max_record_bytes - _RECORD_OVERHEAD_BYTES
+        self._topic = interactions_topic(context.settings)
+        self._max_bytes = context.settings.event_log.max_record_bytes - RECORD_OVERHEAD_BYTES
         self._partitions = 0
 
-    def records(self, items: Sequence[T]) -> tuple[list[Record], set[int]]:
+    def records(self, items: Sequence[Interaction]) -> tuple[list[Record], set[int]]:
         """(records, ids of the objects too large for any record)."""
         if not self._partitions:
             self._log.ensure_topic(self._topic)
             self._partitions = self._log.partitions(self._topic)
-        by_partition: dict[int, list[T]] = {}
+        by_partition: dict[int, list[Interaction]] = {}
         for item in items:
             by_partition.setdefault(stable_hash(item.response_id, self._partitions), []).append(item)
         records: list[Record] = []
@@ -100,8 +79,8 @@ class _Appender(Generic[T]):
             self._fill(partition, some, records, too_large)
         return records, too_large
 
-    def _fill(self, partition: int, items: list[T], records: list[Record], too_large: set[int]) -> None:
-        value = self._codec.encode(items)
+    def _fill(self, partition: int, items: list[Interaction], records: list[Record], too_large: set[int]) -> None:
+        value = INTERACTION_CODEC.encode(items)
         if len(value) <= self._max_bytes:
             records.append(Record(key=items[0].response_id.encode(), value=value, partition=partition))
         elif len(items) == 1:
@@ -123,9 +102,11 @@ class IngestService:
         self._context = context
         self._settings = context.settings.ingest
         self._secret = user_secret(context.settings)
-        self._feedback = _Appender(context, feedback_topic(context.settings), FEEDBACK_CODEC)
-        self._interactions = _Appender(context, interactions_topic(context.settings), INTERACTION_CODEC)
+        self._intake = Intake(self._secret)
+        self._feedback = FeedbackLog(context)
+        self._interactions = _InteractionLog(context)
         self._in_flight = 0
+        self._accepted = {kind: metrics.INGEST_ACCEPTED.labels(kind) for kind in ("feedback", "interactions")}
 
     @property
     def context(self) -> Context:
@@ -145,22 +126,45 @@ class IngestService:
     def max_body_bytes(self) -> int:
         return self._settings.max_body_bytes
 
-    async def accept_feedback(self, body: bytes) -> BatchResult:
+    async def accept_feedback(self, body: bytes) -> BatchResult | AllAccepted:
         """Feedback events of a body onto the log; returns when every valid one is durable.
 
         Raises InvalidBody, TooMuchInFlight, EventLogUnavailable; then nothing counts as accepted, and sending the same
         events again does no harm.
         """
-        now, project, secret = self._context.clock.now(), self._context.settings.project, self._secret
-        parsed = [
-            item if isinstance(item, Rejection) else to_event(item, project, secret, now)
-            for item in FEEDBACK.parse(body, self._settings.max_batch_events)
-        ]
-        return await self._accept("feedback", self._feedback, parsed, "event_id")
+        now, project = self._context.clock.now(), self._context.settings.project
+        items = FEEDBACK.parse(body, self._settings.max_batch_events)
+        events = [item for item in items if not isinstance(item, Rejection)]
+        rows = self._intake.rows(events, now) if len(events) == len(items) else None
+        if rows is not None:
+            lots, too_large = self._feedback.lots(rows, project, now, "api")
+            if not too_large:
+                async with self._flight(len(rows)):
+                    await self._feedback.append(lots)
+                self._accepted["feedback"].inc(len(rows))
+                return AllAccepted([row[EVENT_ID] for row in rows])
+        return await self.accept_events(
+            [item if isinstance(item, Rejection) else to_event(item, project, self._secret, now) for item in items]
+        )
 
     async def accept_events(self, events: Sequence[FeedbackEvent | Rejection]) -> BatchResult:
-        """Events that another door made (browser, other products' shapes) onto the log; as `accept_feedback`."""
-        return await self._accept("feedback", self._feedback, list(events), "event_id")
+        """Events that another door made (browser, other products' shapes), or of which some may be wrong, onto the log;
+        as `accept_feedback`."""
+        rows = {id(event): row_of(event) for event in events if isinstance(event, FeedbackEvent)}
+        together: dict[tuple[str, float, str], list[Row]] = {}
+        for event in events:
+            if isinstance(event, FeedbackEvent):
+                together.setdefault((event.project, event.received_at, event.source), []).append(rows[id(event)])
+        lots: list[Lot] = []
+        too_large: set[int] = set()
+        for shared, some in together.items():
+            made, excess = self._feedback.lots(some, *shared)
+            lots += made
+            too_large |= excess
+        if lots:
+            async with self._flight(len(rows) - len(too_large)):
+                await self._feedback.append(lots)
+        return self._answer("feedback", events, {key for key, row in rows.items() if id(row) in too_large})
 
     async def accept_interactions(self, body: bytes) -> BatchResult:
         """Answers produced elsewhere onto the log; as `accept_feedback`."""
@@ -169,7 +173,12 @@ class IngestService:
             item if isinstance(item, Rejection) else to_interaction(item, project, secret, now)
             for item in INTERACTIONS.parse(body, self._settings.max_batch_events)
         ]
-        return await self._accept("interactions", self._interactions, parsed, "response_id")
+        valid = [item for item in parsed if not isinstance(item, Rejection)]
+        records, too_large = self._interactions.records(valid) if valid else ([], set())
+        if records:
+            async with self._flight(len(valid) - len(too_large)):
+                await self._interactions.append(records)
+        return self._answer("interactions", parsed, too_large)
 
     def label(self, response_id: str, choice: int) -> LabelView:
         """The current label of an answer. Raises LabelNotFound. Blocks on the store."""
@@ -187,19 +196,9 @@ class IngestService:
             )
         return _view(label, pending)
 
-    async def _accept(
-        self, kind: str, appender: _Appender[T], parsed: list[T | Rejection], id_field: str
-    ) -> BatchResult:
-        valid = [item for item in parsed if not isinstance(item, Rejection)]
-        records, too_large = appender.records(valid) if valid else ([], set())
-        if records:
-            await self._append(kind, appender, records, len(valid) - len(too_large))
-        results = [self._result(kind, item, id_field, too_large) for item in parsed]
-        accepted = len(valid) - len(too_large)
-        metrics.INGEST_ACCEPTED.labels(kind).inc(accepted)
-        return BatchResult(accepted, len(parsed) - accepted, results)
-
-    async def _append(self, kind: str, appender: _Appender[Any], records: list[Record], count: int) -> None:
+    @asynccontextmanager
+    async def _flight(self, count: int) -> AsyncIterator[None]:
+        """`count` items wait for the log meanwhile. Raises TooMuchInFlight."""
         limit = self._settings.max_in_flight_events
         if self._in_flight and self._in_flight + count > limit:
             raise TooMuchInFlight(
@@ -209,21 +208,31 @@ class IngestService:
         self._in_flight += count
         metrics.INGEST_IN_FLIGHT.set(self._in_flight)
         try:
-            await appender.append(records)
+            yield
         finally:
             self._in_flight -= count
             metrics.INGEST_IN_FLIGHT.set(self._in_flight)
 
-    def _result(self, kind: str, item: Any, id_field: str, too_large: set[int]) -> ItemResult:
-        if id(item) in too_large:
-            problem = Problem("too_large", "the item is larger than a record of the log may be; shorten its texts")
-            item = Rejection(getattr(item, id_field), problem)
-        if isinstance(item, Rejection):
-            metrics.INGEST_REJECTED.labels(kind, item.problem.code).inc()
-            return ItemResult("rejected", error=item.problem, **{id_field: item.item_id})
-        if id_field == "event_id":
-            return ItemResult("accepted", item.event_id)
-        return ItemResult("accepted", None, item.response_id)
+    def _answer(self, kind: str, items: Sequence[Item | Rejection], too_large: set[int]) -> BatchResult:
+        """`too_large`: `id()` of the items that were not sent for their size."""
+        results = [_result(kind, item, id(item) in too_large) for item in items]
+        accepted = sum([result.status == "accepted" for result in results])
+        self._accepted[kind].inc(accepted)
+        return BatchResult(accepted, len(results) - accepted, results)
+
+
+def _result(kind: str, item: Item | Rejection, too_large: bool) -> ItemResult:
+    if too_large and not isinstance(item, Rejection):
+        problem = Problem("too_large", "the item is larger than a record of the log may be; shorten its texts")
+        item = Rejection(item.event_id if isinstance(item, FeedbackEvent) else item.response_id, problem)
+    is_feedback = kind == "feedback"
+    if isinstance(item, Rejection):
+        metrics.INGEST_REJECTED.labels(kind, item.problem.code).inc()
+        event_id, response_id = (item.item_id, None) if is_feedback else (None, item.item_id)
+        return ItemResult("rejected", event_id, response_id, item.problem)
+    if isinstance(item, FeedbackEvent):
+        return ItemResult("accepted", item.event_id)
+    return ItemResult("accepted", None, item.response_id)
 
 
 def _view(label: Label, pending: bool) -> LabelView:
@@ -243,6 +252,7 @@ def _view(label: Label, pending: bool) -> LabelView:
 
 
 __all__ = [
+    "AllAccepted",
     "BatchResult",
     "EventLogUnavailable",
     "IngestService",

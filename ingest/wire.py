@@ -18,6 +18,8 @@ from ingest.rules import RULES, Problem, check
 T = TypeVar("T")
 
 MAX_USER_CHARACTERS = 512
+LATEST_INSTANT = 1e11
+"""Unix seconds: greater numbers are milliseconds by mistake."""
 
 
 class InvalidBody(PlauditError):
@@ -251,6 +253,6 @@ def read_time(field: str, value: float | str | None) -> float | Problem | None:
         seconds = moment.timestamp()
     else:
         seconds = value
-    if not 0.0 <= seconds < 1e11:
+    if not 0.0 <= seconds < LATEST_INSTANT:
         return Problem("invalid_time", f"{field} is {value}; give seconds since 1970, not milliseconds", field)
     return seconds

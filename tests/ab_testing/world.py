@@ -185,6 +185,6 @@ class World:
                     project=self.project, event_id=f"{interaction.response_id[-6:]}-{signal}"[:36],
                     response_id=interaction.response_id, choice=0, signal=signal, operation="set", value=None,
                     text=None, other_response_id=None, other_choice=0, user_key=None, derived_at=received_at,
-                    received_at=received_at, source="api", content_hash=b"12345678",
+                    received_at=received_at, source="api",
                 )
             )  # fmt: skip

@@ -66,7 +66,7 @@ def check_labels(context: Context) -> None:
         repository = FeedbackRepository(connection, project)
         wanted = set(connection.execute(select(feedback_events.c.response_id)).scalars())
         versions = repository.versions(wanted)
-        facts = repository.facts(versions, lengths_of=wanted)
+        facts = repository.facts(versions)
         ledgers = by_answer(versions)
         labelled = {(row.response_id, row.choice) for row in connection.execute(select(labels))}
         assert labelled == set(ledgers), "an answer has feedback and no label, or a label and no feedback"

@@ -1,6 +1,6 @@
 """Interactions, the ledger of feedback, labels, pairs, consumer offsets and dead letters."""
 
-from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, String, Table, Text
+from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, String, Table, Text, text
 
 from infra.db.tables.base import JSON_DOCUMENT, instant, metadata, project_column
 
@@ -18,6 +18,8 @@ interactions = Table(
     Column("propensity", Double),
     Column("phase", Integer),
     Column("source", String(16), nullable=False),
+    # Before the payload, so that reading it does not walk the payload's overflow pages.
+    Column("lengths", Text),  # JSON: [[choice, characters, tokens], ...]
     Column("payload", LargeBinary, nullable=False),  # the whole Interaction, msgpack
     Column(
         "content_hash", LargeBinary, nullable=False
@@ -27,11 +29,14 @@ interactions = Table(
     sqlite_with_rowid=False,
 )
 
+# Both keys begin with a time (UUIDv7), so both indexes grow at their ends. A table with row ids costs less to write
+# than one clustered by its key, as its second index then holds row ids and not whole keys. No hash of the content: all
+# of the content is here, to be compared with what comes under the same id.
 feedback_events = Table(
     "feedback_events",
     metadata,
-    project_column(),
     Column("event_id", String(36), primary_key=True),
+    project_column(),
     Column("response_id", String(128), nullable=False),
     Column("choice", Integer, nullable=False),
     Column("signal", String(16), nullable=False),
@@ -46,9 +51,7 @@ feedback_events = Table(
     Column("source", String(32), nullable=False),
     Column("device", String(8)),
     Column("solicited", Double),
-    Column("content_hash", LargeBinary, nullable=False),
-    Index(None, "project", "response_id"),
-    sqlite_with_rowid=False,
+    Index(None, "response_id"),
 )
 
 consumer_offsets = Table(
@@ -94,8 +97,22 @@ labels = Table(
     Column("config_hash", String(64), nullable=False),
     instant("made_at"),
     instant("window_closes_at"),
-    Index(None, "project", "status", "window_closes_at"),
-    Index(None, "project", "made_at"),
+    # Partial, so that changing a provisional label touches no index: its window stands, and `made_at` is only indexed
+    # once it is final. Queries must name the condition literally, or SQLite does not see that they imply it.
+    Index(
+        "ix_labels_provisional",
+        "project",
+        "window_closes_at",
+        sqlite_where=text("status = 'provisional'"),
+        postgresql_where=text("status = 'provisional'"),
+    ),
+    Index(
+        "ix_labels_final",
+        "project",
+        "made_at",
+        sqlite_where=text("version >= 1"),
+        postgresql_where=text("version >= 1"),
+    ),
     sqlite_with_rowid=False,
 )
 

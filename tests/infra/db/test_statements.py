@@ -2,9 +2,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select
+from sqlalchemy.exc import DataError
 
 from infra.db import Database, insert_ignore, insert_ignore_many, upsert, upsert_many
-from infra.db.tables import config_snapshots, feedback_events, leases
+from infra.db.statements import CHUNK_ROWS, COPY_ROWS
+from infra.db.tables import config_snapshots, dead_letters, leases
 
 COLUMNS = ("project", "name", "holder", "expires_at")
 
@@ -66,10 +68,63 @@ def test_many_writes_documents_and_reserved_names(database: Database) -> None:
         columns = ("config_hash", "document", "first_seen_at")
         assert insert_ignore_many(connection, config_snapshots, columns, [("h", {"a": ["é", None]}, 1.0)]) == 1
         assert connection.execute(select(config_snapshots.c.document)).scalar() == {"a": ["é", None]}
-        names = [column.name for column in feedback_events.columns]
-        row = ("p", "e", "r", 0, "like", "set", None, "100 % sure", None, 0, None, 1.0, 2.0, "api", b"\x00\xff")
-        assert insert_ignore_many(connection, feedback_events, names, [row]) == 1
-        assert tuple(connection.execute(select(feedback_events)).one()) == row
+        names = [column.name for column in dead_letters.columns]
+        row = ("l", "p", "t", 0, 2**40, -1, b"\x00\xff", "conflict", "100 % sure", 2, 1.5, "open")
+        assert insert_ignore_many(connection, dead_letters, names, [row]) == 1
+        assert tuple(connection.execute(select(dead_letters)).one()) == row
+
+
+@pytest.mark.parametrize("count", [1, COPY_ROWS - 1, COPY_ROWS, CHUNK_ROWS, 2 * CHUNK_ROWS + 1])
+def test_however_many_the_result_is_the_same(database: Database, count: int) -> None:
+    """Below and above the bounds at which SQLite gets chunks and PostgreSQL a COPY."""
+    names = [column.name for column in dead_letters.columns]
+    odd = "a\ttab, a\nline, \\N, 100 % and é"
+    rows = [(f"l{i}", "p", "t", 0, i, -1, b"\x00\xff%d" % i, "conflict", odd, 2, i / 3, "open") for i in range(count)]
+    with database.transaction() as connection:
+        assert insert_ignore_many(connection, dead_letters, names, rows[::2]) == len(rows[::2])
+        assert insert_ignore_many(connection, dead_letters, names, rows) == len(rows[1::2])
+        found = connection.execute(select(dead_letters).order_by(dead_letters.c.log_offset)).all()
+        assert [tuple(row) for row in found] == rows
+        changed = [(*row[:-1], "dropped") for row in rows]
+        assert upsert_many(connection, dead_letters, names, changed, update=["status"]) == count
+        assert set(connection.execute(select(dead_letters.c.status)).scalars()) == {"dropped"}
+
+
+def test_a_copy_leaves_nothing_for_the_next(postgres_database: Database) -> None:
+    """Twice in one transaction, once in another one, and after one that was rolled back."""
+    rows = [("p", f"n{i}", "first", 1.0) for i in range(COPY_ROWS)]
+    more = [("p", f"m{i}", "first", 1.0) for i in range(COPY_ROWS)]
+    with pytest.raises(ZeroDivisionError), postgres_database.transaction() as connection:
+        insert_ignore_many(connection, leases, COLUMNS, rows)
+        raise ZeroDivisionError
+    with postgres_database.transaction() as connection:
+        assert insert_ignore_many(connection, leases, COLUMNS, rows) == COPY_ROWS
+        assert insert_ignore_many(connection, leases, COLUMNS, more) == COPY_ROWS
+    with postgres_database.transaction() as connection:
+        assert upsert_many(connection, leases, COLUMNS, [(*row[:2], "second", 1.0) for row in rows]) == COPY_ROWS
+    assert sorted(set(_holders(postgres_database).values())) == ["first", "second"]
+
+
+def test_what_a_copy_refuses_is_told_in_the_classes_of_sqlalchemy(postgres_database: Database) -> None:
+    """Callers tell failures that pass (OperationalError) from rows that are wrong (DataError) by these."""
+    rows = [("p", f"n{i}", "a\0b", 1.0) for i in range(COPY_ROWS)]
+    with pytest.raises(DataError), postgres_database.transaction() as connection:
+        insert_ignore_many(connection, leases, COLUMNS, rows)
+
+
+@pytest.mark.parametrize("count", [2, 2 * CHUNK_ROWS])
+def test_of_several_rows_with_one_key_the_last_holds(database: Database, count: int) -> None:
+    with database.transaction() as connection:
+        upsert_many(connection, leases, COLUMNS, [("p", "a", f"h{i}", 1.0) for i in range(count)])
+    assert _holders(database) == {"a": f"h{count - 1}"}
+
+
+def test_json_that_is_text_already(database: Database) -> None:
+    columns = ("config_hash", "document", "first_seen_at")
+    rows = [(f"h{i}", '{"a":[1,null]}', 1.0) for i in range(COPY_ROWS)]
+    with database.transaction() as connection:
+        assert insert_ignore_many(connection, config_snapshots, columns, rows, json_encoded=True) == COPY_ROWS
+        assert connection.execute(select(config_snapshots.c.document)).scalars().first() == {"a": [1, None]}
 
 
 def test_upsert_many_writes_the_last(database: Database) -> None:

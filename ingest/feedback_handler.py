@@ -1,0 +1,175 @@
+"""Feedback events off the log into the ledger, and what follows from them: provisional labels, pairs, dead letters.
+
+The hot path of ingest. Events are rows (`ingest.rows`) from the record to the INSERT, and four steps serve a polled
+batch, whatever its size: read the ledger of the answers concerned, insert, read what is known of their interactions,
+write labels. The first tells repetitions from new events, conflicts from both, and gives the labels what came before.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import compress
+
+from sqlalchemy import Connection
+
+from infra.contracts import FeedbackEvent
+from infra.event_log.port import StoredRecord
+from ingest.apply import Applied
+from ingest.codec import FEEDBACK_CODEC, DeadLetter, Placed
+from ingest.erasure.tombstones import erased_rows
+from ingest.labelling import remake_pairs
+from ingest.labels import Labelling
+from ingest.ledger import PAIR_SIGNALS
+from ingest.log_repository import LogRepository
+from ingest.provisional import Answer, ProvisionalLabels, by_answer
+from ingest.repository import FeedbackRepository
+from ingest.rows import EVENT_ID, OTHER, PROJECT, RESPONSE_ID, SIGNAL, LedgerRow, ledger_row_of, same_content
+from ingest.segments import is_segmented
+
+CONFLICT = "the event_id is taken by an event with other content; make a new id for every new event"
+
+
+@dataclass(slots=True)
+class Batch:
+    """The valid events of a poll as rows, and where each stood."""
+
+    rows: list[LedgerRow]
+    letters: list[DeadLetter]
+    placed: Callable[[], list[Placed[FeedbackEvent]]]
+    """The same events with their places: worked out only when something is wrong with one."""
+
+
+@dataclass(slots=True)
+class Sorted:
+    """Rows by what they are to the ledger: new, or (as indexes) in it already, or at odds with it."""
+
+    fresh: list[LedgerRow] = field(default_factory=list)
+    known: Sequence[LedgerRow] = ()
+    duplicates: int = 0
+    conflicts: list[int] = field(default_factory=list)
+
+
+class FeedbackHandler:
+    """See `ingest.apply.Handler`."""
+
+    kind = "feedback"
+    codec = FEEDBACK_CODEC
+
+    def __init__(self) -> None:
+        self._labels: ProvisionalLabels | None = None
+
+    def apply(
+        self, connection: Connection, records: Sequence[StoredRecord], labelling: Labelling, now: float
+    ) -> Applied:
+        batch = self._read(records)
+        applied = Applied(letters=batch.letters)
+        log_repository = LogRepository(connection)
+        log_repository.lock(_touched(batch.rows))
+        for project in sorted({row[PROJECT] for row in batch.rows}):
+            mine = [row[PROJECT] == project for row in batch.rows]
+            rows = batch.rows if all(mine) else list(compress(batch.rows, mine))
+            conflicts = self._apply_project(connection, project, rows, labelling, now, applied)
+            if conflicts:
+                placed = list(compress(batch.placed(), mine))
+                for _, record, position in [placed[index] for index in conflicts]:
+                    applied.letters.append(self.codec.letter(record, position, "conflict", CONFLICT))
+        log_repository.insert_letters(applied.letters)
+        return applied
+
+    def _read(self, records: Sequence[StoredRecord]) -> Batch:
+        """Segments that are all right come as rows at once; everything else goes event by event."""
+        segmented = [record for record in records if is_segmented(record.value)]
+        others = [record for record in records if not is_segmented(record.value)]
+        rows = self.codec.rows(segmented)
+        if rows is None:
+            segmented, others, rows = [], list(records), []
+        read = [self.codec.decode(record) for record in others]
+        rows += [ledger_row_of(one.item) for placed, _ in read for one in placed]
+        letters = [letter for _, letters in read for letter in letters]
+
+        def placed() -> list[Placed[FeedbackEvent]]:
+            return [one for some in [*map(self.codec.decode, segmented), *read] for one in some[0]]
+
+        return Batch(rows, letters, placed)
+
+    def _apply_project(
+        self,
+        connection: Connection,
+        project: str,
+        rows: list[LedgerRow],
+        labelling: Labelling,
+        now: float,
+        applied: Applied,
+    ) -> list[int]:
+        """Returns the indexes of the rows whose id is taken by other content."""
+        repository = FeedbackRepository(connection, project)
+        gone = erased_rows(connection, project, rows)
+        applied.erased += len(gone)
+        found = _sort(repository, rows, gone)
+        applied.new += len(found.fresh)
+        applied.duplicates += found.duplicates
+        if found.fresh:
+            applied.labels += self._relabel(repository, project, found, labelling, now)
+            _remake_pairs(repository, project, found.fresh, labelling, now)
+        return found.conflicts
+
+    def _relabel(
+        self, repository: FeedbackRepository, project: str, found: Sorted, labelling: Labelling, now: float
+    ) -> int:
+        answers = by_answer(found.fresh)
+        _add_known(answers, found.known)
+        facts = repository.facts({response_id for response_id, _ in answers})
+        if self._labels is None or self._labels.labelling is not labelling:
+            self._labels = ProvisionalLabels(labelling)
+        repository.put_label_rows(self._labels.rows(project, answers, facts, now))
+        return len(answers)
+
+
+def _touched(rows: Sequence[LedgerRow]) -> set[str]:
+    touched = {row[RESPONSE_ID] for row in rows}
+    touched.update([row[OTHER] for row in rows if row[OTHER] is not None])
+    return touched
+
+
+def _sort(repository: FeedbackRepository, rows: list[LedgerRow], gone: set[int]) -> Sorted:
+    """Insert what is new; tell the rest apart. Of several rows of one id in the batch the first counts."""
+    known = repository.ledger({row[RESPONSE_ID] for row in rows})
+    before: dict[str, LedgerRow] = {row[EVENT_ID]: row for row in known}
+    candidates: dict[str, LedgerRow] = {}
+    for index, row in enumerate(rows):
+        if row[EVENT_ID] not in before and index not in gone:
+            candidates.setdefault(row[EVENT_ID], row)
+    new = repository.insert_events(list(candidates.values()))
+    if new == len(rows):
+        return Sorted(rows, known)
+    found = Sorted(known=known)
+    # An id that could not be inserted and is not with its own answer is taken by an event about another one.
+    holders = {**candidates, **before, **(repository.events(candidates) if new < len(candidates) else {})}
+    for index, row in enumerate(rows):
+        if index in gone:
+            continue
+        if not same_content(holders[row[EVENT_ID]], row):
+            found.conflicts.append(index)
+        elif candidates.get(row[EVENT_ID]) is row:
+            found.fresh.append(row)
+        else:
+            found.duplicates += 1
+    return found
+
+
+def _add_known(answers: dict[Answer, list[LedgerRow]], known: Sequence[LedgerRow]) -> None:
+    """Put what the ledger had before beside what is new, for answers that have something new."""
+    for row in known:
+        some = answers.get(row[RESPONSE_ID:SIGNAL])
+        if some is not None:
+            some.append(row)
+
+
+def _remake_pairs(
+    repository: FeedbackRepository, project: str, fresh: Sequence[LedgerRow], labelling: Labelling, now: float
+) -> None:
+    responses = {row[RESPONSE_ID] for row in fresh if row[SIGNAL] in PAIR_SIGNALS}
+    if responses:
+        remake_pairs(repository, project, repository.versions(responses), repository.facts(responses), labelling, now)
+
+
+FEEDBACK_HANDLER = FeedbackHandler()

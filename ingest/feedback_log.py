@@ -1,0 +1,66 @@
+"""Rows of feedback onto the log: split by partition, encoded as segments, as large as a record may be."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from infra.contracts import stable_hash
+from infra.runtime import Context
+from ingest.appending import Lot, SharedAppends
+from ingest.rows import RESPONSE_ID, Row
+from ingest.segments import encode_segment
+from ingest.topics import feedback_topic
+
+RECORD_OVERHEAD_BYTES = 1024
+"""Room left in a record for its key and headers."""
+_REMEMBERED_RESPONSES = 1 << 16
+
+
+class FeedbackLog:
+    """The topic of feedback as one front end writes it. Belongs to one event loop."""
+
+    def __init__(self, context: Context) -> None:
+        self._log = context.event_log
+        self._topic = feedback_topic(context.settings)
+        self._max_bytes = context.settings.event_log.max_record_bytes - RECORD_OVERHEAD_BYTES
+        self._appends = SharedAppends(self._log, self._topic, self._max_bytes)
+        self._partitions = 0
+        self._partition_of = lru_cache(_REMEMBERED_RESPONSES)(self._hashed)
+
+    def lots(self, rows: Sequence[Row], project: str, received_at: float, source: str) -> tuple[list[Lot], set[int]]:
+        """(segments to append, `id()` of the rows that are too large for any record). Raises EventLogUnavailable."""
+        if not self._partitions:
+            self._log.ensure_topic(self._topic)
+            self._partitions = self._log.partitions(self._topic)
+        by_partition: dict[int, list[Row]] = {}
+        partition_of = self._partition_of
+        for row in rows:
+            partition = partition_of(row[RESPONSE_ID])
+            if partition in by_partition:
+                by_partition[partition].append(row)
+            else:
+                by_partition[partition] = [row]
+        lots: list[Lot] = []
+        too_large: set[int] = set()
+        for partition, some in by_partition.items():
+            self._fill(lots, too_large, partition, some, (project, received_at, source))
+        return lots, too_large
+
+    async def append(self, lots: Sequence[Lot]) -> None:
+        """Returns when all are durable. Raises EventLogUnavailable."""
+        await self._appends.append(lots)
+
+    def _hashed(self, response_id: str) -> int:
+        return stable_hash(response_id, self._partitions)
+
+    def _fill(
+        self, lots: list[Lot], too_large: set[int], partition: int, rows: list[Row], shared: tuple[str, float, str]
+    ) -> None:
+        segment = encode_segment(*shared, rows)
+        if len(segment) < self._max_bytes:
+            lots.append(Lot(partition, rows[0][RESPONSE_ID].encode(), segment))
+        elif len(rows) == 1:
+            too_large.add(id(rows[0]))
+        else:
+            middle = len(rows) // 2
+            self._fill(lots, too_large, partition, rows[:middle], shared)
+            self._fill(lots, too_large, partition, rows[middle:], shared)

@@ -1,0 +1,145 @@
+"""Provisional labels, fast: from rows of the ledger to rows of `labels`, with no object per event or label.
+
+The same function of the same ledger as `ingest.labels.make_label` with version 0; a property test holds the two
+together. What it does otherwise: versions are sorted once and told in order, so that the last word about a signal
+holds, and the JSON of a vector of values is made once, as few different ones come up while windows are open.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from ingest.labels import InteractionFacts, Labelling
+from ingest.ledger import OPPOSITES, OWNER, PAIR_SIGNALS
+from ingest.objectives import Setting
+from ingest.rows import (
+    DERIVED_AT,
+    OPERATION,
+    OTHER,
+    OTHER_CHOICE,
+    RESPONSE_ID,
+    SIGNAL,
+    USER_KEY,
+    VALUE,
+    LedgerRow,
+    instant_of,
+)
+
+LABEL_COLUMNS = (
+    "project",
+    "response_id",
+    "choice",
+    "version",
+    "status",
+    "objective_values",
+    "weights",
+    "events_counted",
+    "config_hash",
+    "made_at",
+    "window_closes_at",
+)
+LabelRow = tuple[Any, ...]
+"""`LABEL_COLUMNS`, the two documents as JSON text."""
+
+Answer = tuple[str, int]
+_Held = dict[Any, float | None]
+_OPEN = Setting(closed=False)
+_MAX_VECTORS = 4096
+"""Vectors of values whose JSON is kept: more only come up where ratings or strengths are finely graded."""
+
+
+class ProvisionalLabels:
+    """Makes provisional labels by one specification. Belongs to one thread."""
+
+    def __init__(self, labelling: Labelling) -> None:
+        self.labelling = labelling
+        self._objectives = labelling.objectives
+        self._vectors: dict[tuple[float | None, ...], tuple[str, str]] = {}
+
+    def rows(
+        self,
+        project: str,
+        answers: Mapping[Answer, list[LedgerRow]],
+        facts: Mapping[str, InteractionFacts],
+        made_at: float,
+    ) -> list[LabelRow]:
+        """The label of each answer from all rows of its ledger (at least one; they are put in order in place)."""
+        window, config_hash = self.labelling.window_seconds, self.labelling.config_hash
+        made: list[LabelRow] = []
+        for (response_id, choice), ledger in answers.items():
+            known = facts.get(response_id)
+            if len(ledger) > 1:
+                ledger.sort(key=instant_of)
+            start, owner = (ledger[0][DERIVED_AT], OWNER) if known is None else (known.created_at, known.user_key)
+            voters, count = told(ledger, owner or OWNER)
+            values, weights = self._documents(voters)
+            made.append(
+                (project, response_id, choice, 0, "provisional", values, weights, count, config_hash, made_at,
+                 start + window)
+            )  # fmt: skip
+        return made
+
+    def _documents(self, voters: Sequence[_Held]) -> tuple[str, str]:
+        """JSON of values and weights."""
+        vector = tuple([objective.value(voters, _OPEN) for objective in self._objectives])
+        known = self._vectors.get(vector)
+        if known is None:
+            if len(self._vectors) >= _MAX_VECTORS:
+                self._vectors.clear()
+            known = self._vectors[vector] = self._encode(vector)
+        return known
+
+    def _encode(self, vector: Sequence[float | None]) -> tuple[str, str]:
+        pairs = list(zip(self._objectives, vector, strict=True))
+        values = {objective.name: value for objective, value in pairs}
+        weights = {objective.name: objective.weight if value is not None else 0.0 for objective, value in pairs}
+        return msgspec.json.encode(values).decode(), msgspec.json.encode(weights).decode()
+
+
+def by_answer(rows: Iterable[LedgerRow]) -> dict[Answer, list[LedgerRow]]:
+    """Rows of the ledger by answer."""
+    answers: dict[Answer, list[LedgerRow]] = {}
+    for row in rows:
+        answer = row[RESPONSE_ID:SIGNAL]
+        if answer in answers:
+            answers[answer].append(row)
+        else:
+            answers[answer] = [row]
+    return answers
+
+
+def told(ledger: Sequence[LedgerRow], owner: str) -> tuple[list[_Held], int]:
+    """(signals that hold, a dict for each voter in order of their keys; how many hold), of the rows of one answer,
+    oldest first.
+
+    `owner` is the voter of rows that name nobody. See `ingest.ledger.surviving` for what holds.
+    """
+    voters: dict[str, _Held] = {}
+    paired = False
+    for row in ledger:
+        voter = row[USER_KEY] or owner
+        held = voters.get(voter)
+        if held is None:
+            held = voters[voter] = {}
+        key: Any = row[SIGNAL]
+        if row[OPERATION] == "set":
+            if key in OPPOSITES:
+                held.pop(OPPOSITES[key], None)
+            elif key in PAIR_SIGNALS:
+                key, paired = (key, row[OTHER], row[OTHER_CHOICE]), True
+            held[key] = row[VALUE]
+        else:
+            held.pop((key, row[OTHER], row[OTHER_CHOICE]) if key in PAIR_SIGNALS else key, None)
+    count = sum(map(len, voters.values()))
+    if paired:
+        voters = {voter: _without_others(held) for voter, held in voters.items()}
+    if len(voters) == 1:
+        return [held for held in voters.values() if held], count
+    # Sorted: a mean of floats must not depend on the order in which voters came.
+    return [voters[voter] for voter in sorted(voters) if voters[voter]], count
+
+
+def _without_others(held: _Held) -> _Held:
+    """Signals about two answers by their bare name, as objectives know them."""
+    return {key[0] if isinstance(key, tuple) else key: value for key, value in held.items()}
