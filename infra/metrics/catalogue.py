@@ -137,6 +137,11 @@ INGEST_ACCEPTED = Counter(
 INGEST_REJECTED = Counter(
     "plaudit_ingest_rejected_total", "Items refused at the door, by reason.", ["kind", "reason"], registry=REGISTRY
 )
+INGEST_STRANGERS = Counter(
+    "plaudit_ingest_unknown_signals_total",
+    "Items refused for a signal nobody here knows, and kept as dead letters.",
+    registry=REGISTRY,
+)
 INGEST_REQUESTS_REFUSED = Counter(
     "plaudit_ingest_requests_refused_total",
     "Requests refused as a whole, by code: too large, no JSON, too much in flight, log unavailable.",
