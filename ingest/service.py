@@ -20,6 +20,7 @@ from ingest.repository import FeedbackRepository
 from ingest.results import AllAccepted, BatchResult, ItemResult
 from ingest.rows import EVENT_ID, Row, row_of
 from ingest.rules import Problem, id_problem
+from ingest.strangers import event_document, keep
 from ingest.topics import interactions_topic
 from ingest.wire import FEEDBACK, INTERACTIONS, Rejection, to_event
 
@@ -164,6 +165,7 @@ class IngestService:
         if lots:
             async with self._flight(len(rows) - len(too_large)):
                 await self._feedback.append(lots)
+        await self._keep_strangers(events)
         return self._answer("feedback", events, {key for key, row in rows.items() if id(row) in too_large})
 
     async def accept_interactions(self, body: bytes) -> BatchResult:
@@ -195,6 +197,14 @@ class IngestService:
                 field="response_id",
             )
         return _view(label, pending)
+
+    async def _keep_strangers(self, events: Sequence[FeedbackEvent | Rejection]) -> None:
+        """Items whose signal is unknown are refused, but not lost: see `ingest.strangers`."""
+        raws = [event.raw for event in events if isinstance(event, Rejection) and event.raw is not None]
+        if raws:
+            now, project = self._context.clock.now(), self._context.settings.project
+            made = [event_document(raw, project, self._secret, now, {"source": "api"}) for raw in raws]
+            await keep(self._context, [document for document in made if document is not None])
 
     @asynccontextmanager
     async def _flight(self, count: int) -> AsyncIterator[None]:

@@ -54,6 +54,8 @@ def event_document(
 
 async def keep(context: Context, documents: Sequence[dict[str, Any]]) -> None:
     """Returns when all of them are durable in the log. Raises EventLogUnavailable."""
+    if not documents:
+        return
     log, topic = context.event_log, feedback_topic(context.settings)
     log.ensure_topic(topic)
     partitions = log.partitions(topic)

@@ -63,10 +63,12 @@ class WireInteraction(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class Rejection(msgspec.Struct, frozen=True):
-    """One item that was refused, with its id as far as it could be read."""
+    """One item that was refused, with its id as far as it could be read. `raw`: its bytes, where only the signal is
+    unknown: a later version may know it."""
 
     item_id: str | None
     problem: Problem
+    raw: bytes | None = None
 
 
 class WireFormat(Generic[T]):
@@ -132,7 +134,13 @@ class WireFormat(Generic[T]):
         try:
             return self._one.decode(raw)
         except msgspec.ValidationError as error:
-            return Rejection(self._id_of(raw), problem_of(str(error)))
+            problem = problem_of(str(error))
+            if (problem.code, problem.field) != ("invalid_value", "signal"):
+                return Rejection(self._id_of(raw), problem)
+            kept = msgspec.structs.replace(
+                problem, message=f"{problem.message}; it is kept as a dead letter until then"
+            )
+            return Rejection(self._id_of(raw), kept, raw)
         except (msgspec.DecodeError, RecursionError) as error:
             return Rejection(None, Problem("malformed", f"the item is no valid JSON ({error})"))
 

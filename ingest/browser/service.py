@@ -30,6 +30,7 @@ from ingest.browser.wire import (
 )
 from ingest.rules import Problem, id_problem
 from ingest.service import IngestService, ItemResult
+from ingest.strangers import event_document, keep
 from ingest.tokens import Token, issue, verify
 from ingest.wire import MAX_USER_CHARACTERS, InvalidBody, Rejection, to_event
 
@@ -123,6 +124,7 @@ class BrowserDoor:
         ]
         ids = [item.event_id for item in items if isinstance(item, FeedbackEvent)]
         fresh = await run_in_threadpool(self._admit, token, body.nonce, ids)
+        await self._keep_strangers(items, token)
         return await self._append(token, items, fresh)
 
     def _verified(self, text: str | None) -> Token:
@@ -151,6 +153,14 @@ class BrowserDoor:
             return made
         return msgspec.structs.replace(made, user_key=token.user_key, source="browser")
 
+    async def _keep_strangers(self, items: Sequence[FeedbackEvent | Rejection], token: Token) -> None:
+        """Events whose signal is unknown are refused, but not lost: see `ingest.strangers`."""
+        known = {"response_id": token.response_id, "user_key": token.user_key, "user": None, "source": "browser"}
+        raws = [item.raw for item in items if isinstance(item, Rejection) and item.raw is not None]
+        now = self._context.clock.now()
+        made = [event_document(raw, self._project, self._secrets[0], now, known) for raw in raws]
+        await keep(self._context, [document for document in made if document is not None])
+
     def _admit(self, token: Token, nonce: str, ids: Sequence[str]) -> set[str]:
         """The ids that are new, counted against the token. Raises TokenReplayed, TokenUsedUp, StoreUnavailable."""
         with self._context.database.transaction() as connection:
@@ -176,7 +186,12 @@ class BrowserDoor:
         return fresh
 
     async def _append(self, token: Token, items: Sequence[FeedbackEvent | Rejection], fresh: set[str]) -> BrowserResult:
-        going = [item for item in items if isinstance(item, Rejection) or item.event_id in fresh]
+        # Refusals go along for their place in the answer; what was to be kept of them is kept.
+        going = [
+            Rejection(item.item_id, item.problem) if isinstance(item, Rejection) else item
+            for item in items
+            if isinstance(item, Rejection) or item.event_id in fresh
+        ]
         results: list[ItemResult] = []
         if going:
             try:
