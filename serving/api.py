@@ -12,6 +12,7 @@ An answer ends (its body, or `data: [DONE]`) only when its interaction is durabl
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -24,6 +25,7 @@ from starlette.routing import Route
 from infra.contracts import Answer, PlauditError
 from infra.metrics import catalogue as metrics
 from infra.models.port import GenerationResult
+from ingest.access.limits import RateLimited
 from ingest.api import read_body
 from ingest.tokens import HEADER as FEEDBACK_TOKEN_HEADER
 from serving import responses
@@ -131,10 +133,14 @@ def _guarded(endpoint: Endpoint) -> Endpoint:
             log.exception("request_failed", path=request.url.path)
             problem = PlauditError("something failed here; the server's log says what", code="internal_error")
         metrics.SERVING_REFUSED.labels(code=problem.code).inc()
-        headers = {"retry-after": _RETRY_AFTER_SECONDS} if problem.status in (429, 503) else {}
+        headers = {"retry-after": _retry_after(problem)} if problem.status in (429, 503) else {}
         return _json(responses.error(problem), problem.status, headers)
 
     return guarded
+
+
+def _retry_after(problem: PlauditError) -> str:
+    return str(math.ceil(problem.retry_after_seconds)) if isinstance(problem, RateLimited) else _RETRY_AFTER_SECONDS
 
 
 def _json(document: Any, status: int, headers: dict[str, str] | None = None) -> Response:

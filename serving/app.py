@@ -11,6 +11,7 @@ from infra.models.loading import LoadedModel
 from infra.runtime import Context, Health
 from infra.runtime.http import operations_routes
 from infra.settings import Settings
+from ingest.access.guard import access_middleware
 from serving.api import routes
 from serving.service import Gateway
 
@@ -43,7 +44,9 @@ def build_gateway(
             await run_in_threadpool(gateway.close)
 
     app = Starlette(
-        routes=[*routes(gateway), *extra_routes, *operations_routes(health, before_scrape)], lifespan=lifespan
+        routes=[*routes(gateway), *extra_routes, *operations_routes(health, before_scrape)],
+        middleware=access_middleware(context),
+        lifespan=lifespan,
     )
     app.state.gateway = gateway
     return app

@@ -16,6 +16,7 @@ from infra.models.loading import LoadedModel, load_base
 from infra.models.port import GenerationResult
 from infra.runtime import Context
 from infra.settings import Settings, user_secret
+from ingest.access.limits import RateLimiter
 from ingest.tokens import issue
 from serving.adapters import Adapters, Reconciler
 from serving.engine import LocalEngine
@@ -57,6 +58,8 @@ class Gateway:
         self._closing = threading.Event()
         self._loader: threading.Thread | None = None
         self._load_failed = False
+        access = context.settings.access
+        self._people = RateLimiter(access.user_requests_per_minute, access.user_request_burst, access.max_buckets)
         self._background: set[asyncio.Task[Any]] = set()
 
     def start(self, loaded: LoadedModel | None = None) -> None:
@@ -102,13 +105,16 @@ class Gateway:
     async def begin(self, chat: ChatRequest) -> Turn:
         """Route the request and turn it into tokens.
 
-        Raises NotReady, LogUnhealthy (an answer that cannot be logged is not made), NothingProven, UnknownModel.
+        Raises NotReady, LogUnhealthy (an answer that cannot be logged is not made), NothingProven, UnknownModel, and
+        RateLimited for a person who asks too often.
         """
         engine = self._ready_engine()
         await asyncio.to_thread(self._recorder.check)
         now = self._context.clock.now()
         state = self.state
         user_key = user_key_of(chat.user, self._secret) if chat.user else None
+        if user_key is not None:
+            self._people.require(user_key, now, "this user's requests")
         fresh = now - state.read_at <= self.settings.state_stale_seconds
         chosen = route(state, chat.model, user_key, fresh)
         tokens = await asyncio.to_thread(render_chat, engine.base, chat.messages)

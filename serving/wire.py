@@ -7,6 +7,7 @@ import msgspec
 
 from infra.contracts import Message, PlauditError, SamplingParameters
 from infra.settings.serving import ServingSettings
+from ingest.access.nesting import check_nesting
 from ingest.rules import id_problem
 
 ROUTED = "plaudit"
@@ -55,7 +56,9 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_chat(body: bytes, settings: ServingSettings) -> ChatRequest:
-    """The request in a JSON body. Raises BadRequest naming the parameter, what is wrong and what would be right."""
+    """The request in a JSON body. Raises BadRequest naming the parameter, what is wrong and what would be right, and
+    TooDeeplyNested."""
+    check_nesting(body)
     try:
         document = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
