@@ -1,0 +1,57 @@
+"""A batch through the fast way is the batch through the slow way, event by event."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infra.contracts import FeedbackEvent, uuid7
+from ingest.intake import Intake
+from ingest.rows import DERIVED_AT, USER_KEY, row_of
+from ingest.wire import WireEvent, to_event
+
+SECRET = b"secret"
+NOW = 1_700_000_000.0
+
+
+def wire(signal: str = "like", **more: Any) -> WireEvent:
+    return WireEvent(**{"event_id": str(uuid7()), "response_id": "r1", "signal": signal, **more})
+
+
+times = st.sampled_from([
+    None, 0, 5.5, NOW - 3600, NOW + 3600, -1.0, 1e11, "2023-11-14T22:13:19Z", "2023-11-14T23:13:19.25+01:00",
+    "2023-11-14T22:13:19", "yesterday", "",
+])  # fmt: skip
+
+
+@st.composite
+def wires(draw: st.DrawFn) -> WireEvent:
+    signal = draw(st.sampled_from(["shown", "like", "dwell", "duel"]))
+    return wire(
+        signal,
+        response_id=draw(st.sampled_from(["r1", "r2", "r2", "r 3"])),
+        choice=draw(st.sampled_from([0, 0, 0, 1, 4000])),
+        value=draw(st.sampled_from([None, 0.5])),
+        other_response_id=draw(st.sampled_from([None, None, "r9"])),
+        user=draw(st.sampled_from([None, "", "ann", "bob", "u" * 513])),
+        device=draw(st.sampled_from([None, "mobile"])),
+        solicited=draw(st.sampled_from([None, 0.5])),
+        created_at=draw(times),
+        sent_at=draw(times),
+    )
+
+
+@given(st.lists(wires(), min_size=1, max_size=3))
+def test_fast_is_slow(events: list[WireEvent]) -> None:
+    slow = [to_event(item, "p", SECRET, NOW) for item in events]
+    expected = [row_of(item) for item in slow if isinstance(item, FeedbackEvent)]
+    assert Intake(SECRET).rows(events, NOW) == (expected if len(expected) == len(events) else None)
+
+
+def test_the_raw_user_is_gone_and_times_are_derived() -> None:
+    rows = Intake(SECRET).rows([wire(user="ann", created_at=NOW - 100, sent_at=NOW - 40), wire()], NOW)
+    assert rows is not None
+    assert "ann" not in repr(rows)
+    assert len(rows[0][USER_KEY] or "") == 32
+    assert [row[DERIVED_AT] for row in rows] == [NOW - 60, NOW]
+    assert Intake(SECRET).rows([], NOW) == []
