@@ -50,7 +50,7 @@ class TrustSettings(Section):
     """Smallest group that is called a ring."""
     ring_min_shared: int = Field(5, ge=2)
     """Fewest answers two people must both have voted on, alike, to be linked."""
-    ring_unanimity: float = Field(0.5, gt=0, le=1)
+    ring_unanimity: float = Field(0.35, gt=0, le=1)
     """How much of the disagreement that outsiders' votes predict inside a group must be missing to call it a ring.
     Colleagues who see the same answers vote on the same answers, but not with one voice."""
     burst_slot_seconds: float = Field(600.0, gt=0)
