@@ -76,6 +76,11 @@ class CompatSettings(Section):
     tensorzero_event_tag: str = "feedback_id"
     """Tag of a TensorZero request that holds the caller's own id of it: the same id twice counts once."""
 
+    langfuse_answer: Literal["trace", "observation"] = "trace"
+    """Whether a Langfuse score is about the answer named by `traceId`, or by `observationId` where it has one."""
+    langfuse_user_field: str = "user_id"
+    """Field of a Langfuse score's `metadata` that holds the caller's id of the person; it becomes a user key."""
+
     @field_validator("metrics", mode="before")
     @classmethod
     def _merge_defaults(cls, given: Any) -> Any:

@@ -14,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ingest.api import read_body
 from ingest.browser.script import script
 from ingest.browser.service import BrowserDoor
 from ingest.browser.wire import read_token_request
 from ingest.doorway import guarded, json_response
+from ingest.http import read_body
 from ingest.service import IngestService
 
 

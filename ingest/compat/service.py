@@ -1,0 +1,202 @@
+"""Requests of other products as feedback events: which answer, which person, which signals.
+
+Ids are kept as given. A score or metric whose name the table `ingest.compat.metrics` does not know is refused with the
+reason, and kept as a dead letter. When a request carries an id of its own, the same request again counts once, and
+the same id with another value is a later version: what arrives last holds, as with Langfuse itself.
+"""
+
+from typing import Any
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+
+from infra.contracts import FeedbackEvent, PlauditError, user_key_of, uuid7
+from ingest.compat.ids import event_id_of, event_id_range
+from ingest.compat.meaning import Said, meaning
+from ingest.compat.repository import CompatRepository, Spoken
+from ingest.compat.wire import LangfuseScore, TensorZeroFeedback
+from ingest.rules import Problem, check, id_problem
+from ingest.service import IngestService
+from ingest.strangers import event_document, keep
+from ingest.wire import MAX_USER_CHARACTERS
+
+
+class NotUnderstood(PlauditError):
+    """The request says something that has no meaning here."""
+
+    code = "not_understood"
+    status = 400
+
+
+class UnknownMetric(PlauditError):
+    """No meaning is set for a metric or score of that name."""
+
+    code = "unknown_metric"
+    status = 404
+
+
+class UnknownScore(PlauditError):
+    """No event of that score is in the store."""
+
+    code = "unknown_score"
+    status = 404
+
+
+class _Statement(msgspec.Struct, frozen=True):
+    """What a request says, in words of neither product. `version` tells apart what is said twice under one id."""
+
+    product: str
+    name: str
+    value: Any
+    response_id: str
+    user: str | None = None
+    caller_id: str | None = None
+    comment: str | None = None
+    version: str = ""
+
+
+class CompatDoor:
+    """One a process."""
+
+    def __init__(self, service: IngestService) -> None:
+        self._service = service
+        self._context = service.context
+        self._project = service.context.settings.project
+        self._settings = service.context.settings.ingest.compat
+
+    async def tensorzero(self, request: TensorZeroFeedback) -> str:
+        """The feedback id, once everything is durable. Raises NotUnderstood, UnknownMetric, and as `accept_events`."""
+        caller_id = request.tags.get(self._settings.tensorzero_event_tag)
+        statement = _Statement(
+            product="tensorzero",
+            name=request.metric_name,
+            value=request.value,
+            response_id=await self._inference(request),
+            user=request.tags.get(self._settings.tensorzero_user_tag),
+            caller_id=caller_id,
+        )
+        events = await self._events(statement)
+        if not request.dryrun:
+            await self._accept(events)
+        return events[0].event_id
+
+    async def langfuse(self, score: LangfuseScore) -> str:
+        """The score's id, once everything is durable. Raises NotUnderstood, UnknownMetric, and as `accept_events`."""
+        statement = self._score(score)
+        await self._accept(await self._events(statement))
+        return statement.caller_id or ""
+
+    async def forget(self, score_id: str) -> int:
+        """Withdraw what was said under a score's id; returns the number of signals. Raises UnknownScore."""
+        bounds = event_id_range("langfuse", self._project, score_id)
+        found = await run_in_threadpool(self._spoken, *bounds)
+        if not found:
+            raise UnknownScore(
+                f"no score {score_id[:80]!r} is in the store: it is there about a second after it was accepted"
+            )
+        now = self._context.clock.now()
+        await self._accept(
+            [
+                FeedbackEvent(
+                    event_id=str(uuid7()),
+                    project=self._project,
+                    response_id=one.response_id,
+                    choice=one.choice,
+                    signal=one.signal,
+                    received_at=now,
+                    derived_at=now,
+                    operation="withdraw",
+                    user_key=one.user_key,
+                    source="langfuse",
+                )
+                for one in found
+            ]
+        )
+        return len(found)
+
+    def _spoken(self, first_id: str, last_id: str) -> list[Spoken]:
+        with self._context.database.reading() as connection:
+            return CompatRepository(connection, self._project).spoken(first_id, last_id)
+
+    async def _inference(self, request: TensorZeroFeedback) -> str:
+        if request.inference_id is None or request.episode_id is not None:
+            if request.episode_id is not None and request.inference_id is None:
+                await self._keep("tensorzero", request.episode_id, request.metric_name, request.value, episode=True)
+                text = "episode_id names a conversation, and feedback here is about one answer: send its inference_id"
+                raise NotUnderstood(f"{text}; it is kept as a dead letter", field="episode_id")
+            raise NotUnderstood("exactly one of inference_id or episode_id must be there", field="inference_id")
+        return self._settings.tensorzero_id_prefix + request.inference_id
+
+    def _score(self, score: LangfuseScore) -> _Statement:
+        response_id = score.trace_id
+        if self._settings.langfuse_answer == "observation" and score.observation_id:
+            response_id = score.observation_id
+        if not response_id:
+            raise NotUnderstood("traceId is missing: a score here is about one answer, not a session", field="traceId")
+        user = (score.metadata or {}).get(self._settings.langfuse_user_field)
+        value = bool(score.value) if score.data_type == "BOOLEAN" and score.value in (0, 1) else score.value
+        return _Statement(
+            product="langfuse",
+            name=score.name,
+            value=value,
+            response_id=response_id,
+            user=user if isinstance(user, str) else None,
+            caller_id=score.id or str(uuid7()),
+            comment=score.comment,
+            version=score.timestamp or "",
+        )
+
+    async def _events(self, statement: _Statement) -> list[FeedbackEvent]:
+        metric = self._settings.metrics.get(statement.name)
+        problem = id_problem("response_id", statement.response_id)
+        if problem is None and len(statement.user or "") > MAX_USER_CHARACTERS:
+            problem = Problem("invalid_value", f"the user's id has more than {MAX_USER_CHARACTERS} characters", "user")
+        if problem is not None:
+            raise NotUnderstood(problem.message, code=problem.code, field=problem.field)
+        if metric is None:
+            await self._keep(statement.product, statement.response_id, statement.name, statement.value)
+            raise UnknownMetric(
+                f"{statement.name[:80]!r} has no meaning here; set ingest.compat.metrics.<name>.signal. "
+                "It is kept as a dead letter",
+                field="name",
+            )
+        said = meaning(statement.name, metric, statement.value)
+        if isinstance(said, Problem):
+            raise NotUnderstood(said.message, code=said.code, field=said.field)
+        if statement.comment and metric.signal != "comment":
+            said = [*said, Said("comment", text=statement.comment)]
+        events = [self._event_of(one, statement) for one in said]
+        wrong = next((found for found in map(check, events) if found is not None), None)
+        if wrong is not None:
+            raise NotUnderstood(wrong.message, code=wrong.code, field=wrong.field)
+        return events
+
+    def _event_of(self, said: Said, statement: _Statement) -> FeedbackEvent:
+        content = msgspec.json.encode([statement.version, statement.response_id, statement.name, *said]).decode()
+        now = self._context.clock.now()
+        caller_id = statement.caller_id
+        return FeedbackEvent(
+            event_id=event_id_of(statement.product, self._project, caller_id, content) if caller_id else str(uuid7()),
+            project=self._project,
+            response_id=statement.response_id,
+            signal=said.signal,
+            received_at=now,
+            derived_at=now,
+            operation=said.operation,
+            value=said.value,
+            text=said.text,
+            user_key=user_key_of(statement.user, self._service.secret) if statement.user else None,
+            source=statement.product,
+        )
+
+    async def _accept(self, events: list[FeedbackEvent]) -> None:
+        result = await self._service.accept_events(events)
+        refused = next((one.error for one in result.results if one.error is not None), None)
+        if refused is not None:
+            raise NotUnderstood(refused.message, code=refused.code, field=refused.field)
+
+    async def _keep(self, product: str, response_id: str, name: str, value: Any, *, episode: bool = False) -> None:
+        raw = msgspec.json.encode({"event_id": str(uuid7()), "signal": name, "value": value})
+        given = {"response_id": response_id, "source": product, "episode": episode}
+        document = event_document(raw, self._project, self._service.secret, self._context.clock.now(), given)
+        await keep(self._context, [document] if document else [])
