@@ -21,6 +21,7 @@ from starlette.types import ASGIApp
 
 from infra.runtime import Context, Health
 from infra.runtime.http import operations_routes
+from ingest.access.guard import protected
 from ingest.doorway import guarded, json_response
 from ingest.http import PATH, BeforeRouter, BodyTooLarge, FeedbackEndpoint, read_body
 from ingest.service import IngestService
@@ -56,7 +57,7 @@ def build_app(context: Context) -> ASGIApp:
     health.add("event_log", context.event_log.healthy)
     service = IngestService(context)
     app = Starlette(routes=[*routes(service), *operations_routes(health)])
-    return BeforeRouter(FeedbackEndpoint(service), app)
+    return protected(BeforeRouter(FeedbackEndpoint(service), app), context)
 
 
 def _choice(text: str) -> int:

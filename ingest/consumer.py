@@ -20,6 +20,8 @@ from infra.metrics import catalogue as metrics
 from infra.runtime import Context
 from ingest.apply import Applied, Handler
 from ingest.codec import WHOLE_RECORD
+from ingest.erasure.handler import ERASURE_HANDLER
+from ingest.erasure.message import erasures_topic
 from ingest.feedback_handler import FEEDBACK_HANDLER
 from ingest.interaction_handler import INTERACTION_HANDLER
 from ingest.labels import Labelling
@@ -170,6 +172,7 @@ class TopicConsumer:
         metrics.INGEST_APPLY_SECONDS.labels(self.kind).observe(seconds)
         metrics.INGEST_APPLIED.labels(self.kind).inc(applied.new)
         metrics.INGEST_DUPLICATES.labels(self.kind).inc(applied.duplicates)
+        metrics.ERASED_REFUSED.labels(self.kind).inc(applied.erased)
         metrics.INGEST_LABELS.labels("provisional").inc(applied.labels)
         for letter in applied.letters:
             metrics.INGEST_DEAD_LETTERS.labels(self.kind, letter.reason).inc()
@@ -191,6 +194,7 @@ class FeedbackConsumer:
         self.topics = (
             TopicConsumer(context, INTERACTION_HANDLER, interactions_topic(context.settings), labelling),
             TopicConsumer(context, FEEDBACK_HANDLER, feedback_topic(context.settings), labelling),
+            TopicConsumer(context, ERASURE_HANDLER, erasures_topic(context.settings), labelling),
         )
 
     def run(self, stop: threading.Event) -> None:

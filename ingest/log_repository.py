@@ -9,6 +9,7 @@ from infra.contracts import stable_hash
 from infra.db import insert_ignore_many
 from infra.db.tables.feedback import consumer_offsets, dead_letters
 from ingest.codec import DeadLetter
+from ingest.erasure.tombstones import erased_letters
 
 _LETTER_COLUMNS = tuple(column.name for column in dead_letters.columns)
 
@@ -102,7 +103,10 @@ class LogRepository:
         return lowest
 
     def insert_letters(self, letters: Iterable[DeadLetter]) -> int:
-        """Keep dead letters; those already there stay as they are. Returns how many were new."""
+        """Keep dead letters; those already there stay as they are, and those about erased people are dropped. Returns
+        how many were new."""
+        letters = list(letters)
+        gone = erased_letters(self._connection, [(letter.project, letter.raw) for letter in letters])
         rows = [
             (
                 letter.letter_id,
@@ -118,7 +122,8 @@ class LogRepository:
                 letter.received_at,
                 "open",
             )
-            for letter in letters
+            for index, letter in enumerate(letters)
+            if index not in gone
         ]
         return insert_ignore_many(self._connection, dead_letters, _LETTER_COLUMNS, rows)
 

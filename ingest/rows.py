@@ -52,6 +52,9 @@ LEDGER_COLUMNS = (*ROW_FIELDS, "project", "received_at", "source")
 (EVENT_ID, RESPONSE_ID, CHOICE, SIGNAL, OPERATION, VALUE, TEXT, OTHER, OTHER_CHOICE, USER_KEY, DERIVED_AT, DEVICE,
  SOLICITED, PROJECT, RECEIVED_AT, SOURCE) = range(16)  # fmt: skip
 
+_TEXTS = ("comment", "edit", "report")
+"""Signals with a text: one that has none may have lost it to `retention.feedback_text_seconds`."""
+
 row_of = attrgetter(*ROW_FIELDS)
 """The Row of a FeedbackEvent."""
 ledger_row_of = attrgetter(*LEDGER_COLUMNS)
@@ -67,5 +70,7 @@ def event_of(row: LedgerRow, schema_version: int = 1) -> FeedbackEvent:
 
 def same_content(one: Sequence[Any], other: Sequence[Any]) -> bool:
     """Whether two rows of one id say the same. Times are left out: a client that sends again, or a front end that
-    receives again, does not say anything new."""
+    receives again, does not say anything new. So is the text of which retention left one side nothing."""
+    if (one[TEXT] is None) != (other[TEXT] is None) and one[SIGNAL] in _TEXTS:
+        one, other = [*one[:TEXT], None, *one[TEXT + 1 :]], [*other[:TEXT], None, *other[TEXT + 1 :]]
     return one[:DERIVED_AT] == other[:DERIVED_AT] and one[DERIVED_AT + 1 : PROJECT] == other[DERIVED_AT + 1 : PROJECT]

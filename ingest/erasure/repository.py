@@ -102,6 +102,12 @@ class TombstoneRepository:
         return int(self._connection.execute(counted).scalar_one())
 
 
+def projects_with_erasures(connection: Connection) -> list[str]:
+    """Projects in which somebody was erased, in order."""
+    columns = erased_people.columns
+    return list(connection.execute(select(columns.project).distinct().order_by(columns.project)).scalars())
+
+
 class ErasureRepository:
     """The erasures of one project and their receipts, on one connection."""
 

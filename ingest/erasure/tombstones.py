@@ -14,7 +14,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from infra.contracts import FeedbackEvent, Interaction
-from ingest.erasure.repository import Bounds, TombstoneRepository
+from ingest.erasure.repository import Bounds, TombstoneRepository, projects_with_erasures
 from ingest.rows import EVENT_ID, OTHER, RECEIVED_AT, RESPONSE_ID, USER_KEY, LedgerRow
 
 UUID = re.compile(rb"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
@@ -71,25 +71,28 @@ def erased_rows(connection: Connection, project: str, rows: Sequence[LedgerRow])
     )
 
 
-def erased_letters(connection: Connection, project: str, raws: Sequence[bytes]) -> set[int]:
-    """Indexes of the dead letters, given by their bytes, that speak of an erased event, answer or person."""
-    repository = TombstoneRepository(connection, project)
-    bounds = repository.bounds()
-    if not raws or all(bound is None for bound in bounds):
+def erased_letters(connection: Connection, letters: Sequence[tuple[str, bytes]]) -> set[int]:
+    """Indexes of the dead letters, given as (project, raw bytes), that speak of an erased event, answer or person.
+
+    A letter nobody can place (project "") is held against every project with erasures.
+    """
+    if not letters:
         return set()
-    people = repository.people(float("-inf"))
     gone: set[int] = set()
-    for index, raw in enumerate(raws):
-        ids = {item.decode() for item in UUID.findall(raw)}
-        named = ids | {f"chatcmpl-{item}" for item in ids}
-        keys = (key.decode() for key in USER_KEY_TOKEN.findall(raw))
-        if (
-            repository.known("event", ids)
-            or repository.known("response", named)
-            or any(person_digest(project, key) in people for key in keys)
-        ):
-            gone.add(index)
+    for project in projects_with_erasures(connection):
+        repository = TombstoneRepository(connection, project)
+        digests = repository.people(float("-inf")).keys()
+        for index, (owner, raw) in enumerate(letters):
+            if owner in (project, "") and _speaks_of_erased(repository, project, digests, raw):
+                gone.add(index)
     return gone
+
+
+def _speaks_of_erased(repository: TombstoneRepository, project: str, digests: Collection[str], raw: bytes) -> bool:
+    ids = {item.decode() for item in UUID.findall(raw)}
+    if repository.known("event", ids) or repository.known("response", ids | {f"chatcmpl-{item}" for item in ids}):
+        return True
+    return any(person_digest(project, key.decode()) in digests for key in USER_KEY_TOKEN.findall(raw))
 
 
 class Trace(NamedTuple):

@@ -36,6 +36,7 @@ class SqliteEventLog:
         create(path, self._busy_seconds)
         self._inode = os.stat(path).st_ino
         self._catalog = connect(path, busy_seconds=self._busy_seconds, durable=True)
+        self._catalog.execute("PRAGMA secure_delete = ON")  # what retention deletes is overwritten
         self._catalog_lock = threading.Lock()
         self._topics: dict[str, Topic] = {}
         self._closed = False
@@ -87,6 +88,18 @@ class SqliteEventLog:
         problem = self._problem()
         catalogue.EVENT_LOG_HEALTHY.set(0 if problem else 1)
         return problem
+
+    def committed(self, topic: str) -> dict[str, dict[int, int]]:
+        """What groups have told the log: next offset by group and partition. For retention and tools."""
+        found: dict[str, dict[int, int]] = {}
+        topic_id = self._topic(topic).topic_id
+        with self._catalog_reading() as connection:
+            rows = connection.execute(
+                "SELECT consumer_group, partition, next_offset FROM committed WHERE topic_id = ?", (topic_id,)
+            ).fetchall()
+        for group, partition, offset in rows:
+            found.setdefault(group, {})[partition] = offset
+        return found
 
     def trim(self, topic: str, before: float, applied: dict[int, int]) -> int:
         """Delete records appended before the instant `before` whose offset is below `applied[partition]`.
