@@ -30,9 +30,9 @@ class MetricSettings(Section):
     """`vote`: above the middle of the scale a like, below it a dislike, the middle takes the vote back. `rating`: where
     the value lies on the scale. `dwell`: seconds. `comment`, `edit`: the text. Others: true sets, false withdraws."""
     low: float = Field(0.0, allow_inf_nan=False)
-    """Lower end of the scale of numbers; false stands here."""
+    """Worst end of the scale of numbers."""
     high: float = Field(1.0, allow_inf_nan=False)
-    """Upper end of the scale of numbers; true stands here. Lower than `low` for a metric that is better when small."""
+    """Best end of the scale, below `low` where less is better. True stands at the greater end, false at the other."""
     categories: dict[str, float] = Field(default_factory=dict)
     """What a text stands for, as a number of the scale; texts are compared without regard to case."""
 

@@ -50,11 +50,11 @@ def meaning(name: str, metric: MetricSettings, value: Any) -> list[Said] | Probl
 
 def text_of(value: Any) -> str:
     """A text, or the texts of a list of content blocks, or any other JSON written out; empty for nothing."""
-    if value is None or isinstance(value, bool | int | float):
+    if not value or isinstance(value, bool | int | float):
         return ""
     if isinstance(value, str):
         return value
-    blocks = [block.get("text") if isinstance(block, dict) else None for block in value] if value else []
+    blocks = [block.get("text") if isinstance(block, dict) else None for block in value]
     if isinstance(value, list) and all(isinstance(block, str) for block in blocks):
         return "".join(str(block) for block in blocks)
     return msgspec.json.encode(value).decode()
@@ -78,7 +78,7 @@ def _number(name: str, metric: MetricSettings, value: Any) -> float | Problem:
             )
         value = known
     if isinstance(value, bool):
-        return metric.high if value else metric.low
+        return max(metric.low, metric.high) if value else min(metric.low, metric.high)
     if isinstance(value, int | float):
         return float(value)
     return Problem("wrong_type", f"{name} needs true, false, a number or a category", "value")

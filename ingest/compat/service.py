@@ -53,6 +53,7 @@ class _Statement(msgspec.Struct, frozen=True):
     caller_id: str | None = None
     comment: str | None = None
     version: str = ""
+    dry: bool = False
 
 
 class CompatDoor:
@@ -74,6 +75,7 @@ class CompatDoor:
             response_id=await self._inference(request),
             user=request.tags.get(self._settings.tensorzero_user_tag),
             caller_id=caller_id,
+            dry=bool(request.dryrun),
         )
         events = await self._events(statement)
         if not request.dryrun:
@@ -121,7 +123,8 @@ class CompatDoor:
     async def _inference(self, request: TensorZeroFeedback) -> str:
         if request.inference_id is None or request.episode_id is not None:
             if request.episode_id is not None and request.inference_id is None:
-                await self._keep("tensorzero", request.episode_id, request.metric_name, request.value, episode=True)
+                if not request.dryrun:
+                    await self._keep("tensorzero", request.episode_id, request.metric_name, request.value, episode=True)
                 text = "episode_id names a conversation, and feedback here is about one answer: send its inference_id"
                 raise NotUnderstood(f"{text}; it is kept as a dead letter", field="episode_id")
             raise NotUnderstood("exactly one of inference_id or episode_id must be there", field="inference_id")
@@ -154,7 +157,8 @@ class CompatDoor:
         if problem is not None:
             raise NotUnderstood(problem.message, code=problem.code, field=problem.field)
         if metric is None:
-            await self._keep(statement.product, statement.response_id, statement.name, statement.value)
+            if not statement.dry:
+                await self._keep(statement.product, statement.response_id, statement.name, statement.value)
             raise UnknownMetric(
                 f"{statement.name[:80]!r} has no meaning here; set ingest.compat.metrics.<name>.signal. "
                 "It is kept as a dead letter",
@@ -196,7 +200,8 @@ class CompatDoor:
             raise NotUnderstood(refused.message, code=refused.code, field=refused.field)
 
     async def _keep(self, product: str, response_id: str, name: str, value: Any, *, episode: bool = False) -> None:
-        raw = msgspec.json.encode({"event_id": str(uuid7()), "signal": name, "value": value})
+        # The product's name before it: a metric may be called as one of our signals and mean something else.
+        raw = msgspec.json.encode({"event_id": str(uuid7()), "signal": f"{product}:{name}", "value": value})
         given = {"response_id": response_id, "source": product, "episode": episode}
         document = event_document(raw, self._project, self._service.secret, self._context.clock.now(), given)
         await keep(self._context, [document] if document else [])
