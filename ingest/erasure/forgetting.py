@@ -58,8 +58,8 @@ def forget(connection: Connection, whom: Whom, labelling: Labelling, now: float)
     """Delete the person's rows and everything about their answers, set tombstones, remake what others are left with.
 
     An event about an erased answer goes, whoever sent it: there is nothing left that it could speak of. The labels of
-    other people's answers lose every version (each counted the person's vote) and are made anew from the votes of the
-    others. Doing it twice changes nothing.
+    other people's answers are emptied in every version (each counted the person's vote) and made anew from the votes of
+    the others. Doing it twice changes nothing.
     """
     rows = RowsRepository(connection, whom.project)
     rows.prepare()
@@ -68,7 +68,7 @@ def forget(connection: Connection, whom: Whom, labelling: Labelling, now: float)
     gone = Forgotten(
         events={event.event_id for event in found} | whom.events,
         responses=set(responses),
-        touched={name for event in found for name in _answers(event)} - responses,
+        touched={event.response_id for event in found} - responses,
         content=content_keys(rows.payloads(responses)),
     )
     gone.tainted = _tainted(connection, whom.project, rows, gone, found)
@@ -77,10 +77,6 @@ def forget(connection: Connection, whom: Whom, labelling: Labelling, now: float)
     ArtefactRepository(connection, whom.project).mark(gone.tainted, whom.erasure_id, now)
     remake(FeedbackRepository(connection, whom.project), whom.project, gone.touched, labelling, now)
     return gone
-
-
-def _answers(event: EventIds) -> tuple[str, ...]:
-    return (event.response_id,) if event.other_response_id is None else (event.response_id, event.other_response_id)
 
 
 def _tainted(
@@ -96,7 +92,7 @@ def _tainted(
 
 def _delete(rows: RowsRepository, whom: Whom, gone: Forgotten) -> None:
     counts: Counter[str] = Counter()
-    counts["labels"] += rows.delete_labels(gone.touched)
+    counts.update(rows.blank_labels(gone.touched))
     counts.update(rows.delete_events(gone.events))
     counts.update(rows.delete_about(gone.responses))
     counts.update(rows.delete_people(whom.keys, whom.before))

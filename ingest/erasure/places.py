@@ -11,7 +11,13 @@ from sqlalchemy import Column, Table
 from infra.db.tables import metadata
 
 PERSON_COLUMN = "user_key"
-RESPONSE_COLUMNS = ("response_id", "other_response_id", "preferred_response_id")
+RESPONSE_COLUMNS = (
+    "response_id",
+    "other_response_id",
+    "preferred_response_id",
+    "better_response_id",
+    "worse_response_id",
+)
 
 INSTANTS = {
     "interactions": "created_at",
@@ -46,6 +52,7 @@ IMPERSONAL = {
     "serving_state": "the champion",
     "signal_validity": "sums over many people",
     "taints": "what learned from an erased person",
+    "token_uses": "digests of tokens and browsers in use; a row goes when its token expires",
     "tombstones": "ids of erased events and answers: what keeps them erased",
 }
 

@@ -4,9 +4,10 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from sqlalchemy import ARRAY, Column, Connection, String, Table, and_, bindparam, delete, func, select, text
+from sqlalchemy import ARRAY, Column, Connection, Delete, String, Table, and_, bindparam, delete, func, select, text
 
-from infra.db.tables import dead_letters, feedback_events, interactions, labels, pairs
+from infra.db import upsert_many
+from infra.db.tables import dead_letters, feedback_events, interactions, labels, pairs, shadow_labels
 from ingest.erasure.places import INSTANTS, answer_tables, personal_tables
 from ingest.log_repository import _LOCK_BUCKETS, _LOCK_SPACE
 
@@ -128,9 +129,27 @@ class RowsRepository:
             "pairs": self._delete_by_ids(pairs, pairs.columns.pair_id, event_ids),
         }
 
-    def delete_labels(self, responses: Collection[str]) -> int:
-        """Delete every version of these responses' labels."""
-        return self._delete_by_ids(labels, labels.columns.response_id, responses)
+    def blank_labels(self, responses: Collection[str]) -> dict[str, int]:
+        """Take out what these responses' labels say; rows by what was done to them.
+
+        Provisional labels and those of candidate specifications go. Final versions keep their number, so that the next
+        one has a higher one, and say nothing any more: every value None, every weight 0.
+        """
+        columns = labels.columns
+        rows = self._by_ids(select(labels).where(columns.version > 0), columns.response_id, responses)
+        finals = [row._asdict() for row in rows]
+        for row in finals:
+            row["objective_values"] = dict.fromkeys(row["objective_values"])
+            row["weights"] = dict.fromkeys(row["weights"], 0.0)
+            row["events_counted"] = 0
+        names = tuple(column.name for column in columns)
+        upsert_many(self._connection, labels, names, [tuple(row[name] for name in names) for row in finals])
+        provisional = delete(labels).where(columns.version == 0)
+        return {
+            "labels": self._delete_by_ids(labels, columns.response_id, responses, provisional),
+            "shadow_labels": self._delete_by_ids(shadow_labels, shadow_labels.columns.response_id, responses),
+            "labels_blanked": len(finals),
+        }
 
     def letters(self) -> Iterator[tuple[str, bytes]]:
         """Id and bytes of every dead letter that may be this project's: its own, and those nobody can place."""
@@ -165,8 +184,12 @@ class RowsRepository:
                 {"ids": self._list(some)},
             )
 
-    def _delete_by_ids(self, table: Table, column: Column[str], ids: Collection[str]) -> int:
-        statement = delete(table).where(table.columns.project == self._project, self._among(column))
+    def _delete_by_ids(
+        self, table: Table, column: Column[str], ids: Collection[str], chosen: Delete | None = None
+    ) -> int:
+        statement = (delete(table) if chosen is None else chosen).where(
+            table.columns.project == self._project, self._among(column)
+        )
         return sum(self._connection.execute(statement, {"ids": self._list(some)}).rowcount for some in _chunks(ids))
 
     def _among(self, column: Column[str]) -> Any:

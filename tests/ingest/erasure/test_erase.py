@@ -8,10 +8,14 @@ import pytest
 from sqlalchemy import delete, select
 
 from infra.db.tables import consumer_offsets, feedback_events, interactions, labels, tombstones
+from infra.runtime import JobContext
 from infra.settings import rotate_user_secret, user_secrets
+from ingest.asof import labels_as_of
 from ingest.erasure.files import files_holding
 from ingest.erasure.receipts import is_ours
 from ingest.erasure.service import NobodyNamed, erase, finish_open
+from ingest.jobs import run_label
+from tests.ingest.builders import PROJECT
 from tests.ingest.erasure.town import (
     ANNA,
     ANSWERS,
@@ -55,10 +59,11 @@ def test_nothing_of_the_person_is_left_and_the_others_keep_everything(context: "
     assert responses == {ANSWERS[name] for name in ("bert-1", "bert-2", "carl-1")}
     after = labels_of(context)
     assert set(after) == set(before) - {(ANSWERS["anna-1"], 0), (ANSWERS["anna-2"], 0)}
-    assert after[ANSWERS["carl-1"], 0] == before[ANSWERS["carl-1"], 0]
+    for name in ("bert-2", "carl-1"):
+        assert after[ANSWERS[name], 0] == before[ANSWERS[name], 0]
     assert before[ANSWERS["bert-1"], 0]["sentiment"] == pytest.approx(0.5), "one like, one dislike"
     assert after[ANSWERS["bert-1"], 0]["sentiment"] == 1.0, "her dislike no longer counts"
-    assert receipt["rows_deleted"] == {"feedback_events": 6, "interactions": 2, "labels": 4, "pairs": 1}
+    assert receipt["rows_deleted"] == {"feedback_events": 6, "interactions": 2, "labels": 3, "pairs": 1}
     assert receipt["tombstones"] == {"events": 6, "responses": 2, "people": 1}
 
 
@@ -210,3 +215,51 @@ def _checkpoint(store: Path) -> None:
     connection = sqlite3.connect(store)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
+
+
+def test_final_labels_of_others_say_nothing_until_they_are_made_anew(context: "Context", clock: Any) -> None:
+    live(context)
+    clock.advance(30 * 86400.0)
+    drain(context)
+    close_windows(context)
+    bert, carl = (ANSWERS["bert-1"], 0), (ANSWERS["carl-1"], 0)
+    before = finals_of(context)
+    assert before[bert, 1]["sentiment"] == pytest.approx(0.5)
+    erase(context, user=ANNA, actor="test")
+    blank = finals_of(context)
+    assert set(blank[bert, 1].values()) == {None}
+    assert blank[carl, 1] == before[carl, 1]
+    close_windows(context)
+    after = finals_of(context)
+    assert after[bert, 2]["sentiment"] == 1.0, "a new version, from the votes of the others"
+    assert {version for answer, version in after if answer == carl} == {1}
+
+
+def test_a_set_as_of_the_past_names_what_is_gone(context: "Context", clock: Any) -> None:
+    live(context)
+    clock.advance(30 * 86400.0)
+    drain(context)
+    close_windows(context)
+    then = clock.now()
+    with context.database.reading() as connection:
+        assert labels_as_of(connection, PROJECT, then).missing == []
+    clock.advance(1.0)
+    erase(context, user=ANNA, actor="test")
+    close_windows(context)
+    with context.database.reading() as connection:
+        past, present = labels_as_of(connection, PROJECT, then), labels_as_of(connection, PROJECT, clock.now())
+    assert {(one.response_id, one.reason) for one in past.missing} == {
+        (ANSWERS[name], "erased") for name in ("anna-1", "anna-2", "bert-1")
+    }
+    assert ANSWERS["bert-1"] in {label.response_id for label in present.labels}
+
+
+def close_windows(context: "Context") -> None:
+    outcome = run_label(JobContext(context))
+    assert outcome.status == "done", outcome
+
+
+def finals_of(context: "Context") -> dict[tuple[tuple[str, int], int], dict[str, Any]]:
+    with context.database.reading() as connection:
+        rows = connection.execute(select(labels).where(labels.c.version > 0)).all()
+    return {((row.response_id, row.choice), row.version): row.objective_values for row in rows}
