@@ -6,6 +6,7 @@ from ingest.closing import Closing, close
 from ingest.evidence import standing_evidence
 from ingest.log_repository import LogRepository
 from ingest.repository import FeedbackRepository
+from ingest.retention import RETENTION_JOB
 from ingest.specification.versions import Specifications
 from ingest.topics import feedback_topic, interactions_topic
 
@@ -67,4 +68,5 @@ JOBS: tuple[Job, ...] = (
         every_seconds=lambda settings: settings.jobs.label_every_seconds,
         deadline_seconds=LABEL_DEADLINE_SECONDS,
     ),
+    RETENTION_JOB,
 )

@@ -7,9 +7,23 @@ from typing import Annotated
 import typer
 
 from infra.contracts.errors import PlauditError
-from plaudit.commands import ab_testing, config, demo, ingest, jobs, models, policy_update, replay, reward_model
+from plaudit.commands import (
+    ab_testing,
+    audit,
+    config,
+    demo,
+    export,
+    ingest,
+    jobs,
+    keys,
+    models,
+    policy_update,
+    replay,
+    reward_model,
+)
 from plaudit.commands.common import fail
 from plaudit.commands.doctor import doctor
+from plaudit.commands.erase import erase
 from plaudit.commands.migrate import migrate
 from plaudit.commands.serve import serve
 from plaudit.commands.up import up
@@ -32,6 +46,10 @@ app.add_typer(reward_model.app, name="reward-model", rich_help_panel="Jobs")
 app.add_typer(policy_update.app, name="policy-update", rich_help_panel="Jobs")
 app.add_typer(ab_testing.app, name="ab-testing", rich_help_panel="Jobs")
 app.add_typer(jobs.app, name="jobs", rich_help_panel="Jobs")
+app.add_typer(keys.app, name="keys", rich_help_panel="Access and rights")
+app.command(rich_help_panel="Access and rights")(erase)
+app.add_typer(export.app, name="export", rich_help_panel="Access and rights")
+app.add_typer(audit.app, name="audit", rich_help_panel="Access and rights")
 app.command(rich_help_panel="House-keeping")(doctor)
 app.command(rich_help_panel="House-keeping")(migrate)
 app.add_typer(config.app, name="config", rich_help_panel="House-keeping")

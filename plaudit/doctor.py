@@ -200,6 +200,43 @@ def check_ports(settings: Settings) -> Finding:
     return Finding("ports", "ok", f"{host}:{port} is free")
 
 
+def check_access(settings: Settings) -> Finding:
+    """Whoever reaches the gateway from another machine needs a key."""
+    host = settings.serving.host
+    if settings.access.require_keys:
+        return Finding("access", "ok", "API keys are required")
+    if host in ("127.0.0.1", "::1", "localhost"):
+        return Finding("access", "ok", f"no API keys, and only this machine reaches {host}")
+    remedy = "set access.require_keys, or put a proxy that authenticates callers before it"
+    return Finding("access", "note", f"anybody who reaches {host} may ask, vote and read labels", remedy)
+
+
+def check_erasures(settings: Settings) -> Finding:
+    """The store knows every erasure the log knows: one restored from an older backup does not, and holds people again
+    who were erased."""
+    from infra.db import Database, current_revision, newest_revision
+    from infra.event_log import open_event_log
+    from ingest.erasure.pending import unapplied
+
+    embedded = settings.event_log.kind == "embedded"
+    if _missing_file(settings.store_url) or (embedded and not (settings.data_dir / "log.sqlite3").exists()):
+        return Finding("erasures", "ok", "nothing to erase yet")
+    if current_revision(settings.store_url) != newest_revision():
+        return Finding("erasures", "note", "cannot be told before the store is migrated", "run `plaudit migrate`")
+    log, database = open_event_log(settings, SystemClock()), Database.open(settings.store_url)
+    try:
+        waiting = unapplied(settings, database, log)
+    finally:
+        log.close()
+        database.close()
+    if waiting:
+        detail = f"{waiting} erasures on the log are not applied in this store: it holds people who were erased"
+        return Finding(
+            "erasures", "fail", detail, "run `plaudit up` or `plaudit ingest consume` before serving from it"
+        )
+    return Finding("erasures", "ok", "the store knows every erasure the log knows")
+
+
 def existing_ancestor(path: Path) -> Path:
     """The path itself, or the nearest folder above it that exists."""
     return next(folder for folder in (path.absolute(), *path.absolute().parents) if folder.exists())
@@ -222,4 +259,6 @@ CHECKS: tuple[tuple[str, Callable[[Settings], Finding]], ...] = (
     ("registry", check_registry),
     ("model", check_model),
     ("ports", check_ports),
+    ("access", check_access),
+    ("erasures", check_erasures),
 )

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, insert, or_, select, text, update
 
-from infra.db.tables.access import api_keys, audit_entries
+from infra.db.tables import api_keys, audit_entries, experiments
 from ingest.access.audit import AuditEntry
 from ingest.access.keys import ApiKey
 
@@ -104,6 +104,13 @@ class AuditRepository:
             statement = statement.where(or_(columns.action == action, columns.action.like(f"{action}.%")))
         rows = self._connection.execute(statement.limit(limit)).all()
         return [_entry(row) for row in reversed(rows)]
+
+
+def experiment_running(connection: Connection, project: str) -> str | None:
+    """Id of the running experiment, or None."""
+    columns = experiments.columns
+    found = select(columns.experiment_id).where(columns.project == project, columns.status == "running").limit(1)
+    return connection.execute(found).scalar_one_or_none()
 
 
 def _entry(row: Any) -> AuditEntry:

@@ -6,7 +6,7 @@ rows out of those that still lie where they were written (`ingest.export.redacti
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 import msgspec
 
@@ -17,6 +17,8 @@ from ingest.access import audit
 from ingest.export.repository import ExportRepository
 from ingest.export.shapes import kto_rows, label_rows, pair_rows, preference_rows
 from ingest.export.writing import SUFFIXES, Format, Row, content_hash, write_manifest, write_rows
+from ingest.rules import Problem
+from ingest.wire import read_time
 
 Kind = Literal["labels", "pairs"]
 _AT_ONCE = 500
@@ -28,6 +30,23 @@ class ExportExists(PlauditError):
 
     code = "export_exists"
     status = 409
+
+
+class InvalidExport(PlauditError):
+    """Something was asked for that no export has."""
+
+    code = "invalid_export"
+    status = 422
+
+
+def asked(kind: str, form: str, as_of: str | None) -> tuple[Kind, Format, float | None]:
+    """What the command line names, checked: kind, format, Unix seconds of an ISO 8601 instant. Raises InvalidExport."""
+    if kind not in get_args(Kind) or form not in SUFFIXES:
+        raise InvalidExport(f"no export of {kind!r} as {form!r}; formats are {', '.join(SUFFIXES)}", field="format")
+    instant = None if as_of is None else read_time("as_of", as_of)
+    if isinstance(instant, Problem):
+        raise InvalidExport(instant.message, field="as_of")
+    return cast("Kind", kind), form, instant
 
 
 def export(

@@ -1,6 +1,8 @@
 """What commands share: how they print, and how a failure becomes one line and an exit code."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 import typer
@@ -9,6 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from infra.contracts import PlauditError
+    from infra.runtime import Context
     from infra.settings import Settings
 
 USAGE_EXIT = 2
@@ -27,6 +30,20 @@ def console() -> "Console":
     from rich.console import Console
 
     return Console(soft_wrap=True, highlight=False)
+
+
+@contextlib.contextmanager
+def opened(process: str) -> "Iterator[Context]":
+    """A context for a command whose standard output is its answer: the log goes to standard error."""
+    from infra.runtime import configure_logging, open_context
+
+    current = settings()
+    configure_logging(current, process=process, stream=sys.stderr)
+    context = open_context(current)
+    try:
+        yield context
+    finally:
+        context.close()
 
 
 def fail(error: "PlauditError") -> NoReturn:

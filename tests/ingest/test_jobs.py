@@ -94,7 +94,7 @@ def test_a_job_told_to_stop_stops(context: "Context", consumer: FeedbackConsumer
 
 
 def test_the_job_is_declared() -> None:
-    assert [job.name for job in JOBS] == ["label"]
+    assert [job.name for job in JOBS] == ["label", "retention"]
 
 
 @pytest.mark.postgres
@@ -106,8 +106,8 @@ def test_an_event_that_comes_while_its_label_is_closed_is_not_lost(
 
     from infra.db import Database
     from infra.settings.ingest import IngestSettings
-    from ingest.feedback_handler import FEEDBACK_HANDLER
     from ingest.closing import Closing, close
+    from ingest.feedback_handler import FEEDBACK_HANDLER
     from ingest.labels import Labelling
     from ingest.repository import FeedbackRepository
     from tests.ingest.builders import PROJECT, feedback_record
