@@ -27,10 +27,11 @@ def all_jobs() -> "tuple[Job, ...]":
     """Every declared job, in the order of the loop."""
     import ab_testing.jobs
     import ingest.jobs
+    import ingest.trust.jobs
     import policy_update.jobs
     import reward_model.jobs
 
-    rooms = (ingest.jobs, reward_model.jobs, policy_update.jobs, ab_testing.jobs)
+    rooms = (ingest.jobs, ingest.trust.jobs, reward_model.jobs, policy_update.jobs, ab_testing.jobs)
     return (*(job for room in rooms for job in room.JOBS), registry_job())
 
 

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -27,6 +28,7 @@ from infra.settings import Settings
 from ingest.api import routes
 from ingest.consumer import FeedbackConsumer
 from ingest.service import IngestService
+from ingest.trust.jobs import refresh_trust_metrics
 from plaudit.jobs import all_jobs
 from plaudit.up_gateway import GatewayThread, bind, url_of
 from serving.app import build_gateway
@@ -140,7 +142,8 @@ class ConsumerThread:
 def _application(context: Context, health: Health) -> Starlette:
     """The gateway with the feedback API beside it; it loads its model in the background and proves it."""
     feedback = routes(IngestService(context))
-    return build_gateway(context, health, feedback, before_scrape=[lambda: refresh_job_metrics(context)])
+    gauges = [partial(refresh, context) for refresh in (refresh_job_metrics, refresh_trust_metrics)]
+    return build_gateway(context, health, feedback, before_scrape=gauges)
 
 
 def _end_gateway(health: Health, gateway: GatewayThread) -> None:

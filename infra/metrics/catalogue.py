@@ -195,6 +195,18 @@ INGEST_LABELS = Counter(
     "plaudit_ingest_labels_total", "Labels made, by status: provisional, final.", ["status"], registry=REGISTRY
 )
 
+TRUST_EFFECTIVE_TEACHERS = Gauge(
+    "plaudit_trust_effective_teachers",
+    "Number of equally heavy people that would teach as concentratedly as those of the newest estimates.",
+    registry=REGISTRY,
+)
+TRUST_TOP_SHARE = Gauge(
+    "plaudit_trust_top_ten_ratio", "Share of all weight that the ten heaviest people have, 0 to 1.", registry=REGISTRY
+)
+TRUST_QUARANTINED = Gauge(
+    "plaudit_trust_quarantined_people", "People whose votes weigh nothing at present.", registry=REGISTRY
+)
+
 # --- reward model -------------------------------------------------------------------------------------------------
 
 REWARD_MODEL_VERSION = Gauge(

@@ -22,6 +22,7 @@ SHUFFLES = 4
 MARGIN = 1.25
 """A block must score this many times what shuffled votes gave at most."""
 MOST_BLOCKS = 12
+COMMUNITY = 0.2
 
 
 @dataclass(frozen=True)
@@ -37,24 +38,40 @@ class Block:
 def find_blocks(
     person: Ints, item: Ints, weight: Floats, people: int, items: int, rng: np.random.Generator
 ) -> list[Block]:
-    """Blocks beyond chance, the strongest first; each is taken out before the next is looked for.
+    """Blocks beyond chance, the strongest first; the people of each are set aside before the next is looked for. A
+    block of more than COMMUNITY of all people is a community of its own: it is searched once more from within. A
+    block is no accusation: later ones may be echoes of the first, since those set aside leave a gap.
 
     `person`, `item` (n,): votes. `weight` (people,): what a person's votes count in popularity (see `rings`).
     """
-    if not len(person):
-        return []
-    popularity = np.bincount(item, weights=weight[person], minlength=items)
-    popularity = popularity / popularity.sum()
-    chance = max(_best(person, rng.permutation(item), popularity, people, rng).score for _ in range(SHUFFLES))
+    found = _search(person, item, weight, people, items, rng)
+    voters = len(np.unique(person))
+    for block in [block for block in found if len(block.people) > COMMUNITY * voters]:
+        within = np.isin(person, block.people)
+        found += _search(person[within], item[within], weight, people, items, rng)
+    return found
+
+
+def _search(person: Ints, item: Ints, weight: Floats, people: int, items: int, rng: np.random.Generator) -> list[Block]:
     found: list[Block] = []
-    while len(found) < MOST_BLOCKS and len(person):
+    chance = 0.0
+    while len(person) and len(found) < MOST_BLOCKS:
+        popularity = _popularity(person, item, weight, items)
+        if not found:
+            shuffled = (_best(person, rng.permutation(item), popularity, people, rng) for _ in range(SHUFFLES))
+            chance = max(block.score for block in shuffled)
         best = _best(person, item, popularity, people, rng)
         if best.score <= MARGIN * chance:
             break
         found.append(Block(best.people, best.items, best.score, chance))
-        inside = np.isin(person, best.people) & np.isin(item, best.items)
-        person, item = person[~inside], item[~inside]
+        others = ~np.isin(person, best.people)
+        person, item = person[others], item[others]
     return found
+
+
+def _popularity(person: Ints, item: Ints, weight: Floats, items: int) -> Floats:
+    votes = np.bincount(item, weights=weight[person], minlength=items)
+    return np.asarray(votes / votes.sum(), np.float64)
 
 
 def _best(person: Ints, item: Ints, popularity: Floats, people: int, rng: np.random.Generator) -> Block:

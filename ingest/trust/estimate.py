@@ -29,11 +29,14 @@ class Ring(NamedTuple):
 
 @dataclass(frozen=True)
 class Estimate:
-    """Per person (people,): `weight`, `reliability` with its interval, `busiest` window, whether in quarantine, and
-    share of votes in one-sided bursts. `taste`: number of the most probable taste."""
+    """Per person (people,): `weight`; `reliability` with its interval, and `relative` to a newcomer's; votes in the
+    `busiest` window and the cap's `factor`; number of the most probable `taste`; share of votes in one-sided bursts.
+    `tastes` (K,): shares of the tastes among people. `appeal` (items,): what attentive people of all tastes would say
+    of each item on average."""
 
     weight: Floats
     reliability: Floats
+    relative: Floats
     low: Floats
     high: Floats
     busiest: Ints
@@ -41,6 +44,7 @@ class Estimate:
     newcomer: float
     taste: Ints
     tastes: Floats
+    appeal: Floats
     burst_share: Floats
     rings: list[Ring] = field(default_factory=list)
     watched: list[Ring] = field(default_factory=list)
@@ -69,7 +73,7 @@ class _Group(NamedTuple):
 def estimate(evidence: Evidence, settings: TrustSettings, use: Use = Use()) -> Estimate:  # noqa: B008
     """How far everybody in `evidence` is to be trusted."""
     rng = np.random.default_rng(settings.seed)
-    busiest = busiest_window(evidence.person, evidence.at, evidence.people, settings.cap_window_seconds)
+    busiest = busiest_window(*evidence.acts, evidence.people, settings.cap_window_seconds)
     factor = cap_factors(busiest, settings.cap_votes) if use.cap else np.ones(evidence.people)
     nobody = np.zeros(evidence.people, bool)
     share = nobody.astype(float)
@@ -92,6 +96,7 @@ def estimate(evidence: Evidence, settings: TrustSettings, use: Use = Use()) -> E
     return Estimate(
         weight=weight,
         reliability=posterior.mean,
+        relative=held,
         low=low,
         high=high,
         busiest=busiest,
@@ -99,6 +104,7 @@ def estimate(evidence: Evidence, settings: TrustSettings, use: Use = Use()) -> E
         newcomer=model.newcomer,
         taste=np.argmax(posterior.tastes, axis=1),
         tastes=model.tastes.shares,
+        appeal=model.tastes.appeal(evidence.features) @ model.tastes.shares,
         burst_share=share,
         rings=rings,
         watched=watched,

@@ -21,7 +21,8 @@ class Evidence:
     same person about the same answer, 1 or 0, MISSING where there is none.
 
     Comparisons are duels: `chosen` was preferred over `rejected` by `judge`; `known`: they are honeypots, so `right`
-    says whether the known better answer was chosen (NaN elsewhere).
+    says whether the known better answer was chosen (NaN elsewhere). `actor`, `acted_at`: everything that counts for the
+    cap, one row a person and answer; empty: the opinions alone.
     """
 
     people: int
@@ -36,6 +37,8 @@ class Evidence:
     chosen: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     rejected: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     right: Floats = field(default_factory=lambda: np.zeros(0))
+    actor: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    acted_at: Floats = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self) -> None:
         if len(self.person) and (np.diff(self.person) < 0).any():
@@ -46,6 +49,11 @@ class Evidence:
         """(people,) number of opinions and comparisons of each person."""
         judged = np.bincount(self.judge, minlength=self.people)
         return np.bincount(self.person, minlength=self.people) + judged
+
+    @property
+    def acts(self) -> tuple[Ints, Floats]:
+        """(acts,), (acts,): who did something that counts for the cap, and when."""
+        return (self.actor, self.acted_at) if len(self.actor) else (self.person, self.at)
 
     @property
     def mean(self) -> float:
@@ -68,6 +76,8 @@ class Evidence:
             self.chosen[duels],
             self.rejected[duels],
             self.right[duels],
+            self.actor,
+            self.acted_at,
         )
 
 

@@ -27,3 +27,14 @@ class PersonTrust(msgspec.Struct, frozen=True, kw_only=True):
     status: TrustStatus
     reasons: tuple[str, ...]
     config_hash: str
+
+
+class Honeypot(msgspec.Struct, frozen=True, kw_only=True):
+    """Two answers, each (response_id, choice), of which the better is known, and why. Times are Unix seconds."""
+
+    honeypot_id: str
+    better: tuple[str, int]
+    worse: tuple[str, int]
+    reason: str
+    added_at: float
+    retired_at: float | None = None

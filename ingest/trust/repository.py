@@ -57,6 +57,12 @@ class TrustRepository:
         parameters = {"project": self._project, "as_of": FOR_EVER if as_of is None else as_of}
         return {row[0]: _version(row) for row in self._connection.execute(text(statement), parameters)}
 
+    def masses(self) -> tuple[list[float], int]:
+        """(what everybody's votes weigh together by their newest estimate, how many are in quarantine)."""
+        statement = f"SELECT t.weight * t.votes, t.status FROM person_trust AS t {_NEWEST.format(some='')}"  # noqa: S608
+        rows = self._connection.execute(text(statement), {"project": self._project, "as_of": FOR_EVER}).all()
+        return [row[0] for row in rows], sum(row[1] == "quarantined" for row in rows)
+
 
 def _values(version: PersonTrust) -> tuple[Any, ...]:
     given = {name: getattr(version, name) for name in PersonTrust.__struct_fields__}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from plaudit.commands import trust
 from plaudit.commands.common import console, group, settings
 from plaudit.commands.jobs import run_once
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 app = group("Feedback: API, consumer, labels, dead letters.")
 letters = group("Events that could not be applied: list them, look at one, send it again, drop it.")
 app.add_typer(letters, name="dead-letters")
+app.add_typer(trust.honeypots, name="honeypots")
+app.command("trust")(trust.trust)
 
 LetterId = Annotated[str, typer.Argument(help="As `plaudit ingest dead-letters list` shows it.")]
 
@@ -58,6 +61,26 @@ def consume() -> None:
 def label() -> None:
     """Close windows and remake labels that late events changed. Exit codes: see `plaudit jobs run`."""
     raise typer.Exit(run_once("label"))
+
+
+@app.command()
+def openapi(
+    schema: Annotated[
+        str | None, typer.Option(help="Only this schema, as JSON Schema: FeedbackEvent, Label, ...")
+    ] = None,
+) -> None:
+    """Print the OpenAPI 3.1 document of the feedback API, or one JSON Schema out of it."""
+    import json
+
+    from ingest.schemas.components import components, json_schema
+    from ingest.schemas.openapi import encoded
+
+    if schema is None:
+        sys.stdout.write(encoded().decode())
+    elif schema in (known := components()):
+        print(json.dumps(json_schema(schema), indent=1))
+    else:
+        raise typer.BadParameter(f"no schema {schema!r}: one of {', '.join(known)}", param_hint="--schema")
 
 
 @letters.command("list")
