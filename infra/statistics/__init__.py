@@ -15,6 +15,14 @@ from infra.statistics.off_policy import (
     inverse_propensity,
     self_normalised,
 )
+from infra.statistics.off_policy_intervals import (
+    always_valid_interval,
+    doubly_robust_scores,
+    inverse_propensity_scores,
+    off_policy_interval,
+    self_normalised_scores,
+    switch_scores,
+)
 from infra.statistics.sample_ratio import log_dirichlet_factor, sample_ratio_e_process
 from infra.statistics.sequences import (
     ConfidenceSequence,
@@ -32,6 +40,7 @@ __all__ = [
     "Estimate",
     "InvalidStatisticsInput",
     "OffPolicyEstimate",
+    "always_valid_interval",
     "asymptotic_margin",
     "asymptotic_rho",
     "augmented_scores",
@@ -40,14 +49,19 @@ __all__ = [
     "clustered_difference",
     "clustered_mean",
     "doubly_robust",
+    "doubly_robust_scores",
     "effective_sample_size",
     "excess_e_process",
     "inverse_propensity",
+    "inverse_propensity_scores",
     "log_block_factors",
     "log_dirichlet_factor",
     "mean_confidence_sequence",
     "nearest_null_rate",
+    "off_policy_interval",
     "sample_ratio_e_process",
     "self_normalised",
+    "self_normalised_scores",
+    "switch_scores",
     "wilson_interval",
 ]

@@ -1,0 +1,67 @@
+"""Asking people for a vote at random, and what their answers say about everybody.
+
+Who is asked depends on nothing but chance, so those asked stand for everybody, whatever silence means elsewhere.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from infra.statistics import Estimate, effective_sample_size, off_policy_interval, self_normalised_scores
+from ingest.selection.rates import BoolArray, FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Solicitation:
+    """Whether to ask the person for a vote about this answer, and the probability with which that was decided, to be
+    sent as `solicited` with the `shown` event when the person was asked."""
+
+    asked: bool
+    probability: float
+
+
+def decide(project: str, response_id: str, choice: int, *, rate: float, salt: str) -> Solicitation:
+    """A pure function of the answer: every replica, and a repeated request, decide alike. `rate` in [0, 1]."""
+    text = "\0".join((salt, project, response_id, str(choice)))
+    drawn = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") / 2.0**64
+    return Solicitation(drawn < rate, rate)
+
+
+@dataclass(frozen=True)
+class SolicitedRate:
+    """What those asked say about everybody: `rate` among those asked who voted, and [low, high] if those who were asked
+    and kept silent all disliked, or all liked. `asked`: how many were; `answered`: the share of them who voted, by
+    weight; and the effective number of votes."""
+
+    rate: Estimate
+    low: float
+    high: float
+    asked: int
+    answered: float
+    effective_sample_size: float
+
+
+def solicited_rate(
+    asked_with: FloatArray, voted: BoolArray, opinions: FloatArray, people: IntArray, *, confidence: float = 0.95
+) -> SolicitedRate | None:
+    """From the answers (n,) whose person was asked, each with its probability `asked_with` in (0, 1]; None without a
+    vote. Hajek's estimator, weights 1 / probability (Hansen and Hurwitz, JASA 1946, asked the silent so)."""
+    if not np.any(voted):
+        return None
+    weights = 1 / asked_with
+    heard = np.where(voted, opinions, 0.0)
+    rate = off_policy_interval(self_normalised_scores(heard, weights * voted), people, confidence=confidence)
+    total = float(weights.sum())
+    spoken = off_policy_interval(self_normalised_scores(heard, weights), people, confidence=confidence)
+    at_most = off_policy_interval(
+        self_normalised_scores(np.where(voted, opinions, 1.0), weights), people, confidence=confidence
+    )
+    return SolicitedRate(
+        rate=rate,
+        low=max(0.0, spoken.low),
+        high=min(1.0, at_most.high),
+        asked=int(voted.size),
+        answered=float((weights * voted).sum()) / total,
+        effective_sample_size=effective_sample_size(weights * voted),
+    )
