@@ -38,6 +38,8 @@ def make_plan(connection: Connection, settings: Settings) -> TrainingPlan | str:
     reward_model = f"{row['name']}@{row['version']}"
     if repository.trained_with(connection, project, reward_model):
         return f"an adapter has already been trained against {reward_model}; waiting for a newer reward model"
+    if repository.tainted(connection, project, "reward_model", reward_model):
+        return f"{reward_model} learned from a person who was erased; waiting for a clean one"
     running = repository.running_experiment(connection, project)
     if running is not None:
         return f"experiment {running} is running; its challenger comes first"
@@ -51,6 +53,8 @@ def make_plan(connection: Connection, settings: Settings) -> TrainingPlan | str:
         return f"not enough evidence to train: {max(missing, 1)} more distinct prompts are needed"
     champion = repository.champion(connection, project)
     path = None
+    if champion != BASE_ADAPTER and repository.tainted(connection, project, "adapter", champion):
+        champion = BASE_ADAPTER  # it learned from a person who was erased: what follows begins at the base
     if champion != BASE_ADAPTER:
         adapter = repository.adapter_row(connection, project, *parse_ref(champion))
         path = Path(adapter["path"]) if adapter is not None else None

@@ -7,7 +7,8 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from infra.contracts import BASE_ADAPTER, AdapterVersion, Interaction
-from infra.db.tables import adapters, experiments, interactions, reward_models, serving_state
+from infra.contracts.adapters import parse_ref
+from infra.db.tables import adapters, experiments, interactions, reward_models, serving_state, taints
 
 _decode = msgspec.msgpack.Decoder(Interaction).decode
 
@@ -54,6 +55,15 @@ def trained_with(connection: Connection, project: str, reward_model: str) -> boo
     """
     query = select(adapters.c.lineage).where(adapters.c.project == project, adapters.c.state != "candidate")
     return any(lineage.get("reward_model") == reward_model for lineage in connection.execute(query).scalars())
+
+
+def tainted(connection: Connection, project: str, kind: str, ref: str) -> bool:
+    """Whether somebody was erased whom this reward model or adapter (`name@version`) may have learned from."""
+    name, version = parse_ref(ref)
+    query = select(taints.c.name).where(
+        taints.c.project == project, taints.c.kind == kind, taints.c.name == name, taints.c.version == version
+    )
+    return connection.execute(query.limit(1)).one_or_none() is not None
 
 
 def next_version(connection: Connection, project: str, name: str) -> int:

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy import Connection, RowMapping, Select, and_, func, insert, or_, select
 
 from infra.contracts import Interaction
-from infra.db.tables import interactions, labels, pairs, reward_models
+from infra.db.tables import interactions, labels, pairs, reward_models, taints
 from reward_model.data import AnswerRow, Key, LabelRow, PairRow
 
 _PER_QUERY = 500
@@ -109,6 +109,14 @@ class RewardModelRepository:
             select(reward_models).where(c.project == self._project, c.name == name).order_by(c.version.desc()).limit(1)
         )
         return self._connection.execute(query).mappings().first()
+
+    def tainted(self, name: str, version: int) -> bool:
+        """Whether somebody was erased whom this version may have learned from."""
+        c = taints.c
+        query = select(func.count()).where(
+            c.project == self._project, c.kind == "reward_model", c.name == name, c.version == version
+        )
+        return self._count(query) > 0
 
     def add(self, row: dict[str, Any]) -> None:
         """A trained reward model; `project` is filled in."""

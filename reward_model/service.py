@@ -104,6 +104,8 @@ def reason_to_wait(context: Context, instant: float) -> str | None:
     with context.database.reading() as connection:
         repository = RewardModelRepository(connection, context.settings.project)
         last = repository.newest(settings.name)
+        if last is not None and repository.tainted(last["name"], last["version"]):
+            last = None  # somebody it learned from was erased: a clean one is wanted, news or no news
         since = instant_seconds(last["labels_as_of"]) if last is not None else float("-inf")
         new_labels, new_pairs = repository.new_since(
             max(since, 0.0), instant, include_provisional=settings.include_provisional

@@ -83,10 +83,10 @@ def _tainted(
     connection: Connection, project: str, rows: RowsRepository, gone: Forgotten, found: Collection[EventIds]
 ) -> list[Taint]:
     artefacts = ArtefactRepository(connection, project)
+    concerned = gone.responses | gone.touched
+    reacted = [event.received_at for event in found] + rows.learnable_at(concerned)
     return artefacts.learned_from(
-        rows.answered_at(gone.responses | gone.touched),
-        min((event.received_at for event in found), default=float("inf")),
-        artefacts.asked_at(gone.responses),
+        rows.answered_at(concerned), min(reacted, default=float("inf")), artefacts.asked_at(gone.responses)
     )
 
 

@@ -105,6 +105,16 @@ class RowsRepository:
         columns = interactions.columns
         return [row.created_at for row in self._by_ids(select(columns.created_at), columns.response_id, responses)]
 
+    def learnable_at(self, responses: Collection[str]) -> list[float]:
+        """When the labels and pairs of these responses were made: from then on something could learn from them."""
+        first, second = pairs.columns.preferred_response_id, pairs.columns.other_response_id
+        asked = ((labels.columns.made_at, labels.columns.response_id), (pairs.columns.made_at, first))
+        return [
+            row.made_at
+            for made, column in (*asked, (pairs.columns.made_at, second))
+            for row in self._by_ids(select(made), column, responses)
+        ]
+
     def delete_people(self, keys: Collection[str], before: float) -> dict[str, int]:
         """Delete these people's rows everywhere; rows by table."""
         counts: dict[str, int] = {}

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from infra.contracts import Answer, Interaction, ManualClock, Message
 from infra.db.tables import interactions, labels, pairs, reward_models
@@ -15,7 +15,9 @@ from infra.runtime import Context, JobContext, LeaseLost, open_context
 from infra.settings import Settings
 from infra.settings.infrastructure import ModelSettings
 from infra.settings.reward_model import RewardModelSettings
+from ingest.erasure.service import erase
 from reward_model.jobs import JOBS, run_reward_model
+from reward_model.repository import RewardModelRepository
 from reward_model.scoring import RewardModel
 from reward_model.service import load_training_set
 
@@ -186,3 +188,34 @@ def test_two_trainings_of_one_set_agree(context: Context) -> None:
 
 def test_the_job_is_declared_as_a_child() -> None:
     assert [(job.name, job.child) for job in JOBS] == [("reward-model", True)]
+
+
+def test_an_erased_person_taints_what_learned_from_them_and_asks_for_a_clean_training(
+    context: Context, clock: ManualClock
+) -> None:
+    fill(context, EXCHANGES)
+    assert run_reward_model(JobContext(context)).detail.startswith("reward@1;")
+    assert "more needed" in run_reward_model(JobContext(context)).detail
+    key = "3" * 32
+    with context.database.transaction() as connection:
+        for table in (interactions, pairs):
+            connection.execute(update(table).where(table.c.user_key == "u3").values(user_key=key))
+    cached = set((context.settings.data_dir / "feature_cache").rglob("*.safetensors"))
+    assert cached
+    clock.advance(1.0)
+    receipt = erase(context, user_key=key, actor="test")
+    assert [one["ref"] for one in receipt["tainted"]] == ["reward@1"]
+    assert receipt["retrain"] == "requested"
+    assert receipt["feature_cache_segments_deleted"] == len(cached), "each of them held one of the person's answers"
+
+    stranger = erase(context, user_key="f" * 32, actor="test")
+    assert stranger["tainted"] == []
+
+    assert run_reward_model(JobContext(context)).detail.startswith("reward@2;")
+    with context.database.reading() as connection:
+        repository = RewardModelRepository(connection, context.settings.project)
+        assert repository.tainted("reward", 1)
+        assert not repository.tainted("reward", 2)
+        used = connection.execute(select(reward_models.c.labels_used).order_by(reward_models.c.version)).scalars()
+        assert list(used) == [2 * EXCHANGES, 2 * EXCHANGES - 2]
+    assert "more needed" in run_reward_model(JobContext(context)).detail
