@@ -3,6 +3,7 @@
 from infra.contracts import PlauditError
 from infra.event_log import Record
 from infra.runtime import Context
+from ingest.access import audit
 from ingest.codec import FEEDBACK_CODEC, INTERACTION_CODEC, WHOLE_RECORD, DeadLetter
 from ingest.log_repository import LogRepository
 from ingest.topics import interactions_topic
@@ -70,3 +71,11 @@ def _open_letter(context: Context, letter_id: str) -> DeadLetter:
 def _set_status(context: Context, letter_id: str, status: str) -> None:
     with context.database.transaction() as connection:
         LogRepository(connection).set_letter_status(letter_id, status)
+        audit.record(
+            connection,
+            audit.operator(),
+            f"dead_letter.{status}",
+            {"letter_id": letter_id},
+            project=context.settings.project,
+            at=context.clock.now(),
+        )

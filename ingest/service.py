@@ -11,6 +11,7 @@ from infra.event_log import EventLogUnavailable, Record
 from infra.metrics import catalogue as metrics
 from infra.runtime import Context
 from infra.settings import user_secret
+from ingest.access.people import EventLimit
 from ingest.appending import Lot
 from ingest.codec import INTERACTION_CODEC
 from ingest.feedback_log import RECORD_OVERHEAD_BYTES, FeedbackLog
@@ -106,6 +107,7 @@ class IngestService:
         self._intake = Intake(self._secret)
         self._feedback = FeedbackLog(context)
         self._interactions = _InteractionLog(context)
+        self._people = EventLimit(context.settings.access)
         self._in_flight = 0
         self._accepted = {kind: metrics.INGEST_ACCEPTED.labels(kind) for kind in ("feedback", "interactions")}
 
@@ -136,7 +138,8 @@ class IngestService:
         now, project = self._context.clock.now(), self._context.settings.project
         items = FEEDBACK.parse(body, self._settings.max_batch_events)
         events = [item for item in items if not isinstance(item, Rejection)]
-        rows = self._intake.rows(events, now) if len(events) == len(items) else None
+        simple = len(events) == len(items) and not self._people.active
+        rows = self._intake.rows(events, now) if simple else None
         if rows is not None:
             lots, too_large = self._feedback.lots(rows, project, now, "api")
             if not too_large:
@@ -150,7 +153,8 @@ class IngestService:
 
     async def accept_events(self, events: Sequence[FeedbackEvent | Rejection]) -> BatchResult:
         """Events that another door made (browser, other products' shapes), or of which some may be wrong, onto the log;
-        as `accept_feedback`."""
+        as `accept_feedback`. Raises RateLimited as well, when one person's are too many."""
+        events = self._people.screened(events, self._context.clock.now())
         rows = {id(event): row_of(event) for event in events if isinstance(event, FeedbackEvent)}
         together: dict[tuple[str, float, str], list[Row]] = {}
         for event in events:

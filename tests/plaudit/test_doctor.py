@@ -93,3 +93,42 @@ def test_a_check_that_breaks_is_a_failure_not_a_traceback(tmp_path: Path, monkey
 
 def test_the_nearest_folder_that_exists(tmp_path: Path) -> None:
     assert existing_ancestor(tmp_path / "a" / "b") == tmp_path
+
+
+def test_a_store_that_does_not_know_an_erasure_is_a_failure(tmp_path: Path) -> None:
+    """As after the restore of a backup: the log knows more than the store."""
+    from sqlalchemy import delete
+
+    from infra.db.tables import consumer_offsets
+    from infra.runtime import open_context
+    from ingest.consumer import FeedbackConsumer
+    from ingest.erasure.service import erase
+
+    settings = settings_in(tmp_path)
+    assert doctor.check_erasures(settings).status == "ok"
+    context = open_context(settings, ManualClock())
+    try:
+        erase(context, user="anna", actor="test")
+        consumer = FeedbackConsumer(context)
+        consumer.drain()
+        consumer.close()
+        assert doctor.check_erasures(settings).status == "ok"
+        with context.database.transaction() as connection:
+            connection.execute(delete(consumer_offsets))
+        finding = doctor.check_erasures(settings)
+        assert finding.status == "fail"
+        assert "1 erasures" in finding.detail
+        consumer = FeedbackConsumer(context)
+        consumer.drain()
+        consumer.close()
+        assert doctor.check_erasures(settings).status == "ok"
+    finally:
+        context.close()
+
+
+def test_an_open_gateway_is_noted(tmp_path: Path) -> None:
+    assert doctor.check_access(settings_in(tmp_path)).status == "ok"
+    open_to_all = settings_in(tmp_path, **{"serving.host": "0.0.0.0"})
+    assert doctor.check_access(open_to_all).status == "note"
+    kept = settings_in(tmp_path, **{"serving.host": "0.0.0.0", "access.require_keys": True})
+    assert doctor.check_access(kept).status == "ok"
