@@ -93,7 +93,7 @@ class BrowserDoor:
         self._project = service.context.settings.project
         self._settings = service.context.settings.ingest.browser
         self._secrets = user_secrets(service.context.settings)
-        self._swept_at = time.monotonic()
+        self._swept_at = float("-inf")
 
     def issue(self, request: TokenRequest) -> IssuedToken:
         """A token for an answer that was produced elsewhere. Raises InvalidBody."""

@@ -56,6 +56,7 @@ def test_it_holds_what_runs_and_nothing_else(wheel: Path) -> None:
     assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
     assert any(name.startswith("infra/db/migrations/versions/") and name.endswith(".py") for name in names)
     assert any(name.startswith("plaudit/demo/templates/") for name in names)
+    assert "ingest/browser/plaudit-feedback.js" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.endswith((".pyc", ".sqlite3")) or "/tests/" in f"/{name}"]
 
