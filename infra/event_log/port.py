@@ -14,6 +14,9 @@ from infra.contracts.errors import PlauditError
 POLL_BYTES = 32 * 1024 * 1024
 """A poll stops collecting once it holds this much, whatever `max_records` says."""
 
+KEPT_FOR_EVER = ".erasures"
+"""Topics of this ending are never cut: a store restored from a backup of any age must find them whole."""
+
 
 class EventLogUnavailable(PlauditError):
     """The log did not acknowledge in time: nothing was accepted; try again later."""

@@ -76,18 +76,13 @@ def export(
         source = repository.labels_as_of(instant) if kind == "labels" else repository.pairs_as_of(instant)
         rows = write_rows(path, _joined(repository, source, _shape(kind, form, objective), tally), form)
     manifest = {
-        "export_id": str(uuid7()),
-        "project": context.settings.project,
-        "kind": kind,
-        "format": form,
+        **_head(context, kind, form, objective),
         "file": path.name,
         "rows": rows,
         "read": tally.read,
         "without_answer_or_value": tally.read - rows,
-        "objective": objective if (kind, form) == ("labels", "trl-jsonl") else None,
         "as_of": instant,
         "made_at": now,
-        "config_hash": config_hash(context.settings),
         "content_hash": content_hash(path),
     }
     write_manifest(folder, manifest)
@@ -98,6 +93,17 @@ def export(
         detail = {name: manifest[name] for name in ("export_id", "kind", "format", "rows", "as_of")}
         audit.record(connection, actor, "export.made", detail, project=context.settings.project, at=now)
     return manifest
+
+
+def _head(context: Context, kind: Kind, form: Format, objective: str) -> dict[str, Any]:
+    return {
+        "export_id": str(uuid7()),
+        "project": context.settings.project,
+        "kind": kind,
+        "format": form,
+        "objective": objective if (kind, form) == ("labels", "trl-jsonl") else None,
+        "config_hash": config_hash(context.settings),
+    }
 
 
 class _Tally:

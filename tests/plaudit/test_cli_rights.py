@@ -1,17 +1,19 @@
 """`plaudit keys|erase|export|audit` on a real data folder, and the feedback API with a key of the command line."""
 
 import json
+import subprocess
+from functools import partial
 from pathlib import Path
 
-import pytest
+import httpx
 
-from infra.settings import load_settings
+from infra.contracts import user_key_of, uuid7
+from infra.settings import load_settings, user_secret
+from ingest.erasure.files import files_holding
 from tests.plaudit.test_cli import plaudit
+from tests.plaudit.test_cli_ingest import liked, services, variables, wait_for
 
-
-@pytest.fixture
-def variables(tmp_path: Path) -> dict[str, str]:
-    return {"PLAUDIT_DATA_DIR": str(tmp_path / "data")}
+__all__ = ["services", "variables"]
 
 
 def test_a_key_is_printed_once_listed_rotated_and_revoked(variables: dict[str, str]) -> None:
@@ -75,3 +77,35 @@ def test_the_user_secret_is_rotated_and_the_former_kept(variables: dict[str, str
     given = plaudit("keys", "rotate-user-secret", PLAUDIT_USER_KEY_SECRET="given", **variables)
     assert given.returncode == 2
     assert "previous_user_key_secrets" in given.stderr
+
+
+def test_an_erasure_beside_running_services_leaves_no_byte_and_harms_nobody(
+    services: tuple[str, list["subprocess.Popen[bytes]"]], variables: dict[str, str], tmp_path: Path
+) -> None:
+    url, _ = services
+    answers = {person: say(url, person) for person in ("anna@mail.test", "bert@mail.test")}
+    for response_id in answers.values():
+        wait_for(partial(liked, url, response_id))
+    folder = Path(variables["PLAUDIT_DATA_DIR"])
+    settings = load_settings(overrides={"data_dir": str(folder)})
+    anna, bert = (user_key_of(person, user_secret(settings)).encode() for person in answers)
+    assert files_holding(folder, [anna])
+    done = plaudit("erase", "--user", "anna@mail.test", **variables)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert files_holding(folder, [anna, b"anna@mail.test", b"I am anna"]) == []
+    assert files_holding(folder, [bert])
+    assert httpx.get(f"{url}/v1/labels/{answers['anna@mail.test']}").status_code == 404
+    assert liked(url, answers["bert@mail.test"])
+    again = say(url, "anna@mail.test")
+    assert wait_for(partial(liked, url, again)), "who comes back is welcome"
+
+
+def say(url: str, person: str) -> str:
+    answer = {"messages": [{"role": "user", "content": f"I am {person}"}], "answers": ["Hello."], "user": person}
+    response_id: str = httpx.post(f"{url}/v1/interactions", json=answer).json()["results"][0]["response_id"]
+    events = [
+        {"event_id": str(uuid7()), "response_id": response_id, "signal": name, "user": person}
+        for name in ("shown", "like")
+    ]
+    assert httpx.post(f"{url}/v1/feedback", json=events).status_code == 202
+    return response_id

@@ -29,7 +29,7 @@ from infra.event_log.kafka.consumer import KafkaConsumer
 from infra.event_log.kafka.producer import HealingProducer
 from infra.event_log.observing import observe
 from infra.event_log.partitioning import place
-from infra.event_log.port import EventLogUnavailable, Record, UnknownTopic
+from infra.event_log.port import KEPT_FOR_EVER, EventLogUnavailable, Record, UnknownTopic
 from infra.metrics import catalogue
 from infra.settings.infrastructure import EventLogSettings
 
@@ -67,15 +67,10 @@ class KafkaEventLog:
         self._deadlines = Deadlines(settings.append_timeout_seconds)
 
     def ensure_topic(self, topic: str) -> None:
-        replicas = self._settings.replication_factor
         wanted = {
             "num_partitions": self._settings.partitions,
-            "replication_factor": replicas,
-            "configs": {
-                "max.message.bytes": str(self._settings.max_record_bytes + BATCH_OVERHEAD_BYTES),
-                # With three replicas an acknowledged record survives the loss of any one machine, and appends go on.
-                "min.insync.replicas": str(max(1, min(2, replicas - 1))),
-            },
+            "replication_factor": self._settings.replication_factor,
+            "configs": topic_configs(topic, self._settings),
         }
 
         def create(admin: Any) -> None:
@@ -208,3 +203,15 @@ class KafkaEventLog:
         admin, self._admin = self._admin, None
         if admin is not None:
             admin.close()
+
+
+def topic_configs(topic: str, settings: EventLogSettings) -> dict[str, str]:
+    """Broker settings of a topic when it is created."""
+    configs = {
+        "max.message.bytes": str(settings.max_record_bytes + BATCH_OVERHEAD_BYTES),
+        # With three replicas an acknowledged record survives the loss of any one machine, and appends go on.
+        "min.insync.replicas": str(max(1, min(2, settings.replication_factor - 1))),
+    }
+    if topic.endswith(KEPT_FOR_EVER):
+        configs |= {"retention.ms": "-1", "retention.bytes": "-1"}
+    return configs
