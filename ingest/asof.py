@@ -25,6 +25,14 @@ from ingest.specification.versions import labelling_of
 AT_ONCE = 1000
 """Labels made again between two looks at the store."""
 
+
+class InvalidInstant(PlauditError):
+    """A past instant that cannot be read."""
+
+    code = "invalid_instant"
+    status = 422
+
+
 Reason = Literal["erased", "expired"]
 
 

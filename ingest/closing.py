@@ -16,6 +16,7 @@ from ingest.ledger import OWNER, Version, surviving
 from ingest.repository import Answer, FeedbackRepository
 from ingest.specification.repository import SpecificationRepository
 
+VOTES = frozenset({"like", "dislike", "rating"})
 FOR_EVER = float("inf")
 """Every window is closed before this instant."""
 
@@ -100,7 +101,9 @@ def _cases(
     there = [answer for answer in answers if answer in ledgers]
     owners = {one.user_key for one in facts.values() if one.user_key}
     people = owners | {v.user_key for some in versions.values() for v in some if v.user_key} | {OWNER}
-    trust, propensities = evidence.trust(people), evidence.propensities(there)
+    # Only votes are weighted by who votes: of the others nobody need know.
+    voted = [answer for answer in there if any(v.signal in VOTES for v in ledgers[answer])]
+    trust, propensities = evidence.trust(people), evidence.propensities(voted)
     return [
         _Case(
             project,

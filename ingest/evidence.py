@@ -7,10 +7,15 @@ from functools import partial
 from sqlalchemy import Connection
 
 from infra.settings import Settings
+from ingest.dwell.repository import DwellRepository
 from ingest.labels import Labelling
 from ingest.objectives import Reading
 from ingest.repository import Answer
+from ingest.selection.evidence import vote_weights
+from ingest.selection.repository import SelectionRepository
 from ingest.trust.weights import voter_weights
+from ingest.validity.repository import ValidityRepository
+from ingest.validity.verdicts import refusals
 
 
 def everybody(voters: Collection[str]) -> Mapping[str, float]:
@@ -45,5 +50,18 @@ NOTHING_KNOWN = Evidence()
 
 def standing_evidence(connection: Connection, settings: Settings, labelling: Labelling) -> Evidence:
     """What is known now, as the transaction of `connection` sees it."""
-    trust = partial(voter_weights, connection, settings.project, prior_weight=settings.trust.prior_weight)
-    return Evidence(trust=trust, characters_per_token=settings.ingest.dwell.characters_per_token)
+    project = settings.project
+    reading = DwellRepository(connection, project).in_force()
+    selection = SelectionRepository(connection, project).newest()
+    verdicts = ValidityRepository(connection, project).newest()
+    return Evidence(
+        refused=frozenset(refusals(labelling.objectives, verdicts)),
+        reading=reading[1] if reading else None,
+        dwell_version=reading[0] if reading else None,
+        selection_version=selection[0] if selection else None,
+        characters_per_token=settings.ingest.dwell.characters_per_token,
+        trust=partial(voter_weights, connection, project, prior_weight=settings.trust.prior_weight),
+        propensities=partial(vote_weights, connection, project, selection[0], selection[2])
+        if selection
+        else unweighted,
+    )

@@ -3,12 +3,15 @@
 from infra.metrics import catalogue as metrics
 from infra.runtime import Job, JobContext, JobOutcome
 from ingest.closing import Closing, close
+from ingest.dwell.jobs import DWELL_JOB
 from ingest.evidence import standing_evidence
 from ingest.log_repository import LogRepository
 from ingest.repository import FeedbackRepository
 from ingest.retention import RETENTION_JOB
+from ingest.selection.jobs import SELECTION_JOB
 from ingest.specification.versions import Specifications
 from ingest.topics import feedback_topic, interactions_topic
+from ingest.validity.jobs import VALIDITY_JOB
 
 LABEL_DEADLINE_SECONDS = 900.0
 
@@ -68,5 +71,8 @@ JOBS: tuple[Job, ...] = (
         every_seconds=lambda settings: settings.jobs.label_every_seconds,
         deadline_seconds=LABEL_DEADLINE_SECONDS,
     ),
+    DWELL_JOB,
+    SELECTION_JOB,
+    VALIDITY_JOB,
     RETENTION_JOB,
 )

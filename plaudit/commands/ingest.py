@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from plaudit.commands import labels as label_commands
 from plaudit.commands import trust
 from plaudit.commands.common import console, group, settings
 from plaudit.commands.jobs import run_once
@@ -19,6 +20,7 @@ letters = group("Events that could not be applied: list them, look at one, send 
 app.add_typer(letters, name="dead-letters")
 app.add_typer(trust.honeypots, name="honeypots")
 app.command("trust")(trust.trust)
+label_commands.register(app)
 
 LetterId = Annotated[str, typer.Argument(help="As `plaudit ingest dead-letters list` shows it.")]
 
@@ -36,7 +38,9 @@ def api(
     context = _open("ingest-api")
     try:
         # One worker a process: more traffic is for more replicas.
-        uvicorn.run(build_app(context), host=host, port=port, log_config=None, timeout_graceful_shutdown=20)
+        # No line a request: the metrics count them, and a line would cost as much as the request.
+        app = build_app(context)
+        uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=20)
     finally:
         context.close()
 

@@ -94,7 +94,7 @@ def test_a_job_told_to_stop_stops(context: "Context", consumer: FeedbackConsumer
 
 
 def test_the_job_is_declared() -> None:
-    assert [job.name for job in JOBS] == ["label", "retention"]
+    assert [job.name for job in JOBS] == ["label", "dwell-model", "propensity", "validity", "retention"]
 
 
 @pytest.mark.postgres
