@@ -5,16 +5,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
 from infra.db.tables import consumer_offsets, feedback_events, interactions, labels, tombstones
+from infra.event_log import EventLogUnavailable, Record
 from infra.runtime import JobContext
 from infra.settings import rotate_user_secret, user_secrets
 from ingest.asof import labels_as_of
 from ingest.erasure.files import files_holding
 from ingest.erasure.receipts import is_ours
+from ingest.erasure.repository import ErasureRepository
 from ingest.erasure.service import NobodyNamed, erase, finish_open
 from ingest.jobs import run_label
+from ingest.topics import feedback_topic
 from tests.ingest.builders import PROJECT
 from tests.ingest.erasure.town import (
     ANNA,
@@ -263,3 +266,75 @@ def finals_of(context: "Context") -> dict[tuple[tuple[str, int], int], dict[str,
     with context.database.reading() as connection:
         rows = connection.execute(select(labels).where(labels.c.version > 0)).all()
     return {((row.response_id, row.choice), row.version): row.objective_values for row in rows}
+
+
+def test_a_crash_after_the_log_has_it_is_finished_by_the_consumer(
+    context: "Context", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live(context)
+    with monkeypatch.context() as patch:
+
+        def crash(*_: Any) -> None:
+            raise MemoryError("the process dies before its commit")
+
+        patch.setattr(ErasureRepository, "add", crash)
+        with pytest.raises(MemoryError):
+            erase(context, user=ANNA, actor="test")
+    with context.database.reading() as connection:
+        assert tables_holding(connection, names_of(context, ANNA)), "rolled back"
+    drain(context)
+    with context.database.reading() as connection:
+        assert tables_holding(connection, names_of(context, ANNA)) == {}
+    assert finish_open(context) == (1, 0)
+    assert files_holding(context.settings.data_dir, names_of(context, ANNA)) == []
+    assert finish_open(context) == (0, 0)
+
+
+def test_without_the_log_nothing_is_erased(sqlite_context: "Context") -> None:
+    context = sqlite_context
+    live(context)
+    before = counts(context)
+    context.event_log.close()
+    with pytest.raises(EventLogUnavailable):
+        erase(context, user=ANNA, actor="test")
+    assert counts(context) == before
+
+
+def test_a_dead_letter_about_the_person_goes_and_does_not_come_back(context: "Context") -> None:
+    live(context)
+    key, other = key_of(context, ANNA), key_of(context, BERT)
+    topic = feedback_topic(context.settings)
+    values = [
+        b'[{"broken": "' + key.encode() + b'"}]',
+        b"not json at all, " + ANSWERS["anna-1"].encode(),
+        b'{"user": "' + ANNA.encode() + b'"}',
+        b'[{"broken": "' + other.encode() + b'"}]',
+    ]
+    context.event_log.append(topic, [Record(b"k", value, 0) for value in values]).result(5)
+    drain(context)
+    assert letters(context) == 4
+    erase(context, user=ANNA, actor="test")
+    assert letters(context) == 1
+    assert files_holding(context.settings.data_dir, names_of(context, ANNA)) == []
+    with context.database.transaction() as connection:
+        connection.execute(delete(consumer_offsets))
+    drain(context)
+    with context.database.reading() as connection:
+        assert tables_holding(connection, names_of(context, ANNA)) == {}
+
+
+def letters(context: "Context") -> int:
+    return counts(context)["dead_letters"]
+
+
+def test_other_products_of_the_store_are_left_alone(context: "Context") -> None:
+    """The same user id in another product is another person, for all we know."""
+    live(context)
+    with context.database.transaction() as connection:
+        for table in (feedback_events, interactions, labels):
+            connection.execute(update(table).where(table.c.response_id == ANSWERS["anna-1"]).values(project="other"))
+    receipt = erase(context, user=ANNA, actor="test")
+    assert receipt["rows_deleted"]["interactions"] == 1
+    with context.database.reading() as connection:
+        found = set(tables_holding(connection, names_of(context, ANNA)))
+    assert found == {"feedback_events", "interactions"}
