@@ -1,5 +1,5 @@
-"""Every metric Plaudit exports, a block for each room (access and rights: `infra.metrics.rights`). Operations, not
-product analytics.
+"""Every metric Plaudit exports, a block for each room; those of experiments, of rights and of trust stand in files of
+their own beside this one. Operations, not product analytics.
 
 Names: prefix `plaudit_`, base units (seconds, bytes, ratio in 0..1, nats), `_total` on counters alone, help on every
 one, no user ids or prompts in labels. A test holds them to it.
@@ -7,12 +7,23 @@ one, no user ids or prompts in labels. A test holds them to it.
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from infra.metrics.experiments import AB_DECISIONS as AB_DECISIONS
+from infra.metrics.experiments import AB_E_VALUE as AB_E_VALUE
+from infra.metrics.experiments import AB_LOOKS as AB_LOOKS
+from infra.metrics.experiments import AB_PEOPLE as AB_PEOPLE
+from infra.metrics.experiments import AB_RUNNING as AB_RUNNING
+from infra.metrics.experiments import AB_SAMPLE_RATIO as AB_SAMPLE_RATIO
+from infra.metrics.experiments import AB_TRAFFIC_SHARE as AB_TRAFFIC_SHARE
+from infra.metrics.experiments import AB_WATERMARK_AGE as AB_WATERMARK_AGE
 from infra.metrics.registry import REGISTRY as REGISTRY
 from infra.metrics.rights import ACCESS_LOOKUPS as ACCESS_LOOKUPS
 from infra.metrics.rights import ACCESS_REFUSED as ACCESS_REFUSED
 from infra.metrics.rights import ERASED_REFUSED as ERASED_REFUSED
 from infra.metrics.rights import ERASURES as ERASURES
 from infra.metrics.rights import RETENTION_REMOVED as RETENTION_REMOVED
+from infra.metrics.trust import TRUST_EFFECTIVE_PEOPLE as TRUST_EFFECTIVE_PEOPLE
+from infra.metrics.trust import TRUST_QUARANTINED as TRUST_QUARANTINED
+from infra.metrics.trust import TRUST_TOP_SHARE as TRUST_TOP_SHARE
 
 SHORT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Buckets for requests and transactions."""
@@ -195,18 +206,6 @@ INGEST_LABELS = Counter(
     "plaudit_ingest_labels_total", "Labels made, by status: provisional, final.", ["status"], registry=REGISTRY
 )
 
-TRUST_EFFECTIVE_TEACHERS = Gauge(
-    "plaudit_trust_effective_teachers",
-    "Number of equally heavy people that would teach as concentratedly as those of the newest estimates.",
-    registry=REGISTRY,
-)
-TRUST_TOP_SHARE = Gauge(
-    "plaudit_trust_top_ten_ratio", "Share of all weight that the ten heaviest people have, 0 to 1.", registry=REGISTRY
-)
-TRUST_QUARANTINED = Gauge(
-    "plaudit_trust_quarantined_people", "People whose votes weigh nothing at present.", registry=REGISTRY
-)
-
 # --- reward model -------------------------------------------------------------------------------------------------
 
 REWARD_MODEL_VERSION = Gauge(
@@ -277,37 +276,4 @@ SERVING_INTERACTIONS_LOST = Counter(
     "plaudit_serving_interactions_unlogged_total",
     "Answers computed that the log did not take: their callers got an error.",
     registry=REGISTRY,
-)
-
-# --- ab testing ---------------------------------------------------------------------------------------------------
-
-AB_DECISIONS = Counter(
-    "plaudit_experiment_decisions_total", "Rows written to the ledger of decisions.", ["kind"], registry=REGISTRY
-)
-AB_LOOKS = Counter(
-    "plaudit_experiment_looks_total",
-    "Looks at a running experiment, by what they came to and the reason's code.",
-    ["kind", "code"],
-    registry=REGISTRY,
-)
-AB_RUNNING = Gauge("plaudit_experiment_running", "1 while an experiment runs, else 0.", registry=REGISTRY)
-AB_TRAFFIC_SHARE = Gauge(
-    "plaudit_experiment_challenger_share", "Share of people who are given the challenger, 0..1.", registry=REGISTRY
-)
-AB_PEOPLE = Gauge(
-    "plaudit_experiment_people", "People with a frozen value of the metric.", ["metric", "arm"], registry=REGISTRY
-)
-AB_E_VALUE = Gauge(
-    "plaudit_experiment_log_e_value_nats",
-    "Logarithm of the e-value, by metric and test: better, worse, not_inferior.",
-    ["metric", "test"],
-    registry=REGISTRY,
-)
-AB_SAMPLE_RATIO = Gauge(
-    "plaudit_experiment_sample_ratio_log_e_value_nats",
-    "Logarithm of the highest e-value so far that people do not land in the arms as they should.",
-    registry=REGISTRY,
-)
-AB_WATERMARK_AGE = Gauge(
-    "plaudit_experiment_watermark_age_seconds", "Age of the watermark of the newest look.", registry=REGISTRY
 )

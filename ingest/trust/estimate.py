@@ -173,6 +173,11 @@ def _reliability(
     return model, Posterior(joint, evident), relative
 
 
+def _same(one: Ints, other: Ints) -> bool:
+    """Whether two groups are one, found twice: four fifths of either are in both."""
+    return len(np.intersect1d(one, other)) >= 0.8 * max(len(one), len(other))
+
+
 def _voices(
     evidence: Evidence, groups: list[_Group], model: Model, posterior: Posterior, settings: TrustSettings
 ) -> tuple[list[Ring], list[Ring]]:
@@ -185,7 +190,8 @@ def _voices(
     expected = (appeal * posterior.tastes[evidence.person]).sum(axis=1)
     for group in groups:
         members = members_of(evidence, group.people, group.items, expected)
-        if len(members) < settings.ring_min_members:
+        told = [ring.members for ring in (*rings, *watched)]
+        if len(members) < settings.ring_min_members or any(_same(members, other) for other in told):
             continue
         outsiders = np.ones(evidence.people, bool)
         outsiders[group.people] = outsiders[members] = False

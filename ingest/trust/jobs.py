@@ -4,6 +4,7 @@ from infra.metrics import catalogue as metrics
 from infra.runtime import Context, Job, JobContext, JobOutcome
 from ingest.log_repository import LogRepository
 from ingest.topics import feedback_topic, interactions_topic
+from ingest.trust.records import too_few
 from ingest.trust.repository import TrustRepository
 
 TRUST_DEADLINE_SECONDS = 1800.0
@@ -58,7 +59,7 @@ def waits_for(context: Context) -> str | None:
         votes = VotesRepository(connection, context.settings.project)
         found = votes.enough(until - settings.evidence_seconds, until, settings.min_votes)
     missing = settings.min_votes - found
-    return f"{missing} more votes are needed before trust can be estimated" if missing > 0 else None
+    return too_few(missing) if missing > 0 else None
 
 
 def refresh_trust_metrics(context: Context) -> None:
@@ -71,7 +72,7 @@ def refresh_trust_metrics(context: Context) -> None:
     with context.database.reading() as connection:
         masses, quarantined = TrustRepository(connection, context.settings.project).masses()
     found = concentration(np.array(masses, np.float64))
-    metrics.TRUST_EFFECTIVE_TEACHERS.set(found.effective)
+    metrics.TRUST_EFFECTIVE_PEOPLE.set(found.effective)
     metrics.TRUST_TOP_SHARE.set(found.top_share)
     metrics.TRUST_QUARANTINED.set(quarantined)
 

@@ -38,3 +38,8 @@ class Honeypot(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     added_at: float
     retired_at: float | None = None
+
+
+def too_few(missing: int) -> str:
+    """Why nothing is estimated: so many votes are missing."""
+    return f"{missing} more {'votes are' if missing > 1 else 'vote is'} needed before trust can be estimated"

@@ -12,7 +12,7 @@ from infra.settings.trust import TrustSettings
 from ingest.trust.concentration import Concentration, concentration
 from ingest.trust.gathering import Gathered, Named, gather, to_evidence
 from ingest.trust.honeypots_repository import HoneypotRepository
-from ingest.trust.records import PersonTrust
+from ingest.trust.records import PersonTrust, too_few
 from ingest.trust.repository import TrustRepository
 from ingest.trust.votes_repository import VotesRepository
 
@@ -48,21 +48,24 @@ def config_hash(settings: TrustSettings) -> str:
 
 
 def read(connection: "Connection", project: str, settings: TrustSettings, votes_until: float) -> Named:
-    """The evidence of the ledger as received up to `votes_until`: the same whenever it is read, erased rows aside.
+    """The evidence of the ledger as received up to `votes_until`: the same whenever it is read, except for rows erased
+    since, and for the words of answers whose interaction came to be known only since.
 
     Raises TooFewVotes with the number still needed.
     """
     gathered = _gathered(connection, project, settings, votes_until - settings.evidence_seconds, votes_until)
     missing = settings.min_votes - len(gathered.opinions) - len(gathered.duels)
     if missing > 0:
-        raise TooFewVotes(f"{missing} more votes are needed before trust can be estimated")
+        raise TooFewVotes(too_few(missing))
     votes = VotesRepository(connection, project)
     voters: dict[tuple[str, int], int] = {}
     for opinion in gathered.opinions:
         voters[opinion.answer] = voters.get(opinion.answer, 0) + 1
     wanted = sorted(voters, key=lambda answer: (-voters[answer], answer))[: settings.max_texts]
     texts = votes.texts({response_id for response_id, _ in wanted})
-    pairs = {(one.better, one.worse) for one in HoneypotRepository(connection, project).all()}
+    pairs = {
+        (one.better, one.worse) for one in HoneypotRepository(connection, project).all() if one.added_at <= votes_until
+    }
     return to_evidence(gathered, texts, pairs, settings)
 
 

@@ -57,7 +57,7 @@ class VotesRepository:
             text(
                 "SELECT COUNT(*) FROM (SELECT 1 AS one FROM feedback_events WHERE project = :project"
                 " AND signal IN ('like', 'dislike', 'rating', 'duel') AND operation = 'set'"
-                " AND derived_at >= :since AND received_at <= :until LIMIT :wanted) AS some"
+                " AND derived_at >= :since AND received_at <= :until LIMIT :wanted) AS found"
             ),
             {"project": self._project, "since": since, "until": until, "wanted": wanted},
         )

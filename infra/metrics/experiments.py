@@ -1,0 +1,36 @@
+"""Metrics of experiments; part of the catalogue."""
+
+from prometheus_client import Counter, Gauge
+
+from infra.metrics.registry import REGISTRY
+
+AB_DECISIONS = Counter(
+    "plaudit_experiment_decisions_total", "Rows written to the ledger of decisions.", ["kind"], registry=REGISTRY
+)
+AB_LOOKS = Counter(
+    "plaudit_experiment_looks_total",
+    "Looks at a running experiment, by what they came to and the reason's code.",
+    ["kind", "code"],
+    registry=REGISTRY,
+)
+AB_RUNNING = Gauge("plaudit_experiment_running", "1 while an experiment runs, else 0.", registry=REGISTRY)
+AB_TRAFFIC_SHARE = Gauge(
+    "plaudit_experiment_challenger_share", "Share of people who are given the challenger, 0..1.", registry=REGISTRY
+)
+AB_PEOPLE = Gauge(
+    "plaudit_experiment_people", "People with a frozen value of the metric.", ["metric", "arm"], registry=REGISTRY
+)
+AB_E_VALUE = Gauge(
+    "plaudit_experiment_log_e_value_nats",
+    "Logarithm of the e-value, by metric and test: better, worse, not_inferior.",
+    ["metric", "test"],
+    registry=REGISTRY,
+)
+AB_SAMPLE_RATIO = Gauge(
+    "plaudit_experiment_sample_ratio_log_e_value_nats",
+    "Logarithm of the highest e-value so far that people do not land in the arms as they should.",
+    registry=REGISTRY,
+)
+AB_WATERMARK_AGE = Gauge(
+    "plaudit_experiment_watermark_age_seconds", "Age of the watermark of the newest look.", registry=REGISTRY
+)
