@@ -6,8 +6,9 @@
 | `POST /v1/feedback/browser` | events with a token, from the script; 202, or 200 when all of them were durable before |
 | `POST /v1/feedback/tokens` | a token for an answer produced elsewhere; for back ends, with their API key |
 
-The token stands in the body, in `?token=` or in `Authorization: Bearer`. Which origins may read the answers is settled
-for all routes alike, by `access.cors_origins`; beacons need no leave, since nobody reads what comes back.
+The token stands in the body or in `Authorization: Bearer`, never in the address, which ends up in logs. Which origins
+may read the answers is settled for all routes alike, by `access.cors_origins`; beacons need no leave, since nobody
+reads what comes back.
 """
 
 from starlette.requests import Request
@@ -58,6 +59,4 @@ def browser_routes(service: IngestService) -> list[Route]:
 def token_of(request: Request) -> str | None:
     """The token that stands beside the body, if there is one."""
     scheme, _, credentials = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and credentials:
-        return credentials.strip()
-    return request.query_params.get("token")
+    return credentials.strip() if scheme.lower() == "bearer" else None

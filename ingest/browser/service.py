@@ -129,9 +129,7 @@ class BrowserDoor:
 
     def _verified(self, text: str | None) -> Token:
         if not text:
-            raise TokenMissing(
-                "no feedback token: send `token` in the body or the query, or Authorization: Bearer", field="token"
-            )
+            raise TokenMissing("no feedback token: send `token` in the body, or Authorization: Bearer", field="token")
         return verify(self._secrets, self._project, text, self._context.clock.now())
 
     def _event(self, event: BrowserEvent, body: BrowserBody, token: Token) -> FeedbackEvent | Rejection:

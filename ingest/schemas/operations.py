@@ -66,12 +66,6 @@ _CHOICE: Schema = {
     "description": "Index of the answer within its response.",
     "schema": {"type": "integer", "minimum": 0, "maximum": 9999, "default": 0},
 }
-_TOKEN: Schema = {
-    "name": "token",
-    "in": "query",
-    "description": "The feedback token, where the body has none.",
-    "schema": {"type": "string"},
-}
 _KNOWN: Schema = {"name": "If-None-Match", "in": "header", "schema": {"type": "string"}}
 
 
@@ -130,7 +124,6 @@ OPERATIONS = (
             JSON: ref("BrowserBody"),
             "text/plain": {"type": "string", "contentMediaType": JSON, "contentSchema": ref("BrowserBody")},
         },
-        parameters=(_TOKEN,),
         tag="browser",
         security=("feedbackToken",),
     ),
