@@ -84,6 +84,16 @@ class TombstoneRepository:
         rows = [(self._project, digest, erasure_id, erased_before) for digest in sorted(set(digests))]
         return insert_ignore_many(self._connection, erased_people, _PEOPLE_COLUMNS, rows)
 
+    def reopen(self) -> None:
+        """Something erased came again over the log: the newest erasure is open until its files were cleaned anew."""
+        columns = erasures.columns
+        newest = select(func.max(columns.erased_at)).where(columns.project == self._project).scalar_subquery()
+        self._connection.execute(
+            update(erasures)
+            .where(columns.project == self._project, columns.erased_at == newest)
+            .values(scrubbed_at=None)
+        )
+
     def ids_of(self, kind: str, erasure_id: str) -> list[str]:
         """Ids one erasure tombstoned, in order."""
         columns = tombstones.columns

@@ -134,9 +134,16 @@ class Screen:
         return None if all(bound is None for bound in bounds) else cls(repository, project, bounds)
 
     def erased(self, traces: Sequence[Trace]) -> set[int]:
-        """Indexes of the traces that are erased; see `erased_items`."""
+        """Indexes of the traces that are erased; see `erased_items`.
+
+        They came over the log and still stand there: the newest erasure is open again until the job `retention` has
+        taken them out.
+        """
         gone = self._by_event(traces) | self._by_response(traces)
-        return gone | self._by_person(traces, gone)
+        gone |= self._by_person(traces, gone)
+        if gone:
+            self.repository.reopen()
+        return gone
 
     def _by_event(self, traces: Sequence[Trace]) -> set[int]:
         ids = {trace.event_id for trace in traces if trace.event_id is not None}

@@ -4,9 +4,11 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from sqlalchemy import delete, select, update
 
+from infra.contracts import FeedbackEvent
 from infra.db.tables import consumer_offsets, feedback_events, interactions, labels, tombstones
 from infra.event_log import EventLogUnavailable, Record
 from infra.runtime import JobContext
@@ -17,8 +19,9 @@ from ingest.erasure.receipts import is_ours
 from ingest.erasure.repository import ErasureRepository
 from ingest.erasure.service import NobodyNamed, erase, finish_open
 from ingest.jobs import run_label
+from ingest.retention import run_retention
 from ingest.topics import feedback_topic
-from tests.ingest.builders import PROJECT
+from tests.ingest.builders import PROJECT, START
 from tests.ingest.erasure.town import (
     ANNA,
     ANSWERS,
@@ -159,11 +162,34 @@ def test_a_store_filled_anew_from_an_unredacted_log_has_nothing_of_the_person(
 
 def test_records_that_were_on_their_way_stay_out(context: "Context") -> None:
     live(context)
-    send(context, [event("bert-2", "like", ANNA)])  # accepted, not applied yet
+    events = [event("bert-2", "like", ANNA)]
+    send(context, events)  # accepted, not applied yet
     erase(context, user=ANNA, actor="test")
     drain(context)
     with context.database.reading() as connection:
         assert tables_holding(connection, names_of(context, ANNA)) == {}
+
+
+def test_what_comes_again_over_the_log_is_cleaned_by_the_job(context: "Context") -> None:
+    """A gateway that had the answer in hand, a client that sends its old events again."""
+    events = live(context)
+    late = FeedbackEvent(
+        event_id=events[1]["event_id"],
+        project=PROJECT,
+        response_id=ANSWERS["anna-1"],
+        signal="like",
+        received_at=START,
+        derived_at=START,
+        user_key=key_of(context, ANNA),
+    )
+    erase(context, user=ANNA, actor="test")
+    assert finish_open(context) == (0, 0)
+    context.event_log.append(feedback_topic(context.settings), [Record(b"k", msgspec.json.encode([late]), 0)]).result(5)
+    drain(context)
+    assert files_holding(context.settings.data_dir, names_of(context, ANNA)) != []
+    assert run_retention(JobContext(context)).detail == "1 erasures cleaned"
+    assert files_holding(context.settings.data_dir, names_of(context, ANNA)) == []
+    assert finish_open(context) == (0, 0)
 
 
 def test_a_person_who_comes_back_is_new(context: "Context", clock: Any) -> None:
