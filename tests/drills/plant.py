@@ -39,7 +39,7 @@ class Plant:
                 "allowed_lateness_seconds": 0.2,
                 "watermark_refresh_seconds": 0.1,
                 "poll_seconds": 0.05,
-                "consumer_batch_records": 20,
+                "consumer_batch_records": 4,
                 "backoff_seconds": 0.1,
                 "max_backoff_seconds": 0.5,
             },
