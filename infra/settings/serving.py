@@ -9,7 +9,7 @@ class ServingSettings(Section):
     """The gateway: its address, its engine, its adapters."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. `0.0.0.0` behind a proxy that authenticates callers: the gateway itself does not."""
+    """Address to listen on. With `0.0.0.0` set `access.require_keys`, or stand behind a proxy that authenticates."""
     port: int = Field(8080, ge=0, le=65535)
     """Port to listen on; 0: any free one."""
     replica: str = Field("", max_length=64)
