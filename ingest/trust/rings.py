@@ -9,6 +9,7 @@ them, `unanimity` = (A_in - A_out) / (1 - A_out), and surely so.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from ingest.trust.evidence import Evidence, Floats, Ints, sums
 
 WIDEST_BIN = 2000
 """Bins with more people are left out of the search for links: everybody meets there, and pairs grow with the square."""
+ROWS_AT_ONCE = 1000
 FEWEST_ITEMS = 5
 """Items with members' and outsiders' votes that a judgement about a group's voice needs."""
 SURE = 5.0
@@ -55,7 +57,7 @@ def find_links(person: Ints, bins: Ints, weight: Floats, people: int, level: flo
     `person`, `bins` (n,): who is in which bin; repetitions count once. `weight` (people,): what a person counts in the
     popularity of a bin (capped, or those who vote most make their own targets popular).
     """
-    from scipy.sparse import csr_array, triu
+    from scipy.sparse import csr_array
     from scipy.stats import poisson
 
     keys = np.unique(person * np.int64(bins.max() + 1 if len(bins) else 1) + bins)
@@ -67,9 +69,7 @@ def find_links(person: Ints, bins: Ints, weight: Floats, people: int, level: flo
         nobody = np.zeros(0, np.int64)
         return Links(nobody, nobody, nobody, np.zeros(0))
     matrix = csr_array((np.ones(len(who)), (who, where)), shape=(people, len(popular)))
-    together = triu(matrix @ matrix.T, k=1).tocoo()
-    enough = together.data >= fewest
-    one, other, shared = together.row[enough], together.col[enough], together.data[enough].astype(np.int64)
+    one, other, shared = _together(matrix, fewest)
     active = np.bincount(who, minlength=people).astype(float)
     mass = popular[np.bincount(where, minlength=len(popular)) > 0].sum()
     meeting = float(((popular / mass) ** 2).sum())
@@ -78,6 +78,27 @@ def find_links(person: Ints, bins: Ints, weight: Floats, people: int, level: flo
     voters = int((active > 0).sum())
     chosen = _discoveries(p, voters * (voters - 1) // 2, level)
     return Links(one[chosen], other[chosen], shared[chosen], expected[chosen])
+
+
+def _together(matrix: Any, fewest: int) -> tuple[Ints, Ints, Ints]:
+    """Pairs of rows of a 0/1 matrix that share `fewest` columns or more, and how many; some rows at a time, because all
+    pairs that share anything would not fit into memory."""
+    from scipy.sparse import coo_array
+
+    able = np.flatnonzero(np.asarray(matrix.sum(axis=1)).ravel() >= fewest)
+    those = matrix[able]
+    other_way = those.T.tocsr()
+    parts = []
+    for begin in range(0, len(able), ROWS_AT_ONCE):
+        block = coo_array(those[begin : begin + ROWS_AT_ONCE] @ other_way)
+        row, column = block.row + begin, block.col
+        enough = (block.data >= fewest) & (row < column)
+        parts.append((able[row[enough]], able[column[enough]], block.data[enough].astype(np.int64)))
+    if not parts:
+        nobody = np.zeros(0, np.int64)
+        return nobody, nobody, nobody
+    one, other, shared = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return one.astype(np.int64), other.astype(np.int64), shared
 
 
 def _discoveries(p: Floats, tests: int, level: float) -> NDArray[np.bool_]:
