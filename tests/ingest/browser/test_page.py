@@ -241,14 +241,14 @@ def test_votes_and_withdrawals_arrive(browser: "Chrome", site: Site) -> None:
 def test_after_a_reload_it_is_the_same_browser_and_reading_goes_on(browser: "Chrome", site: Site) -> None:
     token = site.token("r1")
     show(browser, site, "r1", token)
-    time.sleep(1.2)
+    time.sleep(2.0)
     show(browser, site, "r1", token)
     wait_until(lambda: any(row.signal == "dwell" for row in site.events("r1")))
     first = site.dwell("r1")
     assert first >= 1.0
-    time.sleep(1.0)
+    time.sleep(1.5)
     browser.get("about:blank")
-    wait_until(lambda: site.dwell("r1") >= first + 0.9)
+    wait_until(lambda: site.dwell("r1") >= first + 0.5)
     assert set(site.statuses) == {202}
 
 
@@ -288,9 +288,12 @@ def test_an_answer_that_was_streamed_starts_its_clock_at_the_end(browser: "Chrom
         }, 1000);""", site.token("r2"))  # fmt: skip
     wait_until(lambda: bool(browser.execute_script("return !!window.answer")))
     browser.execute_script('answer.set("rating", {value: 0.75}); answer.set("comment", {text: "clear"})')
-    time.sleep(1.5)
-    browser.execute_script("plaudit.flush()")
-    wait_until(lambda: any(row.signal == "dwell" and row.value > 1 for row in site.events("r2")))
+
+    def read_for_a_second() -> bool:
+        browser.execute_script("plaudit.flush()")
+        return any(row.signal == "dwell" and row.value > 1 for row in site.events("r2"))
+
+    wait_until(read_for_a_second)
     said = [(row.signal, row.value, row.text) for row in site.events("r2") if row.signal != "dwell"]
     assert said == [("shown", None, None), ("rating", 0.75, None), ("comment", None, "clear")]
     assert site.dwell("r2") < site.context.clock.now() - site.events("r2")[0].derived_at + 0.3
