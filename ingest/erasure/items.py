@@ -5,7 +5,7 @@ Reading is lenient: what the consumer would put aside as a dead letter is looked
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,8 +16,7 @@ from ingest.segments import is_segmented
 _UNREADABLE = (msgspec.DecodeError, RecursionError)
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """One item of a record. `trace` is None where it cannot be read; then `raw` says what there is."""
 
     project: str
@@ -122,11 +121,15 @@ def _segments(value: bytes) -> Items:
 
 
 def _row(row: Any, segment: Sequence[Any]) -> Item:
-    project, received_at = segment[1], segment[2]
-    if isinstance(row, list) and len(row) > USER_KEY and isinstance(received_at, int | float):
-        named = (row[EVENT_ID], row[RESPONSE_ID], row[OTHER], row[USER_KEY])
-        if all(name is None or isinstance(name, str) for name in named) and named[0] and named[1]:
-            return Item(project, Trace(*named, float(received_at)), b"")
+    if type(row) is list and len(row) > USER_KEY and type(segment[1]) is str and type(segment[2]) in (int, float):
+        event_id, response_id, other, user_key = row[EVENT_ID], row[RESPONSE_ID], row[OTHER], row[USER_KEY]
+        if (
+            type(event_id) is str
+            and type(response_id) is str
+            and (other is None or type(other) is str)
+            and (user_key is None or type(user_key) is str)
+        ):
+            return Item(segment[1], Trace(event_id, response_id, other, user_key, segment[2]), b"")
     return Item("", None, msgspec.msgpack.encode(row))
 
 

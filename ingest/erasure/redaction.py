@@ -32,17 +32,15 @@ def redact_log(context: Context, needles: Needles) -> dict[str, int]:
 
 def _edit(context: Context, reader: Reader, needles: Needles) -> Edit:
     def edit(records: Sequence[StoredRecord]) -> dict[int, bytes]:
+        read = [reader(record.value) for record in records]
         with context.database.transaction() as connection:  # a person found by digest leaves tombstones
-            return redacted(connection, context.settings.project, records, reader, needles)
+            return redacted(connection, context.settings.project, read, needles)
 
     return edit
 
 
-def redacted(
-    connection: Connection, project: str, records: Sequence[StoredRecord], reader: Reader, needles: Needles
-) -> dict[int, bytes]:
+def redacted(connection: Connection, project: str, read: Sequence[Items], needles: Needles) -> dict[int, bytes]:
     """New values of the records that hold anything erased, by index. Items of other projects are left alone."""
-    read = [reader(record.value) for record in records]
     gone: dict[int, set[int]] = {}
     places: list[tuple[int, int]] = []
     traces: list[Trace] = []
