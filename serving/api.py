@@ -6,8 +6,9 @@
 | `GET /v1/models`, `GET /v1/models/{id}` | `plaudit` (routed by the arm), `base`, and every proven `name@version` |
 
 Every response carries `x-plaudit-response-id`, the id that feedback names, `x-plaudit-feedback-token`, with which a
-page may give it, and `x-plaudit-adapter`, what answered. The experiment and the arm are not revealed: who knows that an
-answer is on trial rates it differently.
+page may give it, and `x-plaudit-adapter`, what answered. `x-plaudit-solicited` comes with answers, drawn at random,
+about which the page shall ask for a vote; its value belongs into the field `solicited` of the event `shown`. The
+experiment and the arm are not revealed: who knows that an answer is on trial rates it differently.
 An answer ends (its body, or `data: [DONE]`) only when its interaction is durable in the log.
 """
 
@@ -27,6 +28,7 @@ from infra.metrics import catalogue as metrics
 from infra.models.port import GenerationResult
 from ingest.access.limits import RateLimited
 from ingest.api import read_body
+from ingest.solicitation import HEADER as SOLICITED_HEADER
 from ingest.tokens import HEADER as FEEDBACK_TOKEN_HEADER
 from serving import responses
 from serving.routing_state import UnknownModel
@@ -115,6 +117,7 @@ def _headers(turn: Turn) -> dict[str, str]:
         "x-plaudit-response-id": turn.response_id,
         "x-plaudit-adapter": turn.route.adapter,
         FEEDBACK_TOKEN_HEADER: turn.feedback_token,
+        **({} if turn.asked_with is None else {SOLICITED_HEADER: repr(turn.asked_with)}),
         "cache-control": "no-store",
     }
 

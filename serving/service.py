@@ -17,6 +17,7 @@ from infra.models.port import GenerationResult
 from infra.runtime import Context
 from infra.settings import Settings, user_secret
 from ingest.access.limits import RateLimiter
+from ingest.solicitation import decide
 from ingest.tokens import issue
 from serving.adapters import Adapters, Reconciler
 from serving.engine import LocalEngine
@@ -130,6 +131,7 @@ class Gateway:
             prompt_token_ids=tuple(tokens),
             loaded=engine.base,
             feedback_token=self._feedback_token(response_id, user_key, now),
+            asked_with=self._asked_with(response_id),
         )
 
     def submit(self, turn: Turn, on_token: OnToken | None = None) -> "list[Future[GenerationResult]]":
@@ -161,6 +163,12 @@ class Gateway:
         settings = self._context.settings
         until = now + settings.ingest.browser.token_lifetime_seconds
         return issue(self._secret, settings.project, response_id, user_key, now, until)
+
+    def _asked_with(self, response_id: str) -> float | None:
+        """The probability with which the person is to be asked for a vote; None: do not ask."""
+        chance = self._context.settings.ingest.solicitation
+        decision = decide(self._context.settings.project, response_id, 0, rate=chance.rate, salt=chance.salt)
+        return decision.probability if decision.asked else None
 
     def _ready_engine(self) -> LocalEngine:
         if self._engine is None:

@@ -32,6 +32,7 @@ class Turn:
         prompt_token_ids: tuple[int, ...],
         loaded: LoadedModel,
         feedback_token: str = "",
+        asked_with: float | None = None,
     ) -> None:
         self.chat = chat
         self.route = route
@@ -39,6 +40,7 @@ class Turn:
         self.created_at = created_at
         self.prompt_token_ids = prompt_token_ids
         self.feedback_token = feedback_token
+        self.asked_with = asked_with
         self._project = project
         self._user_key = user_key
         self._loaded = loaded

@@ -86,7 +86,7 @@ def _lower_bound(values: FloatArray, alpha: float, rho: float = 1.0) -> float:
         return 0.0
     before = np.concatenate(([0.0], np.cumsum(values)[:-1]))
     variance = float(np.sum((values - (before + 0.5) / np.arange(1, n + 1)) ** 2))
-    total, threshold = float(values.sum()), -np.log(alpha)
+    total, threshold = float(values.sum()), float(-np.log(alpha))
 
     def excess(mean: float) -> float:
         return gamma_exponential_log_wealth(total - n * mean, variance, rho) - threshold

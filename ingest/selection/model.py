@@ -120,6 +120,9 @@ def _logistic(vectors: FloatArray, targets: FloatArray) -> Linear:
     if targets.size == 0 or np.all(targets == targets[0]):
         rate = min(max(float(targets.mean()) if targets.size else 0.5, 1e-6), 1 - 1e-6)
         return Linear(math.log(rate / (1 - rate)), (0.0,) * vectors.shape[1])
+    if np.all((targets == 0) | (targets == 1)):
+        fitted = LogisticRegression(C=INVERSE_PENALTY, max_iter=5000).fit(vectors, targets)
+        return Linear(float(fitted.intercept_[0]), tuple(float(c) for c in fitted.coef_[0]))
     both = np.concatenate([np.ones(len(targets)), np.zeros(len(targets))])
     weights = np.concatenate([targets, 1 - targets])
     kept = weights > 0

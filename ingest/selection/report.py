@@ -60,13 +60,7 @@ def report(
         },
         "effective_sample_size": found.effective_sample_size,
         "clipped": found.clipped,
-        "model": {
-            "auroc": fitted.auroc,
-            "brier": fitted.brier,
-            "brier_skill": fitted.brier_skill,
-            "raw_slope": fitted.raw_slope,
-            "columns": len(fitted.model.space.names),
-        },
+        "model": _quality(fitted),
     }
     document["asked"] = _asked(answers, sample, clip, confidence)
     return document
@@ -94,6 +88,16 @@ def _asked(answers: ShownAnswers, sample: Sample | None, clip: float, confidence
         "high": found.high,
         "effective_sample_size": found.effective_sample_size,
         "odds_ratio": None if sample is None else explaining_gamma(sample, found.rate.mean, clip=clip),
+    }
+
+
+def _quality(fitted: Fitted) -> dict[str, float]:
+    return {
+        "auroc": fitted.auroc,
+        "brier": fitted.brier,
+        "brier_skill": fitted.brier_skill,
+        "raw_slope": fitted.raw_slope,
+        "columns": len(fitted.model.space.names),
     }
 
 

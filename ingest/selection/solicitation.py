@@ -1,31 +1,11 @@
-"""Asking people for a vote at random, and what their answers say about everybody.
+"""What people who were asked for a vote at random (`ingest.solicitation`) say about everybody."""
 
-Who is asked depends on nothing but chance, so those asked stand for everybody, whatever silence means elsewhere.
-"""
-
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 
 from infra.statistics import Estimate, effective_sample_size, off_policy_interval, self_normalised_scores
 from ingest.selection.rates import BoolArray, FloatArray, IntArray
-
-
-@dataclass(frozen=True)
-class Solicitation:
-    """Whether to ask the person for a vote about this answer, and the probability with which that was decided, to be
-    sent as `solicited` with the `shown` event when the person was asked."""
-
-    asked: bool
-    probability: float
-
-
-def decide(project: str, response_id: str, choice: int, *, rate: float, salt: str) -> Solicitation:
-    """A pure function of the answer: every replica, and a repeated request, decide alike. `rate` in [0, 1]."""
-    text = "\0".join((salt, project, response_id, str(choice)))
-    drawn = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") / 2.0**64
-    return Solicitation(drawn < rate, rate)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ingest.selection.solicitation import decide, solicited_rate
+from ingest.selection.solicitation import solicited_rate
+from ingest.solicitation import decide
 
 
 def test_the_decision_is_a_pure_function_at_the_given_rate() -> None:
