@@ -7,11 +7,13 @@ from sqlalchemy import func, select
 
 from infra.db.tables import dead_letters, feedback_events, interactions, labels, pairs
 from infra.runtime import Context
+from ingest.asof import labels_as_of
 from ingest.consumer import FeedbackConsumer
 from ingest.labelling import by_answer
 from ingest.labels import Labelling, make_label
 from ingest.repository import FeedbackRepository
 
+FOR_EVER = 1e18
 Events = Mapping[str, Mapping[str, Any]]
 """Events as they were sent, by event id."""
 
@@ -77,7 +79,11 @@ def check_labels(context: Context) -> None:
             remade = make_label(
                 project, answer, ledger, facts.get(answer[0]), labelling, version=label.version, made_at=label.made_at
             )
-            assert label == remade
+            assert (label.values, label.events_counted) == (remade.values, remade.events_counted)
+        made = labels_as_of(connection, project, FOR_EVER)
+        assert made.missing == []
+        stored = repository.final_labels(wanted)
+        assert made.labels == [stored[answer] for answer in sorted(stored)], "a label cannot be made again"
 
 
 def check_by_hand(context: Context, sent: Events) -> None:
