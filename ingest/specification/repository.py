@@ -38,10 +38,10 @@ class SpecificationRepository:
         self._connection = connection
         self._project = project
 
-    def record(self, config_hash: str, document: dict[str, Any], now: float) -> None:
-        """Keep this version, if it is new."""
+    def record(self, config_hash: str, document: dict[str, Any], now: float) -> bool:
+        """Keep this version; whether it is new."""
         row = (self._project, config_hash, document, now)
-        insert_ignore_many(self._connection, reward_specifications, _SPECIFICATION_COLUMNS, [row])
+        return insert_ignore_many(self._connection, reward_specifications, _SPECIFICATION_COLUMNS, [row]) > 0
 
     def versions(self) -> list[SpecificationVersion]:
         """Every version, the first used first."""

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from infra.settings.ingest import IngestSettings
 from infra.settings.rewards import Specification
+from ingest.access import audit
 from ingest.labels import Labelling
 from ingest.specification.document import document_of
 from ingest.specification.repository import SpecificationRepository
@@ -32,10 +33,19 @@ class Specifications:
         return cls(in_force, candidate, tuple(documents))
 
     def record(self, connection: Connection, project: str, now: float) -> None:
-        """Keep both versions, where they are new."""
+        """Keep both versions, where they are new; what they override in writing goes into the audit trail."""
         repository = SpecificationRepository(connection, project)
         for config_hash, document in self.documents:
-            repository.record(config_hash, document, now)
+            new, written = repository.record(config_hash, document, now), overrides_of(document)
+            if new and written:
+                detail = {"config_hash": config_hash, "overrides": written}
+                audit.record(connection, "config", "specification.override", detail, project=project, at=now)
+
+
+def overrides_of(document: dict[str, Any]) -> dict[str, str]:
+    """The reasons given for weights that no evidence supports, by objective."""
+    given = {name: str(objective.get("override") or "").strip() for name, objective in document["objectives"].items()}
+    return {name: reason for name, reason in given.items() if reason}
 
 
 def labelling_of(document: dict[str, Any]) -> Labelling:
