@@ -30,9 +30,9 @@ class Ring(NamedTuple):
 @dataclass(frozen=True)
 class Estimate:
     """Per person (people,): `weight`; `reliability` with its interval, and `relative` to a newcomer's; votes in the
-    `busiest` window and the cap's `factor`; number of the most probable `taste`; share of votes in one-sided bursts.
-    `tastes` (K,): shares of the tastes among people. `appeal` (items,): what attentive people of all tastes would say
-    of each item on average."""
+    `busiest` window and the cap's `factor`; number of the most probable `taste`; share of votes in one-sided bursts;
+    who is `quarantined`. `tastes` (K,): shares of the tastes among people. `appeal` (items,): what attentive people of
+    all tastes would say of each item on average."""
 
     weight: Floats
     reliability: Floats
@@ -46,15 +46,11 @@ class Estimate:
     tastes: Floats
     appeal: Floats
     burst_share: Floats
+    quarantined: NDArray[np.bool_]
     rings: list[Ring] = field(default_factory=list)
     watched: list[Ring] = field(default_factory=list)
     """Groups that share answers beyond popularity but do not speak with one voice, or where nobody else voted."""
     bursts: int = 0
-
-    @property
-    def quarantined(self) -> NDArray[np.bool_]:
-        """(people,) who weighs nothing."""
-        return np.asarray(self.weight == 0.0)
 
 
 class Use(NamedTuple):
@@ -106,6 +102,7 @@ def estimate(evidence: Evidence, settings: TrustSettings, use: Use = Use()) -> E
         tastes=model.tastes.shares,
         appeal=model.tastes.appeal(evidence.features) @ model.tastes.shares,
         burst_share=share,
+        quarantined=quarantined,
         rings=rings,
         watched=watched,
         bursts=bursts,

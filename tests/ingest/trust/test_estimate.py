@@ -54,7 +54,8 @@ def test_the_three_figures_of_the_room(population: Population, found: Estimate) 
     per_head = [found.weight[population.role == role].mean() for role in (MAJORITY, MINORITY, CARELESS)]
     assert per_head[1] > 0.85 * per_head[0]
     assert per_head[2] < 0.9 * per_head[0]
-    assert not found.quarantined[population.role != RING].any()
+    np.testing.assert_array_equal(found.quarantined, population.role == RING)
+    assert (found.weight[found.quarantined] == 0.0).all()
 
 
 def test_the_same_votes_give_the_same_trust(population: Population, found: Estimate) -> None:

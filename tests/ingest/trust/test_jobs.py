@@ -11,6 +11,7 @@ from infra.metrics import catalogue as metrics
 from infra.runtime import Context, JobContext
 from infra.settings.trust import TrustSettings
 from ingest.consumer import FeedbackConsumer
+from ingest.trust.honeypots import add_honeypot
 from ingest.trust.jobs import JOBS, refresh_trust_metrics, run_trust, waits_for
 from ingest.trust.records import PersonTrust
 from ingest.trust.repository import TrustRepository
@@ -27,7 +28,7 @@ from tests.benchmarks.trust_population import (
     key_of,
     simulate,
 )
-from tests.ingest.builders import PROJECT, START, event
+from tests.ingest.builders import PROJECT, START, event, interaction
 from tests.ingest.test_consumer import send, serve
 
 if TYPE_CHECKING:
@@ -168,6 +169,22 @@ def test_votes_not_yet_surely_read_are_left_for_the_next_time(
     clock.advance(61.0)
     consumer.drain()
     assert run_trust(JobContext(context)).status == "done"
+
+
+def test_a_honeypot_scores_duels_from_when_it_was_added(
+    context: Context, clock: ManualClock, consumer: FeedbackConsumer
+) -> None:
+    serve(context, interaction("r1"), interaction("r2"))
+    send(context, event("r2", "duel", user_key="ada", other_response_id="r1"))
+    consumer.drain()
+    clock.advance(DAY)
+    add_honeypot(context, ("r1", 0), ("r2", 0), "the other is false")
+    settings = TrustSettings(min_votes=1)
+    with context.database.reading() as connection:
+        before = read(connection, PROJECT, settings, clock.now() - 1.0)
+        after = read(connection, PROJECT, settings, clock.now())
+    assert np.isnan(before.evidence.right).tolist() == [True]
+    assert after.evidence.right.tolist() == [0.0]
 
 
 def test_who_taught_the_model(context: Context, clock: ManualClock, consumer: FeedbackConsumer) -> None:

@@ -187,6 +187,25 @@ def test_a_one_sided_rush_is_a_burst_and_a_popular_moment_is_not() -> None:
     assert find_bursts(spread, 600.0, 1e-3).count == 0
 
 
+def test_no_rush_falls_between_two_slots() -> None:
+    rng = np.random.default_rng(6)
+    evidence = evidence_of(crowd(rng, 300, 100) + [(300 + i, 3, 0.0) for i in range(14)], 314, 100)
+    at = rng.uniform(0, 1e6, len(evidence.person))
+    at[0], at[evidence.person >= 300] = 0.0, 600_000.0 + np.linspace(-100, 100, 14)  # seven either side of a boundary
+    assert find_bursts(timed(evidence, at), 600.0, 1e-3).count == 1
+
+
+def test_a_bystander_is_no_member() -> None:
+    """Votes on the same answers, and says what outsiders say."""
+    rng = np.random.default_rng(7)
+    appeal = np.where(np.arange(200) % 2, 0.8, 0.2)
+    bystander = [(310, i, float(appeal[i] > 0.5)) for i in range(30)]
+    evidence = evidence_of(crowd(rng, 300, 200) + ring(300, 10, range(40), 30, rng) + bystander, 311, 200)
+    drawn_in = np.arange(300, 311)
+    members = members_of(evidence, drawn_in, np.arange(40), appeal[evidence.item])
+    assert members.tolist() == list(range(300, 310))
+
+
 def test_no_votes_no_bursts() -> None:
     empty = evidence_of([], 2, 2)
     assert find_bursts(empty, 600.0, 1e-3).count == 0
