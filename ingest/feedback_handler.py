@@ -5,7 +5,9 @@ batch, whatever its size: read the ledger of the answers concerned, insert, read
 write labels. The first tells repetitions from new events, conflicts from both, and gives the labels what came before.
 """
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import compress
 
@@ -58,6 +60,12 @@ class FeedbackHandler:
         self._labels: ProvisionalLabels | None = None
 
     def apply(
+        self, connection: Connection, records: Sequence[StoredRecord], labelling: Labelling, now: float
+    ) -> Applied:
+        with collector_paused():
+            return self._apply(connection, records, labelling, now)
+
+    def _apply(
         self, connection: Connection, records: Sequence[StoredRecord], labelling: Labelling, now: float
     ) -> Applied:
         batch = self._read(records)
@@ -117,11 +125,26 @@ class FeedbackHandler:
     ) -> int:
         answers = by_answer(found.fresh)
         _add_known(answers, found.known)
-        facts = repository.facts({response_id for response_id, _ in answers})
+        facts = repository.owners({response_id for response_id, _ in answers})
         if self._labels is None or self._labels.labelling is not labelling:
             self._labels = ProvisionalLabels(labelling)
-        repository.put_label_rows(self._labels.rows(project, answers, facts, now))
+        known, others = self._labels.rows(project, answers, facts, now)
+        repository.put_provisional(known, windows_stand=True)
+        repository.put_provisional(others, windows_stand=False)
         return len(answers)
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """No garbage collection meanwhile: a batch makes hundreds of thousands of tuples, none of them in a cycle, and each
+    pass of the collector would look at all of them."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _touched(rows: Sequence[LedgerRow]) -> set[str]:

@@ -41,17 +41,20 @@ class Intake:
             and all_choices(columns[CHOICE])
             and all_choices(columns[OTHER_CHOICE])
             and all_content(wire)
-            and all(user is None or len(user) <= MAX_USER_CHARACTERS for user in users)
         ):
+            return None
+        users.discard(None)
+        if users and max(map(len, users)) > MAX_USER_CHARACTERS:
             return None
         created, sent = _seconds(columns[_CREATED]), _seconds(columns[_SENT])
         if created is None or sent is None:
             return None
-        keys = {user: self._key_of(user) if user else None for user in users}
+        users.discard("")
+        keys = dict(zip(users, map(self._key_of, users), strict=True))
         return list(
             zip(
                 *columns[:USER_KEY],
-                [keys[user] for user in columns[USER_KEY]],
+                map(keys.get, columns[USER_KEY]),
                 _derived(created, sent, received_at),
                 columns[DEVICE],
                 columns[SOLICITED],

@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from ingest.labels import InteractionFacts, Labelling
+from ingest.labels import Labelling
 from ingest.ledger import OPPOSITES, OWNER, PAIR_SIGNALS
-from ingest.objectives import Setting
+from ingest.objectives import SIGNALS, Setting
 from ingest.rows import (
     DERIVED_AT,
     OPERATION,
@@ -43,10 +43,15 @@ LabelRow = tuple[Any, ...]
 """`LABEL_COLUMNS`, the two documents as JSON text."""
 
 Answer = tuple[str, int]
+Fact = Sequence[Any]
+"""What is known of an interaction: (response_id, user_key, created_at, ...)."""
 _Held = dict[Any, float | None]
 _OPEN = Setting(closed=False)
 _MAX_VECTORS = 4096
 """Vectors of values whose JSON is kept: more only come up where ratings or strengths are finely graded."""
+_CENSORED = SIGNALS["dwell"]
+"""Signals that no definition looks at while the window is open. (Reading times differ from answer to answer; without
+them few different things are said of open answers.) A test holds every definition to it."""
 
 
 class ProvisionalLabels:
@@ -56,45 +61,64 @@ class ProvisionalLabels:
         self.labelling = labelling
         self._objectives = labelling.objectives
         self._vectors: dict[tuple[float | None, ...], tuple[str, str]] = {}
+        self._known: dict[tuple[tuple[str, float | None], ...], tuple[str, str]] = {}
 
     def rows(
         self,
         project: str,
         answers: Mapping[Answer, list[LedgerRow]],
-        facts: Mapping[str, InteractionFacts],
+        facts: Mapping[str, Fact],
         made_at: float,
-    ) -> list[LabelRow]:
-        """The label of each answer from all rows of its ledger (at least one; they are put in order in place)."""
+    ) -> tuple[list[LabelRow], list[LabelRow]]:
+        """(labels of answers whose interaction is known, labels of the others).
+
+        Each from all rows of the answer's ledger: at least one; they are put in order in place.
+        """
         window, config_hash = self.labelling.window_seconds, self.labelling.config_hash
-        made: list[LabelRow] = []
+        known_rows: list[LabelRow] = []
+        other_rows: list[LabelRow] = []
         for (response_id, choice), ledger in answers.items():
             known = facts.get(response_id)
             if len(ledger) > 1:
                 ledger.sort(key=instant_of)
-            start, owner = (ledger[0][DERIVED_AT], OWNER) if known is None else (known.created_at, known.user_key)
+            start, owner = (ledger[0][DERIVED_AT], OWNER) if known is None else (known[2], known[1])
             voters, count = told(ledger, owner or OWNER)
             values, weights = self._documents(voters)
-            made.append(
+            (other_rows if known is None else known_rows).append(
                 (project, response_id, choice, 0, "provisional", values, weights, count, config_hash, made_at,
                  start + window)
             )  # fmt: skip
-        return made
+        return known_rows, other_rows
 
     def _documents(self, voters: Sequence[_Held]) -> tuple[str, str]:
         """JSON of values and weights."""
-        vector = tuple([objective.value(voters, _OPEN) for objective in self._objectives])
-        known = self._vectors.get(vector)
+        if len(voters) != 1:
+            return self._of_vector(tuple([objective.value(voters, _OPEN) for objective in self._objectives]))
+        (held,) = voters  # the mean over one voter
+        if not _CENSORED.isdisjoint(held):
+            held = {signal: value for signal, value in held.items() if signal not in _CENSORED}
+        said = tuple(held.items())
+        known = self._known.get(said)
         if known is None:
-            if len(self._vectors) >= _MAX_VECTORS:
-                self._vectors.clear()
-            known = self._vectors[vector] = self._encode(vector)
+            vector = tuple([objective.value([held], _OPEN) for objective in self._objectives])
+            known = _keep(self._known, said, self._of_vector(vector))
         return known
+
+    def _of_vector(self, vector: tuple[float | None, ...]) -> tuple[str, str]:
+        return self._vectors.get(vector) or _keep(self._vectors, vector, self._encode(vector))
 
     def _encode(self, vector: Sequence[float | None]) -> tuple[str, str]:
         pairs = list(zip(self._objectives, vector, strict=True))
         values = {objective.name: value for objective, value in pairs}
         weights = {objective.name: objective.weight if value is not None else 0.0 for objective, value in pairs}
         return msgspec.json.encode(values).decode(), msgspec.json.encode(weights).decode()
+
+
+def _keep(known: dict[Any, tuple[str, str]], key: Any, documents: tuple[str, str]) -> tuple[str, str]:
+    if len(known) >= _MAX_VECTORS:
+        known.clear()
+    known[key] = documents
+    return documents
 
 
 def by_answer(rows: Iterable[LedgerRow]) -> dict[Answer, list[LedgerRow]]:

@@ -18,7 +18,7 @@ from infra.db.tables.feedback import feedback_events, interactions, labels, pair
 from ingest.codec import interaction_hash
 from ingest.labels import InteractionFacts
 from ingest.ledger import Version
-from ingest.provisional import LABEL_COLUMNS, LabelRow
+from ingest.provisional import LABEL_COLUMNS, Fact, LabelRow
 from ingest.rows import LEDGER_COLUMNS, LedgerRow
 
 Answer = tuple[str, int]
@@ -74,13 +74,33 @@ class FeedbackRepository:
         rows = self._by_ids("interactions", "response_id", "response_id, user_key, created_at, lengths", response_ids)
         return {row[0]: InteractionFacts(row[1], row[2], row[3]) for row in rows}
 
+    def owners(self, response_ids: Iterable[str]) -> dict[str, Fact]:
+        """What provisional labels need of the known interactions: (response_id, user_key, created_at) by response."""
+        rows = self._by_ids("interactions", "response_id", "response_id, user_key, created_at", response_ids)
+        return {row[0]: row for row in rows}
+
     def put_labels(self, made: Iterable[Label]) -> None:
         """Write labels; the provisional one of an answer is replaced."""
         upsert_many(self._connection, labels, LABEL_COLUMNS, [_label_row(label) for label in made])
 
-    def put_label_rows(self, rows: Sequence[LabelRow]) -> None:
-        """Write labels made by `ingest.provisional`; the provisional one of an answer is replaced."""
-        upsert_many(self._connection, labels, LABEL_COLUMNS, rows, json_encoded=True)
+    def put_provisional(self, rows: Sequence[LabelRow], *, windows_stand: bool) -> None:
+        """Write labels made by `ingest.provisional`; what says nothing new is left alone, `made_at` included.
+
+        `windows_stand`: the interactions are known, so labels that are there have the right window already. Leaving it
+        out halves the cost of an update: the index of open windows is not touched. (Where the settings were changed
+        meanwhile, an open window keeps its end.)
+        """
+        changed = ("objective_values", "events_counted", "config_hash")
+        window = () if windows_stand else ("window_closes_at",)
+        upsert_many(
+            self._connection,
+            labels,
+            LABEL_COLUMNS,
+            rows,
+            update=(*changed, "weights", "made_at", *window),
+            if_changed=(*changed, *window),
+            json_encoded=True,
+        )
 
     def final_labels(self, response_ids: Iterable[str]) -> dict[Answer, Label]:
         """The newest final label of each answer that has one."""
@@ -163,10 +183,15 @@ class FeedbackRepository:
         return json.dumps(ids) if self._sqlite else ids
 
     def _by_ids(self, table: str, key: str, columns: str, ids: Iterable[str], more: str = "") -> Sequence[Any]:
-        wanted = sorted(ids)
+        wanted = sorted(set(ids))
         if not wanted:
             return []
-        statement = f"SELECT {columns} FROM {table} WHERE project = :project AND {key} {self._in} {more}"  # noqa: S608
+        if self._sqlite:  # a join that begins with the list: IN would first make a table of it
+            selected = ", ".join(f"{table}.{name}" for name in columns.split(", "))
+            source, condition = f"json_each(:ids) AS wanted CROSS JOIN {table}", f"{table}.{key} = wanted.value"
+        else:
+            selected, source, condition = columns, table, f"{key} = ANY(:ids)"
+        statement = f"SELECT {selected} FROM {source} WHERE project = :project AND {condition} {more}"  # noqa: S608
         parameters = {"project": self._project, "ids": self._list(wanted)}
         return self._connection.execute(text(statement), parameters).all()
 

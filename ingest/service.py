@@ -1,8 +1,8 @@
 """What the feedback API does: bodies into durable records, and labels out of the store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import msgspec
 
@@ -143,7 +143,7 @@ class IngestService:
         if rows is not None:
             lots, too_large = self._feedback.lots(rows, project, now, "api")
             if not too_large:
-                async with self._flight(len(rows)):
+                with self._flight(len(rows)):
                     await self._feedback.append(lots)
                 self._accepted["feedback"].inc(len(rows))
                 return AllAccepted([row[EVENT_ID] for row in rows])
@@ -167,7 +167,7 @@ class IngestService:
             lots += made
             too_large |= excess
         if lots:
-            async with self._flight(len(rows) - len(too_large)):
+            with self._flight(len(rows) - len(too_large)):
                 await self._feedback.append(lots)
         await self._keep_strangers(events)
         return self._answer("feedback", events, {key for key, row in rows.items() if id(row) in too_large})
@@ -182,7 +182,7 @@ class IngestService:
         valid = [item for item in parsed if not isinstance(item, Rejection)]
         records, too_large = self._interactions.records(valid) if valid else ([], set())
         if records:
-            async with self._flight(len(valid) - len(too_large)):
+            with self._flight(len(valid) - len(too_large)):
                 await self._interactions.append(records)
         return self._answer("interactions", parsed, too_large)
 
@@ -210,8 +210,8 @@ class IngestService:
             made = [event_document(raw, project, self._secret, now, {"source": "api"}) for raw in raws]
             await keep(self._context, [document for document in made if document is not None])
 
-    @asynccontextmanager
-    async def _flight(self, count: int) -> AsyncIterator[None]:
+    @contextmanager
+    def _flight(self, count: int) -> Iterator[None]:
         """`count` items wait for the log meanwhile. Raises TooMuchInFlight."""
         limit = self._settings.max_in_flight_events
         if self._in_flight and self._in_flight + count > limit:

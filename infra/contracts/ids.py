@@ -53,4 +53,4 @@ def user_key_of(user: str, secret: bytes) -> str:
 
     Raw user ids are never stored nor put on the log.
     """
-    return hmac.new(secret, user.encode(), hashlib.sha256).hexdigest()[:32]
+    return hmac.digest(secret, user.encode(), "sha256").hex()[:32]

@@ -73,7 +73,10 @@ def _sqlite_engine(url: URL, *, read_only: bool) -> Engine:
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute("PRAGMA temp_store=MEMORY")
-        cursor.execute("PRAGMA cache_size=-16384")  # KiB
+        # KiB. The writer holds what the hot path touches: the ends of the indexes, the labels of open windows.
+        cursor.execute(f"PRAGMA cache_size={-16384 if read_only else -65536}")
+        # Pages (32 MiB): labels of recent answers change often, and are copied into the file once for many changes.
+        cursor.execute("PRAGMA wal_autocheckpoint=8192")
         cursor.execute("PRAGMA journal_size_limit=67108864")  # the WAL file shrinks back to 64 MiB after a long write
         if read_only:
             cursor.execute("PRAGMA query_only=ON")

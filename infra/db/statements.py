@@ -78,21 +78,28 @@ def upsert_many(
     rows: Iterable[Sequence[Any]],
     *,
     update: Sequence[str] | None = None,
+    if_changed: Sequence[str] = (),
     json_encoded: bool = False,
 ) -> int:
     """Insert or update many rows by primary key, the fast way; returns how many rows were written. Of several rows with
-    one key the last holds. `json_encoded` as in `insert_ignore_many`."""
+    one key the last holds.
+
+    `if_changed`: leave a row that is there alone unless one of these columns differs. `json_encoded` as in
+    `insert_ignore_many`.
+    """
     parameters = _as_parameters(table, columns, rows, json_encoded)
     quote = connection.dialect.identifier_preparer.quote
     keys = [column.name for column in table.primary_key]
     updated = list(update) if update is not None else [name for name in columns if name not in keys]
     assignments = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in updated)
     target = ", ".join(quote(name) for name in keys)
-    places = [columns.index(name) for name in keys]
-    # One INSERT ... SELECT must not touch a row twice on PostgreSQL.
-    bulk = len({tuple([row[place] for place in places]) for row in parameters}) == len(parameters)
     suffix = f" ON CONFLICT ({target}) DO UPDATE SET {assignments}"
-    return _write(connection, table, columns, parameters, suffix, bulk=bulk)
+    if if_changed:
+        differs = "IS NOT" if connection.dialect.name == "sqlite" else "IS DISTINCT FROM"
+        suffix += " WHERE " + " OR ".join(
+            f"{quote(table.name)}.{quote(name)} {differs} excluded.{quote(name)}" for name in if_changed
+        )
+    return _write(connection, table, columns, parameters, suffix, [columns.index(name) for name in keys])
 
 
 def _write(
@@ -101,14 +108,15 @@ def _write(
     columns: Sequence[str],
     rows: list[Sequence[Any]],
     suffix: str,
-    *,
-    bulk: bool = True,
+    keys: Sequence[int] = (),
 ) -> int:
+    """`keys`: places of the primary key in a row, where the statement updates."""
     if not rows:
         return 0
     if connection.dialect.name == "sqlite":
         return _insert_chunks(connection, table, columns, rows, suffix)
-    if bulk and len(rows) >= COPY_ROWS:
+    # One INSERT ... SELECT must not update a row twice.
+    if len(rows) >= COPY_ROWS and (not keys or len({tuple([row[k] for k in keys]) for row in rows}) == len(rows)):
         return _copy(connection, table, columns, rows, suffix)
     return _execute(connection, _insert_sql(connection, table, columns, 1) + suffix, [tuple(row) for row in rows])
 

@@ -34,8 +34,9 @@ class IngestSettings(Specification):
 
     consumer_group: str = Field("plaudit-ingest", pattern=r"^[a-zA-Z0-9._-]{1,64}$")
     """Group under which the consumer reads both topics."""
-    consumer_batch_records: int = Field(200, ge=1)
-    """Most log records applied in one transaction of the store."""
+    consumer_batch_records: int = Field(500, ge=1)
+    """Most log records applied in one transaction of the store. Larger transactions cost less an event; only a backlog
+    fills them."""
     poll_seconds: float = Field(0.1, gt=0)
     """How long one poll of the log waits for records."""
     watermark_refresh_seconds: float = Field(1.0, gt=0)

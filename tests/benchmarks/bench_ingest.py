@@ -1,149 +1,112 @@
-"""Events a CPU-second through HTTP -> log -> SQLite: `python -m tests.benchmarks.bench_ingest [--events 20000]`.
+"""Ingest, measured: `make bench-ingest`, or `python -m tests.benchmarks.bench_ingest [--events N --runs N --rows N]`.
 
-One child process holds the API (uvicorn, uvloop, httptools), the embedded log and the consumer; this process posts
-batches over loopback and is not counted. Figure: unique events over the child's CPU seconds (user + system), from the
-first request to the last event in the ledger with its label. Median and spread of several fresh runs.
+Unique events a core-second: events over the CPU seconds (user + system) of the API's and the consumer's processes,
+from the first request to the last event in the ledger with its label; load generator, broker and database server are
+left out. Batches of 100 in the mix of `ingest_traffic`, 1 % of the requests sent twice, log at synchronous=FULL; after
+every run it is checked that every event counts once and every answer has its label. Scenarios take turns within a
+round, so that a slow moment of the machine hits all; the bare limit (`ingest_bare`) is measured in every round. Median
+of the rounds, and the range. Writes `docs/benchmarks/ingest.json` and the table in `docs/benchmarks/ingest.md`.
 """
 
 import argparse
-import http.client
-import multiprocessing
-import resource
+import json
 import statistics
-import tempfile
-import threading
-import time
-from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
-import msgspec
+from tests.benchmarks import ingest_bare, ingest_traffic
+from tests.benchmarks.ingest_report import machine, render, write_page
+from tests.benchmarks.ingest_scenarios import Place, Throughput, fill, latency, place, quantile, throughput
 
-from infra.contracts import uuid7
-from tests.fixtures.helpers import accepts_connections, free_port, wait_until
-
-
-@dataclass(frozen=True)
-class Result:
-    """One run. `events_per_cpu_second` counts API and consumer; the child's CPU seconds are split by what ran."""
-
-    events_per_cpu_second: float
-    post_cpu_seconds: float
-    total_cpu_seconds: float
-    wall_seconds: float
-
-
-def serve(folder: str, port: int, pipe: Connection) -> None:
-    """The child: API first; the consumer starts when told, so that both shares can be seen."""
-    import uvicorn
-    from sqlalchemy import func, select
-
-    from infra.db.tables.feedback import feedback_events
-    from infra.runtime import open_context
-    from infra.settings import Settings
-    from ingest.api import build_app
-    from ingest.consumer import FeedbackConsumer
-
-    context = open_context(Settings(data_dir=Path(folder)))
-    config = uvicorn.Config(build_app(context), port=port, log_level="warning", access_log=False)
-    threading.Thread(target=uvicorn.Server(config).run, daemon=True).start()
-    pipe.recv()
-    start = cpu_seconds()
-    pipe.send("go")
-    pipe.recv()
-    posted = cpu_seconds()
-    consumer = FeedbackConsumer(context)
-    consumer.drain(600.0)
-    end = cpu_seconds()
-    with context.database.reading() as connection:
-        stored = connection.execute(select(func.count()).select_from(feedback_events)).scalar()
-    pipe.send((posted - start, end - start, stored))
-    pipe.recv()
+FOLDER = Path(__file__).parents[2] / "docs" / "benchmarks"
+SYSTEMS = {
+    "HTTP, embedded log, SQLite": ("sqlite", "embedded"),
+    "HTTP, Kafka protocol, SQLite": ("sqlite", "kafka"),
+    "HTTP, embedded log, PostgreSQL": ("postgres", "embedded"),
+}
+SINGLES = "single events, embedded log, SQLite"
+Figures = dict[str, list[Any]]
 
 
-def cpu_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+def round_of(options: argparse.Namespace, places: dict[str, Place], seed: int, figures: Figures) -> None:
+    """Every scenario once."""
+    _, events = ingest_traffic.traffic(options.events, seed)
+    figures["bare"].append(ingest_bare.measure(ingest_traffic.bodies(events, 100), 100))
+    for name, where in places.items():
+        figures[name].append(throughput(where, options.events, 100, seed))
+        print(f"  {name}: {figures[name][-1].per_core_second:,.0f} events a core-second", flush=True)
+    embedded = next(iter(places.values()))
+    figures[SINGLES].append(throughput(embedded, options.singles, 1, seed, connections=32))
+    print(f"  {SINGLES}: {figures[SINGLES][-1].per_second:,.0f} a second", flush=True)
 
 
-def bodies(events: int, batch: int, events_per_answer: int) -> list[bytes]:
-    """Bodies of `batch` events; an answer gets several reactions, as it does in life."""
-    signals = ["shown", "like", "copy", "share"]
-    documents = []
-    for i in range(events):
-        documents.append(
-            {
-                "event_id": str(uuid7()),
-                "response_id": f"chatcmpl-{i // events_per_answer:032d}",
-                "signal": signals[i % events_per_answer % len(signals)],
-                "user": f"user-{i % 997}",
-                "created_at": 1_700_000_000.0 + i,
-                "sent_at": 1_700_000_001.0 + i,
-            }
-        )
-    return [msgspec.json.encode(documents[i : i + batch]) for i in range(0, events, batch)]
+def delays(options: argparse.Namespace, where: Place, figures: Figures) -> list[float]:
+    """Event to label at half of the load that the same system just carried."""
+    whole = statistics.median([run.per_second for run in figures[next(iter(SYSTEMS))]])
+    return latency(where, 100, whole / 200, options.seconds, seed=999)
 
 
-def run(events: int, batch: int, events_per_answer: int) -> Result:
-    """One fresh run."""
-    spawn = multiprocessing.get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        child = spawn.Process(target=serve, args=(folder, port, theirs))
-        child.start()
-        try:
-            wait_until(lambda: accepts_connections(f"127.0.0.1:{port}"), 60.0, "the API")
-            load = bodies(events, batch, events_per_answer)
-            ours.send("ready")
-            ours.recv()
-            started = time.perf_counter()
-            post(port, load)
-            ours.send("posted")
-            post_cpu, total_cpu, stored = ours.recv()
-            wall = time.perf_counter() - started
-            ours.send("bye")
-            assert stored == events, f"{stored} of {events} stored"
-        finally:
-            child.kill()
-            child.join()
-    return Result(events / total_cpu, post_cpu, total_cpu, wall)
+def at_size(options: argparse.Namespace, rows: int) -> dict[str, Any]:
+    """All scenarios on stores that hold `rows` events to begin with."""
+    figures: Figures = defaultdict(list)
+    with ExitStack() as stack:
+        places = {name: stack.enter_context(place(*parts)) for name, parts in SYSTEMS.items()}
+        for name, where in places.items():
+            if rows:
+                print(f"filling {name} with {rows:,} events", flush=True)
+                fill(where.database, rows)
+        for number in range(options.runs):
+            print(f"round {number + 1} of {options.runs}, {rows:,} rows before", flush=True)
+            round_of(options, places, 1000 * (rows > 0) + number, figures)
+        found = delays(options, places[next(iter(SYSTEMS))], figures)
+    return summary(figures, found)
 
 
-def post(port: int, load: list[bytes], connections: int = 8) -> None:
-    """Send every body; several connections, so that the log can commit groups."""
+def summary(figures: Figures, found: list[float]) -> dict[str, Any]:
+    """Medians and ranges."""
+    bare = [run.total for run in figures["bare"]]
+    document: dict[str, Any] = {
+        "bare": {
+            "events_per_core_second": spread([1e6 / total for total in bare]),
+            **{part: spread([getattr(run, part) for run in figures["bare"]]) for part in ("decode", "write", "log")},
+        },
+        "label_delay_seconds": {"p50": quantile(found, 0.5), "p99": quantile(found, 0.99), "probes": len(found)},
+    }
+    for name in (*SYSTEMS, SINGLES):
+        runs: list[Throughput] = figures[name]
+        document[name] = {
+            "events_per_core_second": spread([run.per_core_second for run in runs]),
+            "api_microseconds": spread([run.api for run in runs]),
+            "consumer_microseconds": spread([run.consumer for run in runs]),
+            "events_per_second": spread([run.per_second for run in runs]),
+            "of_bare_limit": spread([run.per_core_second * total / 1e6 for run, total in zip(runs, bare, strict=True)]),
+        }
+    return document
 
-    def work(share: list[bytes]) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port)
-        for body in share:
-            connection.request("POST", "/v1/feedback", body)
-            answer = connection.getresponse()
-            assert answer.status == 202, answer.read()
-            answer.read()
-        connection.close()
 
-    threads = [threading.Thread(target=work, args=(load[i::connections],)) for i in range(connections)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def spread(values: list[float]) -> dict[str, float]:
+    """Median, least and greatest."""
+    return {"median": statistics.median(values), "least": min(values), "greatest": max(values)}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--events", type=int, default=20_000)
-    parser.add_argument("--batch", type=int, default=100)
-    parser.add_argument("--events-per-answer", type=int, default=4)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=200_000, help="unique events a run")
+    parser.add_argument("--singles", type=int, default=20_000, help="events a run of single posts")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=5_000_000, help="size of the large store; 0 leaves it out")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of load while label delays are probed")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="where ingest.json and ingest.md are written")
     options = parser.parse_args()
-    results = [run(options.events, options.batch, options.events_per_answer) for _ in range(options.runs)]
-    rates = sorted(result.events_per_cpu_second for result in results)
-    api = statistics.median(r.post_cpu_seconds for r in results) / options.events * 1e6
-    consume = statistics.median(r.total_cpu_seconds - r.post_cpu_seconds for r in results) / options.events * 1e6
-    print(
-        f"{statistics.median(rates):,.0f} events/CPU-second (of {len(rates)} runs: {rates[0]:,.0f} to {rates[-1]:,.0f})"
-    )
-    print(f"API and log {api:.1f} us an event, consumer and store {consume:.1f} us an event")
+    document = {"machine": machine(), "events": options.events, "runs": options.runs, "sizes": {}}
+    for rows in dict.fromkeys((0, options.rows)):
+        document["sizes"][str(rows)] = at_size(options, rows)
+        options.folder.mkdir(parents=True, exist_ok=True)
+        (options.folder / "ingest.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        write_page(options.folder / "ingest.md", render(document))
+        print(render(document))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from infra.contracts import uuid7
 from infra.settings.ingest import IngestSettings
 from ingest.labels import InteractionFacts, Labelling, make_label
 from ingest.ledger import Version
+from ingest.objectives import DEFINITIONS, Setting
 from ingest.provisional import LABEL_COLUMNS, ProvisionalLabels, by_answer, told
 from ingest.rows import LEDGER_COLUMNS, LedgerRow, ledger_row_of
 from tests.ingest.builders import PROJECT, START, event
@@ -64,8 +65,8 @@ def test_fast_is_the_reference_in_any_order(
 ) -> None:
     expected = reference(rows, facts)
     shuffled = shuffler.sample(rows, len(rows))
-    known = {} if facts is None else {"r1": facts}
-    (made,) = ProvisionalLabels(LABELLING).rows(PROJECT, {("r1", 0): shuffled}, known, 5.0)
+    known = {} if facts is None else {"r1": ("r1", facts.user_key, facts.created_at)}
+    (made,) = ProvisionalLabels(LABELLING).rows(PROJECT, {("r1", 0): shuffled}, known, 5.0)[not known]
     document = dict(zip(LABEL_COLUMNS, made, strict=True))
     for column in ("objective_values", "weights"):
         document[column] = json.loads(document[column])
@@ -89,11 +90,20 @@ def test_a_change_of_mind_by_hand() -> None:
     assert by_answer(row) == {("r1", 0): row}
 
 
+def test_no_definition_looks_at_what_is_censored_while_the_window_is_open() -> None:
+    for name, (definition, parameters) in DEFINITIONS.items():
+        for signals in ({}, {"shown": None}, {"shown": None, "like": None}):
+            for tokens in (None, 80):
+                setting = Setting(closed=False, characters=tokens, tokens=tokens)
+                told = definition({**signals, "dwell": 12.0}, setting, parameters)
+                assert told == definition(signals, setting, parameters), name
+
+
 def test_few_documents_are_made_and_their_number_is_bounded(monkeypatch: Any) -> None:
     monkeypatch.setattr("ingest.provisional._MAX_VECTORS", 3)
     labels = ProvisionalLabels(LABELLING)
     for index in range(10):
         one = ledger_row_of(event("r1", "rating", value=index / 10))
-        (made,) = labels.rows(PROJECT, {("r1", 0): [one]}, {}, 5.0)
+        (), (made,) = labels.rows(PROJECT, {("r1", 0): [one]}, {}, 5.0)
         assert json.loads(made[5])["sentiment"] == index / 10
         assert len(labels._vectors) <= 3
