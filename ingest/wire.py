@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from infra.contracts import Device, FeedbackEvent, Message, Operation, PlauditError, Signal, user_key_of
+from ingest.access.nesting import TooDeeplyNested
 from ingest.ledger import derived_at
 from ingest.rules import RULES, Problem, check
 
@@ -112,7 +113,9 @@ class WireFormat(Generic[T]):
             return body
         try:
             document = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-        except (msgspec.DecodeError, RecursionError) as error:
+        except RecursionError:
+            raise _too_deep("the body") from None
+        except msgspec.DecodeError as error:
             raise InvalidBody(
                 f"the body is no JSON object or array ({error}); send one object, an array, or {{{self._key!r}: [...]}}"
             ) from None
@@ -126,7 +129,9 @@ class WireFormat(Generic[T]):
     def _one_by_one(self, array: bytes) -> list[T | Rejection]:
         try:
             raws = msgspec.json.decode(array, type=list[msgspec.Raw])
-        except (msgspec.DecodeError, RecursionError) as error:
+        except RecursionError:
+            raise _too_deep(self._key) from None
+        except msgspec.DecodeError as error:
             raise InvalidBody(f"{self._key} is no JSON array ({error})", field=self._key) from None
         return [self._item(bytes(raw)) for raw in raws]
 
@@ -141,7 +146,9 @@ class WireFormat(Generic[T]):
                 problem, message=f"{problem.message}; it is kept as a dead letter until then"
             )
             return Rejection(self._id_of(raw), kept, raw)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except RecursionError:
+            return Rejection(None, Problem(TooDeeplyNested.code, _too_deep("the item").message))
+        except msgspec.DecodeError as error:
             return Rejection(None, Problem("malformed", f"the item is no valid JSON ({error})"))
 
     def _id_of(self, raw: bytes) -> str | None:
@@ -150,6 +157,10 @@ class WireFormat(Generic[T]):
         except (msgspec.DecodeError, RecursionError):
             return None
         return value[:128] if isinstance(value, str) else None
+
+
+def _too_deep(what: str) -> TooDeeplyNested:
+    return TooDeeplyNested(f"{what} is nested deeper than any request of this service; flatten it")
 
 
 def without_half_surrogates(body: bytes) -> bytes | None:

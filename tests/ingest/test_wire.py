@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from infra.contracts import FeedbackEvent, user_key_of
+from ingest.access.nesting import TooDeeplyNested
 from ingest.rules import Problem
 from ingest.wire import FEEDBACK, INTERACTIONS, InvalidBody, Rejection, read_time, to_event
 
@@ -120,7 +121,7 @@ def test_half_a_surrogate_pair_becomes_a_replacement_character(envelope: bytes) 
 
 def test_nesting_without_end_is_refused() -> None:
     for body in (b"[" * 100_000, b'{"events":' * 100_000, b'[{"event_id":' + b"[" * 100_000):
-        with pytest.raises(InvalidBody):
+        with pytest.raises(TooDeeplyNested):
             FEEDBACK.parse(body, 100)
 
 

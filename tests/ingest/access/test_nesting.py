@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.access.nesting import MAX_NESTING, TooDeeplyNested, check_nesting, nesting
+from ingest.wire import FEEDBACK
 
 
 def depth_of(value: Any) -> int:
@@ -42,3 +43,10 @@ def test_too_deep_is_refused_in_time() -> None:
             check_nesting(body)
     check_nesting(b'"' + b"[" * 1000 + b'"')
     check_nesting(b'"\\"' + b"[" * 1000 + b'"')
+
+
+@pytest.mark.parametrize("shape", [b"%s", b'{"events": %s}', b'[{"event_id": %s}]'])
+def test_feedback_nested_too_deep_is_told_so(shape: bytes) -> None:
+    with pytest.raises(TooDeeplyNested) as caught:
+        FEEDBACK.parse(shape % (b"[" * 100_000 + b"]" * 100_000), 10)
+    assert (caught.value.status, caught.value.code) == (400, "too_deeply_nested")
