@@ -22,12 +22,13 @@ class Exposure:
 def freeze_after_seconds(settings: Settings) -> float:
     """From a person's first exposure to the instant their values freeze, seconds.
 
-    The metric's window, then the label window of the last answer in it and the lateness after which its label is
-    final, then time for the label job to run.
+    The metric's window, then the longest label window, over the objectives of all metrics, of the last answer in it and
+    the lateness after which its label is final, then time for the label job to run.
     """
+    windows = [settings.ingest.window_of(metric.objective) for metric in settings.ab_testing.metrics]
     return (
         settings.ab_testing.metric_window_seconds
-        + settings.ingest.window_seconds
+        + max(windows, default=settings.ingest.window_seconds)
         + settings.ingest.allowed_lateness_seconds
         + settings.ab_testing.allowed_lateness_seconds
     )

@@ -12,6 +12,8 @@ from ingest.selection.jobs import SELECTION_JOB
 from ingest.specification.versions import Specifications
 from ingest.topics import feedback_topic, interactions_topic
 from ingest.validity.jobs import VALIDITY_JOB
+from ingest.validity.repository import ValidityRepository
+from ingest.validity.verdicts import refusals
 
 LABEL_DEADLINE_SECONDS = 900.0
 
@@ -36,7 +38,15 @@ def run_label(job: JobContext) -> JobOutcome:
         job.progress(0.5 if due else 1.0, f"{closed} windows closed")
         if due < settings.ingest.label_batch:
             break
-    return JobOutcome.done(f"{closed} windows closed, {versions} final labels written")
+    return JobOutcome.done(f"{closed} windows closed, {versions} final labels written{_refused(job, specifications)}")
+
+
+def _refused(job: JobContext, specifications: Specifications) -> str:
+    """Which objectives weigh 0 for want of evidence, for whoever reads the record of the run."""
+    with job.database.reading() as connection:
+        verdicts = ValidityRepository(connection, job.settings.project).newest()
+    refused = refusals(specifications.in_force.objectives, verdicts)
+    return f"; without evidence or override, so at weight 0: {', '.join(refused)}" if refused else ""
 
 
 def _close_some(job: JobContext, specifications: Specifications, closed_before: float) -> tuple[int, int]:

@@ -65,6 +65,11 @@ class Specification(Section):
 
     _merge = field_validator("objectives", mode="before")(merged_objectives)
 
+    def window_of(self, objective: str) -> float:
+        """How long people have to react, in seconds, as far as this objective goes."""
+        own = self.objectives.get(objective)
+        return (own.window_seconds if own else 0.0) or self.window_seconds
+
 
 class CandidateSettings(Specification):
     """A second reward specification, run beside the first one for comparison; nothing learns from its labels."""

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from ab_testing.exposures import Exposure, exposures_to_write, file_in_order, freeze_after_seconds, until_first_waiting
 from infra.settings import Settings
+from infra.settings.ingest import IngestSettings
 
 NOBODY = (float("-inf"), "")
 
@@ -15,6 +16,14 @@ def person(user: str, first_at: float, arms_seen: int = 1, arm: str = "control")
 
 def test_values_freeze_after_every_window_and_lateness(settings: Settings) -> None:
     assert freeze_after_seconds(settings) == 24 * 3600 + 24 * 3600 + 3600 + 600
+
+
+def test_values_wait_for_the_longest_window_of_an_objective_they_are_made_from(settings: Settings) -> None:
+    week = 7 * 24 * 3600.0
+    for objective, longer in (("love", week - 24 * 3600), ("reuse", 0.0)):  # no metric is made from reuse
+        ingest = IngestSettings(objectives={objective: {"window_seconds": week}})  # type: ignore[arg-type]
+        changed = settings.model_copy(update={"ingest": ingest})
+        assert freeze_after_seconds(changed) == freeze_after_seconds(settings) + longer
 
 
 @given(st.permutations([person("a", 3.0), person("b", 1.0), person("c", 1.0), person("d", 2.0)]))

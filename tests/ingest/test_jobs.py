@@ -12,6 +12,7 @@ from ingest.consumer import FeedbackConsumer
 from ingest.jobs import JOBS, run_label
 from tests.ingest.builders import START, event, interaction
 from tests.ingest.test_consumer import send, serve
+from tests.ingest.worlds import with_ingest
 
 if TYPE_CHECKING:
     from infra.runtime import Context
@@ -91,6 +92,15 @@ def test_a_job_told_to_stop_stops(context: "Context", consumer: FeedbackConsumer
     consumer.drain()
     run_label(JobContext(context, stop=lambda: True))
     assert versions(context) == [(0, "provisional", None)]
+
+
+def test_the_record_of_a_run_says_what_may_not_weigh(
+    context: "Context", consumer: FeedbackConsumer, clock: ManualClock
+) -> None:
+    assert "weight 0" not in run_label(JobContext(context)).detail
+    with_ingest(context, objectives={"dwell": {"weight": 0.5}})
+    consumer.drain()
+    assert "without evidence or override, so at weight 0: dwell" in run_label(JobContext(context)).detail
 
 
 def test_the_job_is_declared() -> None:
