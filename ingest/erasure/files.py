@@ -10,6 +10,7 @@ import struct
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 from infra.contracts import PlauditError
 from infra.settings import Settings
@@ -27,12 +28,13 @@ class FileBusy(PlauditError):
 
 
 def sqlite_files(settings: Settings) -> list[Path]:
-    """The store and the embedded log, as far as they are files."""
+    """The store, the embedded log and the spools in front of Kafka, as far as they are files."""
     from sqlalchemy import make_url
 
     url = make_url(settings.store_url)
     store = [Path(str(url.database))] if url.get_backend_name() == "sqlite" else []
-    return [path for path in [*store, settings.data_dir / "log.sqlite3"] if path.exists()]
+    spools = sorted((settings.data_dir / "spool").glob("*.sqlite3"))
+    return [path for path in [*store, settings.data_dir / "log.sqlite3", *spools] if path.exists()]
 
 
 def scrub(path: Path, needles: Collection[bytes]) -> bool:
@@ -113,6 +115,10 @@ def _checkpoint(path: Path) -> None:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=CHECKPOINT_SECONDS, isolation_level=None)
+    place = f"file:{quote(str(path.absolute()))}?mode=rw"  # a spool may be gone by now: it must not be made anew
+    try:
+        connection = sqlite3.connect(place, uri=True, timeout=CHECKPOINT_SECONDS, isolation_level=None)
+    except sqlite3.OperationalError as error:
+        raise FileBusy(f"{path} cannot be opened: {error}") from error
     connection.execute("PRAGMA secure_delete = ON")
     return connection
