@@ -121,12 +121,12 @@ def _logistic(vectors: FloatArray, targets: FloatArray) -> Linear:
         rate = min(max(float(targets.mean()) if targets.size else 0.5, 1e-6), 1 - 1e-6)
         return Linear(math.log(rate / (1 - rate)), (0.0,) * vectors.shape[1])
     if np.all((targets == 0) | (targets == 1)):
-        fitted = LogisticRegression(C=INVERSE_PENALTY, max_iter=5000).fit(vectors, targets)
+        fitted = LogisticRegression(C=INVERSE_PENALTY, solver="newton-cholesky", max_iter=200).fit(vectors, targets)
         return Linear(float(fitted.intercept_[0]), tuple(float(c) for c in fitted.coef_[0]))
     both = np.concatenate([np.ones(len(targets)), np.zeros(len(targets))])
     weights = np.concatenate([targets, 1 - targets])
     kept = weights > 0
-    fitted = LogisticRegression(C=INVERSE_PENALTY, max_iter=5000).fit(
+    fitted = LogisticRegression(C=INVERSE_PENALTY, solver="newton-cholesky", max_iter=200).fit(
         np.vstack([vectors, vectors])[kept], both[kept], sample_weight=weights[kept]
     )
     return Linear(float(fitted.intercept_[0]), tuple(float(c) for c in fitted.coef_[0]))
