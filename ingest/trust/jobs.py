@@ -1,10 +1,16 @@
 """The trust job: how far each voter is believed, estimated anew."""
 
+from collections.abc import Iterable
+
+from sqlalchemy import Connection
+
 from infra.metrics import catalogue as metrics
 from infra.runtime import Context, Job, JobContext, JobOutcome
+from ingest.erasure.repository import TombstoneRepository
+from ingest.erasure.tombstones import person_digest
 from ingest.log_repository import LogRepository
 from ingest.topics import feedback_topic, interactions_topic
-from ingest.trust.records import too_few
+from ingest.trust.records import PersonTrust, too_few
 from ingest.trust.repository import TrustRepository
 
 TRUST_DEADLINE_SECONDS = 1800.0
@@ -35,7 +41,7 @@ def run_trust(job: JobContext) -> JobOutcome:
     with job.database.transaction() as connection:
         job.confirm_lease(connection)
         repository = TrustRepository(connection, project)
-        written = repository.append(outcome.versions)
+        written = repository.append(without_erased(connection, project, outcome.versions, until))
         since = until - REPORT_DAYS * 86400.0
         told = report(connection, project, settings, since, until)
     found = outcome.estimate
@@ -44,6 +50,14 @@ def run_trust(job: JobContext) -> JobOutcome:
         f" {written} new versions, {int(found.quarantined.sum())} in quarantine,"
         f" {told.weighted.effective:.0f} effective teachers in {REPORT_DAYS:g} days"
     )
+
+
+def without_erased(
+    connection: Connection, project: str, versions: Iterable[PersonTrust], since: float
+) -> list[PersonTrust]:
+    """Versions of people who were not erased while the estimate ran: since the ledger's instant `since`."""
+    gone = TombstoneRepository(connection, project).people(since)
+    return [one for one in versions if person_digest(project, one.user_key) not in gone] if gone else list(versions)
 
 
 def waits_for(context: Context) -> str | None:

@@ -5,15 +5,20 @@ population a third as large, no page. `--seeds N`: so many seeds of the main tab
 """
 
 import argparse
+import os
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from infra.settings.trust import TrustSettings
-from ingest.trust.estimate import Estimate, Use, estimate
-from ingest.trust.evidence import Floats
+from ingest.trust.caps import busiest_window, cap_factors
+from ingest.trust.estimate import Use, estimate
+from ingest.trust.evidence import Evidence, Floats
 from tests.benchmarks.trust_population import CARELESS, MAJORITY, MINORITY, RING, Attack, Population, simulate
 from tests.benchmarks.trust_report import page, table
 
@@ -46,11 +51,12 @@ ATTACKS: tuple[Attack, ...] = (
 
 @dataclass(frozen=True)
 class Figures:
-    """What one estimate came to. Errors: mean squared, over the answers that have a vote. `per_head` weights are
-    relative to the majority's."""
+    """What one estimate came to. Errors: mean squared, over the answers that have a vote; `error_known`: of raw
+    averages without the attackers' votes, as if they were known. Weights per head are relative to the majority's."""
 
     error_raw: float
     error: float
+    error_known: float
     error_appeal: float
     share_raw: float
     share: float
@@ -72,33 +78,44 @@ class Figures:
         return 1.0 - self.error_appeal / self.error_raw
 
 
-def measure(population: Population, use: Use = Use()) -> tuple[Figures, Estimate]:  # noqa: B008
+def measure(population: Population, use: Use = Use()) -> Figures:  # noqa: B008
     """Estimate trust for a population and compare with the truth."""
+    evidence, role = population.evidence, population.role
     started = time.perf_counter()
-    found = estimate(population.evidence, SETTINGS, use)
+    weight, caught, appeal, tastes = _estimated(evidence, use)
     seconds = time.perf_counter() - started
-    evidence, role, weight = population.evidence, population.role, found.weight
     voted = np.bincount(evidence.item, minlength=evidence.items) > 0
 
     def error(estimated: Floats) -> float:
         return float(((estimated - population.truth)[voted] ** 2).mean())
 
     per_head = [float(weight[role == one].mean()) for one in (MAJORITY, MINORITY, CARELESS)]
-    ring = role == RING
-    figures = Figures(
-        error_raw=error(averages(population, np.ones(evidence.people))),
+    everybody, ring = np.ones(evidence.people), role == RING
+    return Figures(
+        error_raw=error(averages(population, everybody)),
         error=error(averages(population, weight)),
-        error_appeal=error(found.appeal),
-        share_raw=ring_share(population, np.ones(evidence.people)),
+        error_known=error(averages(population, np.where(ring, 0.0, 1.0))),
+        error_appeal=error(averages(population, weight) if appeal is None else appeal),
+        share_raw=ring_share(population, everybody),
         share=ring_share(population, weight),
         minority=per_head[1] / per_head[0],
         careless=per_head[2] / per_head[0],
-        caught=float(found.quarantined[ring].mean()),
-        wronged=int(found.quarantined[~ring].sum()),
-        tastes=len(found.tastes),
+        caught=float(caught[ring].mean()),
+        wronged=int(caught[~ring].sum()),
+        tastes=tastes,
         seconds=seconds,
     )
-    return figures, found
+
+
+def _estimated(evidence: Evidence, use: Use) -> tuple[Floats, Floats, Floats | None, int]:
+    """Weights, who is in quarantine, the model's appeal, and how many tastes it has. Without rings and reliability
+    there is no model: the weights are the caps."""
+    if use.rings or use.reliability:
+        found = estimate(evidence, SETTINGS, use)
+        return found.weight, found.quarantined.astype(float), found.appeal, len(found.tastes)
+    busiest = busiest_window(evidence.person, evidence.at, evidence.people, SETTINGS.cap_window_seconds)
+    weight = cap_factors(busiest, SETTINGS.cap_votes) if use.cap else np.ones(evidence.people)
+    return weight, np.zeros(evidence.people), None, 0
 
 
 def averages(population: Population, weight: Floats) -> Floats:
@@ -122,35 +139,52 @@ def without_attack(population: Population) -> Population:
     return Population(population.evidence.of(population.role != RING), population.role, population.truth)
 
 
-def innocents(seed: int) -> list[tuple[str, Population]]:
-    """Populations that nobody attacks, some of which look as if."""
-    return [
-        ("nobody attacks", without_attack(simulate(seed))),
-        ("ten teams of ten, each with forty answers of its own", without_attack(simulate(seed, teams=10))),
-        ("the minority is nearly the majority's opposite", without_attack(simulate(seed, cosine=-0.8))),
-        ("no features: tastes from votes alone", without_attack(simulate(seed, featureless=True))),
-    ]
+INNOCENTS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("nobody attacks", {}),
+    ("ten teams of ten, each with forty answers of its own", {"teams": 10}),
+    ("the minority is nearly the majority's opposite", {"cosine": -0.8}),
+    ("no features: tastes from votes alone", {"featureless": True}),
+)
+"""Populations that nobody attacks, some of which look as if."""
 
 
-def everything(seeds: int) -> dict[str, list[tuple[str, list[Figures]]]]:
-    """All tables: name -> rows, each with the figures of its seeds."""
-    populations = [simulate(seed) for seed in range(seeds)]
-    found: dict[str, list[tuple[str, list[Figures]]]] = {"ablations": [], "attacks": [], "innocents": []}
-    for name, use in ABLATIONS:
-        found["ablations"].append((name, [_told(name, measure(one, use)[0]) for one in populations]))
+class Task(NamedTuple):
+    """One estimate to be made: its place in the page, and what it is made of."""
+
+    table: str
+    name: str
+    seed: int
+    use: Use = Use()
+    attack: Attack | None = None
+    attacked: bool = True
+    more: dict[str, Any] = {}  # noqa: RUF012
+
+
+def tasks(seeds: int) -> list[Task]:
+    """Every estimate of the page, in its order."""
     few = range(min(seeds, 3))
-    for attack in ATTACKS:
-        rows = [_told(attack.name, measure(simulate(seed, attack))[0]) for seed in few]
-        found["attacks"].append((attack.name, rows))
-    for i, (name, _) in enumerate(innocents(0)):
-        found["innocents"].append((name, [_told(name, measure(innocents(seed)[i][1])[0]) for seed in few]))
-    return found
+    made = [Task("ablations", name, seed, use) for name, use in ABLATIONS for seed in range(seeds)]
+    made += [Task("attacks", attack.name, seed, attack=attack) for attack in ATTACKS for seed in few]
+    made += [Task("innocents", name, seed, attacked=False, more=more) for name, more in INNOCENTS for seed in few]
+    return made
 
 
-def _told(name: str, figures: Figures) -> Figures:
-    numbers = {key: round(value, 4) for key, value in asdict(figures).items()}
-    print(f"{name}: gain {figures.gain:.1%} {numbers}", flush=True)
-    return figures
+def perform(task: Task) -> Figures:
+    """Simulate and measure one task."""
+    population = simulate(task.seed, task.attack, **task.more)
+    return measure(population if task.attacked else without_attack(population), task.use)
+
+
+def everything(seeds: int, workers: int) -> dict[str, list[tuple[str, list[Figures]]]]:
+    """All tables: name -> rows, each with the figures of its seeds."""
+    found: dict[str, dict[str, list[Figures]]] = {"ablations": {}, "attacks": {}, "innocents": {}}
+    todo = tasks(seeds)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for task, figures in zip(todo, pool.map(perform, todo), strict=True):
+            found[task.table].setdefault(task.name, []).append(figures)
+            numbers = {key: round(value, 4) for key, value in asdict(figures).items()}
+            print(f"{task.table}: {task.name}, seed {task.seed}: gain {figures.gain:.1%} {numbers}", flush=True)
+    return {name: list(rows.items()) for name, rows in found.items()}
 
 
 def main() -> None:
@@ -158,14 +192,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
     if options.quick:
         small = simulate(0, Attack(votes=120, targets=150), people=600, answers=700)
-        rows = [(name, [measure(small, use)[0]]) for name, use in ABLATIONS]
-        print(table(rows))
+        print(table([(name, [measure(small, use)]) for name, use in ABLATIONS]))
         return
     PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(page(everything(options.seeds)), encoding="utf-8")
+    PAGE.write_text(page(everything(options.seeds, options.workers)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ ERRORS: tuple[Column, ...] = (
     ("error of raw averages", lambda f: f.error_raw, ".4f"),
     ("error, weighted by trust", lambda f: f.error, ".4f"),
     ("less by", lambda f: f.gain, ".0%"),
+    ("were attackers known", lambda f: 1.0 - f.error_known / f.error_raw, ".0%"),
 )
 WEIGHTS: tuple[Column, ...] = (
     ("attackers' share of weight", lambda f: f.share, ".2%"),
@@ -56,7 +57,8 @@ one likes says nothing about the other), 20 % are careless, 5 % (100 accounts) a
 
 'Error' is the mean squared error over all answers with a vote. Weights per head are relative to the majority's.
 'Less by' compares weighted with raw vote averages of the same votes, with no smoothing of either: most of the error
-that remains is the chance of few votes, which no weighting can remove.
+that remains is the chance of few votes, which no weighting can remove. 'Were attackers known' is what leaving out
+exactly the attackers' votes would bring: where an attack does less harm, less can be won back.
 """
 
 READING = """

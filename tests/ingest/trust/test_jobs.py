@@ -11,8 +11,10 @@ from infra.metrics import catalogue as metrics
 from infra.runtime import Context, JobContext
 from infra.settings.trust import TrustSettings
 from ingest.consumer import FeedbackConsumer
+from ingest.erasure.repository import TombstoneRepository
+from ingest.erasure.tombstones import person_digest
 from ingest.trust.honeypots import add_honeypot
-from ingest.trust.jobs import JOBS, refresh_trust_metrics, run_trust, waits_for
+from ingest.trust.jobs import JOBS, refresh_trust_metrics, run_trust, waits_for, without_erased
 from ingest.trust.records import PersonTrust
 from ingest.trust.repository import TrustRepository
 from ingest.trust.service import TooFewVotes, make, read, report, report_now
@@ -169,6 +171,21 @@ def test_votes_not_yet_surely_read_are_left_for_the_next_time(
     clock.advance(61.0)
     consumer.drain()
     assert run_trust(JobContext(context)).status == "done"
+
+
+def test_whoever_is_erased_during_an_estimate_gets_no_row(context: Context, clock: ManualClock) -> None:
+    versions = [
+        PersonTrust(
+            user_key=key, estimated_at=START, votes_until=START, weight=1.0, reliability=0.5, reliability_low=0.1,
+            reliability_high=0.9, votes=1, status="active", reasons=(), config_hash="",
+        )
+        for key in ("ada", "bob")
+    ]  # fmt: skip
+    with context.database.transaction() as connection:
+        assert without_erased(connection, PROJECT, versions, START) == versions
+        TombstoneRepository(connection, PROJECT).add_people([person_digest(PROJECT, "ada")], "an erasure", START + 5)
+        assert [one.user_key for one in without_erased(connection, PROJECT, versions, START)] == ["bob"]
+        assert without_erased(connection, PROJECT, versions, START + 10) == versions  # came back and voted since
 
 
 def test_a_honeypot_scores_duels_from_when_it_was_added(
