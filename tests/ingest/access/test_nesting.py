@@ -38,7 +38,7 @@ def test_any_bytes_have_a_depth(body: bytes) -> None:
 def test_too_deep_is_refused_in_time() -> None:
     check_nesting(b"[" * MAX_NESTING + b"]" * MAX_NESTING)
     check_nesting(json.dumps([{"messages": [{}]} for _ in range(5000)]).encode())
-    for body in (b"[" * (MAX_NESTING + 1), b'{"a":' * 1_000_000, b"[" * 4_000_000):
+    for body in (b"[" * (MAX_NESTING + 1), b'{"a":' * 100_000, b"[" * 400_000):
         with pytest.raises(TooDeeplyNested):
             check_nesting(body)
     check_nesting(b'"' + b"[" * 1000 + b'"')

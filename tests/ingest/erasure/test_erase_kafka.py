@@ -30,7 +30,7 @@ def kafka_context(
         topic_prefix=f"erase-{uuid.uuid4().hex[:8]}",
         partitions=2,
         replication_factor=1,
-        session_timeout_seconds=6.0,
+        session_timeout_seconds=1.0,
     )
     settings = settings.model_copy(update={"event_log": log_settings})
     event_log = open_event_log(settings, clock)

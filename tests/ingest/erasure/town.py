@@ -91,8 +91,10 @@ def send(context: Context, events: list[dict[str, Any]]) -> None:
 
 
 def drain(context: Context) -> None:
-    """Read the log to its end."""
-    consumer = FeedbackConsumer(context)
+    """Read the log to its end, without waiting long for what is not there."""
+    ingest = context.settings.ingest.model_copy(update={"poll_seconds": 0.005})
+    settings = context.settings.model_copy(update={"ingest": ingest})
+    consumer = FeedbackConsumer(Context(settings, context.clock, context.database, context.event_log))
     try:
         consumer.drain()
     finally:

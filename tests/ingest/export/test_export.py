@@ -116,7 +116,7 @@ def test_as_of_the_past_there_was_less(town: Context, tmp_path: Path) -> None:
 
 def test_exports_are_audited_and_never_overwrite(town: Context, tmp_path: Path) -> None:
     export(town, "pairs", "parquet", tmp_path / "out", actor="ops")
-    assert [(entry.action, entry.actor) for entry in audit_trail(town)] == [("export.made", "ops")]
+    assert [(entry.action, entry.actor) for entry in audit_trail(town, "export")] == [("export.made", "ops")]
     with pytest.raises(ExportExists):
         export(town, "pairs", "parquet", tmp_path / "out", actor="ops")
 
