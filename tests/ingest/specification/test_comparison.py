@@ -3,8 +3,10 @@
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import select
 
 from infra.contracts import ManualClock
+from infra.db.tables import labels
 from infra.settings.ingest import IngestSettings
 from ingest.labels import Labelling
 from ingest.specification.comparison import NoCandidate, compare, compare_now
@@ -45,6 +47,9 @@ def test_the_label_job_runs_a_candidate_beside_the_one_in_force(context: "Contex
     assert close_windows(context, START + 2 * DAY) == 4
     found = {one.objective: one for one in compare_now(context, 100)[1]}
     assert (found["love"].in_force, found["love"].candidate) == (4, 0)  # the candidate's window is still open
+    with context.database.reading() as connection:
+        waiting = connection.execute(select(labels.c.window_closes_at).where(labels.c.version == 0)).scalars().all()
+    assert waiting == [START + 3 * DAY] * 4  # nobody looks at these answers before
     assert close_windows(context, START + 4 * DAY) == 0
     found = {one.objective: one for one in compare_now(context, 100)[1]}
     assert (found["love"].candidate, found["love"].agree) == (4, 1.0)
