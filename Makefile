@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest -p tests.plugins.skips -p tests.plugins.togeth
 PACKAGES := plaudit serving policy_update reward_model ab_testing ingest infra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-full check bench tools
+.PHONY: help setup demo up test test-full check bench bench-ingest tools
 
 help: ## Show the available commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ check: setup ## Lint, format, types, import rules and architecture
 
 bench: setup ## Run the benchmarks, alone on the machine
 	$(PYTEST) tests/benchmarks -o python_files="bench_*.py test_*.py" -s
+
+bench-ingest: setup ## Measure ingest against its bare limit, alone on the machine (half an hour)
+	$(BIN)/python -m tests.benchmarks.bench_ingest
 
 # Debian packages some tests need; installed only as root on Debian or Ubuntu.
 tools:

@@ -7,10 +7,10 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
-from infra.contracts import user_key_of
+from infra.contracts import FeedbackEvent, user_key_of
 from ingest.columns import all_choices, all_content, all_safe_ids, all_uuid7
-from ingest.rows import CHOICE, DEVICE, EVENT_ID, OTHER_CHOICE, RESPONSE_ID, SOLICITED, USER_KEY, Row
-from ingest.wire import LATEST_INSTANT, MAX_USER_CHARACTERS, WireEvent
+from ingest.rows import CHOICE, DEVICE, EVENT_ID, OTHER_CHOICE, RESPONSE_ID, SOLICITED, USER_KEY, Row, row_of
+from ingest.wire import LATEST_INSTANT, MAX_USER_CHARACTERS, WireEvent, to_event
 
 _CREATED, _SENT = 10, 13
 # In the order of a Row, with the raw user where the key will be and `created_at` in place of `derived_at`.
@@ -20,18 +20,21 @@ _fields = attrgetter(
 )  # fmt: skip
 
 _REMEMBERED_USERS = 1 << 16
+_FEW = 4
+"""Below so many events, columns cost more than they save."""
 
 
 class Intake:
     """Turns batches of one deployment's wire events into rows."""
 
     def __init__(self, secret: bytes) -> None:
+        self._secret = secret
         self._key_of: Callable[[str], str] = lru_cache(_REMEMBERED_USERS)(lambda user: user_key_of(user, secret))
 
     def rows(self, events: Sequence[WireEvent], received_at: float) -> list[Row] | None:
         """The rows of events that are all valid, in their order; None if any is not. The raw users end here."""
-        if not events:
-            return []
+        if len(events) < _FEW:
+            return self._one_by_one(events, received_at)
         wire = list(map(_fields, events))
         columns: list[Any] = list(zip(*wire, strict=True))
         users = set(columns[USER_KEY])
@@ -61,6 +64,12 @@ class Intake:
                 strict=True,
             )
         )
+
+
+    def _one_by_one(self, events: Sequence[WireEvent], received_at: float) -> list[Row] | None:
+        made = [to_event(event, "", self._secret, received_at) for event in events]
+        rows = [row_of(event) for event in made if isinstance(event, FeedbackEvent)]
+        return rows if len(rows) == len(made) else None
 
 
 def _seconds(times: Sequence[float | str | None]) -> Sequence[float | None] | None:

@@ -6,7 +6,7 @@ what many events share. A ledger row is a row followed by (project, received_at,
 
 from collections.abc import Sequence
 from operator import attrgetter, itemgetter
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from msgspec import Meta
 
@@ -49,8 +49,23 @@ ROW_FIELDS = (
 )
 LEDGER_COLUMNS = (*ROW_FIELDS, "project", "received_at", "source")
 
-(EVENT_ID, RESPONSE_ID, CHOICE, SIGNAL, OPERATION, VALUE, TEXT, OTHER, OTHER_CHOICE, USER_KEY, DERIVED_AT, DEVICE,
- SOLICITED, PROJECT, RECEIVED_AT, SOURCE) = range(16)  # fmt: skip
+# Where each stands.
+EVENT_ID: Final = 0
+RESPONSE_ID: Final = 1
+CHOICE: Final = 2
+SIGNAL: Final = 3
+OPERATION: Final = 4
+VALUE: Final = 5
+TEXT: Final = 6
+OTHER: Final = 7
+OTHER_CHOICE: Final = 8
+USER_KEY: Final = 9
+DERIVED_AT: Final = 10
+DEVICE: Final = 11
+SOLICITED: Final = 12
+PROJECT: Final = 13
+RECEIVED_AT: Final = 14
+SOURCE: Final = 15
 
 _TEXTS = ("comment", "edit", "report")
 """Signals with a text: one that has none may have lost it to `retention.feedback_text_seconds`."""

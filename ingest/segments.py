@@ -51,7 +51,7 @@ _raw_segments = msgspec.msgpack.Decoder(list[RawSegment])
 _one_row = msgspec.msgpack.Decoder(Row)
 
 
-def encode_segment(project: str, received_at: float, source: str, rows: Sequence[Row]) -> bytes:
+def encode_segment(project: str, received_at: float, source: str, rows: Sequence[Row | msgspec.Raw]) -> bytes:
     """One segment, to be put into a record by `join_segments`."""
     return _encoder.encode((FORMAT, project, received_at, source, rows))
 
@@ -87,7 +87,8 @@ def decode_raw_segments(value: bytes) -> list[RawSegment]:
 
 def decode_row(raw: bytes | msgspec.Raw) -> Row:
     """One row. Raises msgspec.DecodeError."""
-    return _one_row.decode(raw)
+    row: Row = _one_row.decode(raw)
+    return row
 
 
 def header_problem(segment: Segment | RawSegment) -> Problem | None:

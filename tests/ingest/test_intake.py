@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,11 +42,14 @@ def wires(draw: st.DrawFn) -> WireEvent:
     )
 
 
-@given(st.lists(wires(), min_size=1, max_size=3))
-def test_fast_is_slow(events: list[WireEvent]) -> None:
+@pytest.mark.parametrize("few", [0, 4])
+@given(events=st.lists(wires(), min_size=1, max_size=3))
+def test_fast_is_slow(few: int, events: list[WireEvent]) -> None:
     slow = [to_event(item, "p", SECRET, NOW) for item in events]
     expected = [row_of(item) for item in slow if isinstance(item, FeedbackEvent)]
-    assert Intake(SECRET).rows(events, NOW) == (expected if len(expected) == len(events) else None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ingest.intake._FEW", few)
+        assert Intake(SECRET).rows(events, NOW) == (expected if len(expected) == len(events) else None)
 
 
 def test_the_raw_user_is_gone_and_times_are_derived() -> None:
