@@ -155,18 +155,21 @@ def _touched(rows: Sequence[LedgerRow]) -> set[str]:
 
 def _sort(repository: FeedbackRepository, rows: list[LedgerRow], gone: set[int]) -> Sorted:
     """Insert what is new; tell the rest apart. Of several rows of one id in the batch the first counts."""
-    known = repository.ledger({row[RESPONSE_ID] for row in rows})
-    before: dict[str, LedgerRow] = {row[EVENT_ID]: row for row in known}
-    candidates: dict[str, LedgerRow] = {}
-    for index, row in enumerate(rows):
-        if row[EVENT_ID] not in before and index not in gone:
-            candidates.setdefault(row[EVENT_ID], row)
+    known = repository.told({row[RESPONSE_ID] for row in rows})
+    before = {row[EVENT_ID] for row in known}
+    candidates = {row[EVENT_ID]: row for row in rows}
+    if gone or len(candidates) < len(rows) or not before.isdisjoint(candidates):
+        candidates = {}
+        for index, row in enumerate(rows):
+            if row[EVENT_ID] not in before and index not in gone:
+                candidates.setdefault(row[EVENT_ID], row)
     new = repository.insert_events(list(candidates.values()))
     if new == len(rows):
         return Sorted(rows, known)
     found = Sorted(known=known)
     # An id that could not be inserted and is not with its own answer is taken by an event about another one.
-    holders = {**candidates, **before, **(repository.events(candidates) if new < len(candidates) else {})}
+    asked = {row[EVENT_ID] for row in rows} if new < len(candidates) else before & {row[EVENT_ID] for row in rows}
+    holders = {**candidates, **repository.events(asked)}
     for index, row in enumerate(rows):
         if index in gone:
             continue

@@ -20,7 +20,7 @@ from ingest.codec import interaction_hash
 from ingest.labels import InteractionFacts
 from ingest.ledger import Version
 from ingest.provisional import LABEL_COLUMNS, Fact, LabelRow
-from ingest.rows import LEDGER_COLUMNS, OTHER, SOLICITED, TEXT, VALUE, LedgerRow
+from ingest.rows import DERIVED_AT, LEDGER_COLUMNS, OTHER, SOLICITED, TEXT, VALUE, LedgerRow
 
 Answer = tuple[str, int]
 
@@ -28,6 +28,8 @@ _INTERACTION_COLUMNS = tuple(column.name for column in interactions.columns)
 _PAIR_COLUMNS = tuple(column.name for column in pairs.columns)
 _VERSION_COLUMNS = ", ".join(Version._fields)
 _LEDGER = ", ".join(LEDGER_COLUMNS)
+_TOLD = ", ".join("choice" if name == "text" else name for name in LEDGER_COLUMNS[: DERIVED_AT + 1])
+"""In the order of a row; a small column stands in for the text, which may be long."""
 _VALUED = tuple(name for name in LEDGER_COLUMNS if name not in ("text", "other_response_id", "solicited"))
 _BARE = tuple(name for name in _VALUED if name != "value")
 _valued = itemgetter(*map(LEDGER_COLUMNS.index, _VALUED))
@@ -63,9 +65,10 @@ class FeedbackRepository:
             for columns, some in ((_BARE, bare), (_VALUED, valued), (LEDGER_COLUMNS, others))
         )
 
-    def ledger(self, response_ids: Iterable[str]) -> Sequence[LedgerRow]:
-        """The rows in the ledger of these responses."""
-        return self._by_ids("feedback_events", "response_id", _LEDGER, response_ids)
+    def told(self, response_ids: Iterable[str]) -> Sequence[LedgerRow]:
+        """What the ledger holds about these responses, as far as provisional labels need it: rows that end with
+        `derived_at`, without texts."""
+        return self._by_ids("feedback_events", "response_id", _TOLD, response_ids)
 
     def events(self, event_ids: Iterable[str]) -> dict[str, LedgerRow]:
         """The rows of the ledger with these ids."""
