@@ -59,6 +59,16 @@ class BasisRepository:
             [self._row(label, document, seen) for label, document, seen in rows],
         )
 
+    def newest_versions(self, response_ids: Collection[str]) -> dict[tuple[str, int], int]:
+        """The greatest version each answer of these responses ever had, though its label may have been erased since."""
+        c = label_bases.c
+        rows = self._connection.execute(
+            select(c.labelled_response_id, c.choice, func.max(c.version))
+            .where(c.project == self._project, c.labelled_response_id.in_(sorted(response_ids)))
+            .group_by(c.labelled_response_id, c.choice)
+        )
+        return {(row[0], row[1]): row[2] for row in rows}
+
     def newest_as_of(self, as_of: float, at_once: int) -> Iterator[list[StoredBasis]]:
         """The newest version of each answer made at or before `as_of`, by answer, in lists of `at_once`."""
         c = label_bases.c

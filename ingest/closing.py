@@ -69,10 +69,14 @@ def close(connection: Connection, project: str, answers: Sequence[Answer], closi
     """
     repository = FeedbackRepository(connection, project)
     made = _Made()
+    bases = BasisRepository(connection, project)
+    # A version number is used once, also where erasure took the label that had it.
+    used = bases.newest_versions({response_id for response_id, _ in answers})
     for case in _cases(repository, project, answers, closing.evidence, made):
-        _close_one(case, closing, made)
+        newest = max(used.get(case.answer, 0), case.before.version if case.before else 0)
+        _close_one(case, closing, newest + 1, made)
     repository.put_labels([*made.finals, *made.waiting])
-    BasisRepository(connection, project).put(made.bases)
+    bases.put(made.bases)
     SpecificationRepository(connection, project).put_shadows(made.shadows)
     repository.delete_provisional(made.done)
     return len(made.finals)
@@ -118,16 +122,16 @@ def _cases(
     ]
 
 
-def _close_one(case: _Case, closing: Closing, made: _Made) -> None:
+def _close_one(case: _Case, closing: Closing, version: int, made: _Made) -> None:
     basis = _basis(case, closing, closing.labelling)
-    label = _label(case, closing.labelling, basis, closing.now)
+    label = _label(case, closing.labelling, basis, version, closing.now)
     if label is not None and (case.before is None or not same(case.before, label)):
         made.finals.append(label)
         made.bases.append((label, _document(case, basis, closing.evidence), case.ledger))
     nexts = [next_closing(closing.labelling, case.opened, basis.open)]
     if closing.candidate is not None:
         basis = _basis(case, closing, closing.candidate)
-        shadow = _label(case, closing.candidate, basis, closing.now)
+        shadow = _label(case, closing.candidate, basis, version, closing.now)
         made.shadows += [shadow] if shadow else []
         nexts.append(next_closing(closing.candidate, case.opened, basis.open))
     later = [one for one in nexts if one is not None]
@@ -152,7 +156,7 @@ def _basis(case: _Case, closing: Closing, labelling: Labelling) -> Basis:
     )
 
 
-def _label(case: _Case, labelling: Labelling, basis: Basis, now: float) -> Label | None:
+def _label(case: _Case, labelling: Labelling, basis: Basis, version: int, now: float) -> Label | None:
     """The final label by `labelling`, or None while all of its windows are open."""
     if labelling.objectives and len(basis.open) == len(labelling.objectives):
         return None
@@ -163,7 +167,7 @@ def _label(case: _Case, labelling: Labelling, basis: Basis, now: float) -> Label
         case.facts,
         labelling,
         basis,
-        version=case.before.version + 1 if case.before else 1,
+        version=version,
         made_at=now,
         window_closes_at=last_closing(labelling, case.opened, basis.open),
     )

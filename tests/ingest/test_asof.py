@@ -199,6 +199,15 @@ def test_erased_rows_are_named_and_their_labels_left_out(connection: Connection)
     assert [label.response_id for label in world.rebuilt(second).labels] == ["r2"]
     assert world.rebuilt(first).missing == []  # ben had said nothing then
 
+    # What is left of r1 is labelled again, under a number that was never used.
+    world.happen([event("r1", "copy", project=world.project, user_key="ann")], SPECIFICATIONS[0])
+    world.now += 20
+    world.close(SPECIFICATIONS[0], {}, 1.0)
+    assert [label.version for label in world.stored()] == [3, 1]
+    assert encoded(world.rebuilt(world.now).labels) == world.written[world.now]
+    assert world.rebuilt(world.now).missing == []
+    assert [one.response_id for one in world.rebuilt(second).missing] == ["r1"]
+
 
 def test_rows_that_grew_too_old_are_named_as_expired(connection: Connection) -> None:
     world = a_history(connection)
