@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, Select, and_, func, insert, or_, select
+from sqlalchemy import Connection, RowMapping, Select, and_, func, insert, or_, select, text
 
 from infra.contracts import Interaction
 from infra.db.tables import interactions, labels, pairs, reward_models, taints
@@ -13,6 +13,8 @@ from reward_model.data import AnswerRow, Key, LabelRow, PairRow
 
 _PER_QUERY = 500
 """Ids in one IN list: far below SQLite's limit of variables."""
+_FINAL = text("version >= 1")
+"""Final labels, said literally: SQLite uses the index that holds them alone only where it sees the condition."""
 
 
 def instant_text(seconds: float) -> str:
@@ -40,7 +42,7 @@ class RewardModelRepository:
         """
         c = labels.c
         made = and_(c.project == self._project, c.made_at <= instant)
-        kept = made if include_provisional else and_(made, c.version >= 1)
+        kept = made if include_provisional else and_(made, _FINAL)
         newest = select(c.response_id, c.choice, func.max(c.version).label("version")).where(kept)
         latest = newest.group_by(c.response_id, c.choice).subquery()
         same = and_(
@@ -94,7 +96,7 @@ class RewardModelRepository:
         c = labels.c
         made = [c.project == self._project, c.made_at > since, c.made_at <= instant]
         if not include_provisional:
-            made.append(c.version >= 1)
+            made.append(_FINAL)
         answers = select(c.response_id, c.choice).where(*made).distinct().subquery()
         counted = self._count(select(func.count()).select_from(answers))
         fresh = (

@@ -1,6 +1,7 @@
 """`plaudit ingest`: the feedback API, its consumer, the label job, and what could not be applied."""
 
 import contextlib
+import gc
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -40,6 +41,7 @@ def api(
         # One worker a process: more traffic is for more replicas.
         # No line a request: the metrics count them, and a line would cost as much as the request.
         app = build_app(context)
+        gc.freeze()  # what start-up made stays: the collector need not look at it again
         uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=20)
     finally:
         context.close()
@@ -55,8 +57,10 @@ def consume() -> None:
     shutdown.install()
     context = _open("ingest-consume")
     shutdown.add("context", context.close)
+    consumer = FeedbackConsumer(context)
+    gc.freeze()
     try:
-        FeedbackConsumer(context).run(shutdown.stop)
+        consumer.run(shutdown.stop)
     finally:
         shutdown.close()
 

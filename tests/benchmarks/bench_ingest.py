@@ -38,7 +38,7 @@ def round_of(options: argparse.Namespace, places: dict[str, Place], seed: int, f
         figures[name].append(throughput(where, options.events, 100, seed))
         print(f"  {name}: {figures[name][-1].per_core_second:,.0f} events a core-second", flush=True)
     embedded = next(iter(places.values()))
-    figures[SINGLES].append(throughput(embedded, options.singles, 1, seed, connections=32))
+    figures[SINGLES].append(throughput(embedded, options.singles, 1, seed, connections=64))
     print(f"  {SINGLES}: {figures[SINGLES][-1].per_second:,.0f} a second", flush=True)
 
 
