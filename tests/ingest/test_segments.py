@@ -87,6 +87,7 @@ def test_a_bad_row_is_kept_alone_and_can_be_sent_again() -> None:
         encode_segment(PROJECT, float("nan"), "api", [row_of(event())]),
         encode_segment(PROJECT, float("inf"), "api", [row_of(event())]),
     ],
+    ids=["project", "source", "before it happened", "no time", "no end"],
 )
 def test_what_all_share_must_be_right_too(segment: bytes) -> None:
     placed, letters = FEEDBACK_CODEC.decode(record(segment))
@@ -94,7 +95,11 @@ def test_what_all_share_must_be_right_too(segment: bytes) -> None:
     assert FEEDBACK_CODEC.rows([record(segment)]) is None
 
 
-@pytest.mark.parametrize("value", [b"\x91", b"\x91\x01", b"\x91\x95\x03\xa1p\xcb" + bytes(8) + b"\xa1s\x90"])
+@pytest.mark.parametrize(
+    "value",
+    [b"\x91", b"\x91\x01", b"\x91\x95\x03\xa1p\xcb" + bytes(8) + b"\xa1s\x90"],
+    ids=["no segment", "no number", "another number"],
+)
 def test_an_unknown_format_is_kept_whole(value: bytes) -> None:
     placed, (letter,) = FEEDBACK_CODEC.decode(feedback_record([], 0, value))
     assert placed == []

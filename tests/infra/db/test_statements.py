@@ -94,9 +94,14 @@ def test_a_copy_leaves_nothing_for_the_next(postgres_database: Database) -> None
     """Twice in one transaction, once in another one, and after one that was rolled back."""
     rows = [("p", f"n{i}", "first", 1.0) for i in range(COPY_ROWS)]
     more = [("p", f"m{i}", "first", 1.0) for i in range(COPY_ROWS)]
-    with pytest.raises(ZeroDivisionError), postgres_database.transaction() as connection:
-        insert_ignore_many(connection, leases, COLUMNS, rows)
-        raise ZeroDivisionError
+
+    def broken() -> None:
+        with postgres_database.transaction() as connection:
+            insert_ignore_many(connection, leases, COLUMNS, rows)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        broken()
     with postgres_database.transaction() as connection:
         assert insert_ignore_many(connection, leases, COLUMNS, rows) == COPY_ROWS
         assert insert_ignore_many(connection, leases, COLUMNS, more) == COPY_ROWS
