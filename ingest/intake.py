@@ -65,7 +65,6 @@ class Intake:
             )
         )
 
-
     def _one_by_one(self, events: Sequence[WireEvent], received_at: float) -> list[Row] | None:
         made = [to_event(event, "", self._secret, received_at) for event in events]
         rows = [row_of(event) for event in made if isinstance(event, FeedbackEvent)]
