@@ -5,7 +5,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, Select, and_, func, insert, or_, select, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    Select,
+    TextClause,
+    and_,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+)
 
 from infra.contracts import Interaction
 from infra.db.tables import interactions, labels, pairs, reward_models, taints
@@ -94,7 +106,11 @@ class RewardModelRepository:
     def new_since(self, since: float, instant: float, *, include_provisional: bool) -> tuple[int, int]:
         """(labelled answers, pairs) made in (since, instant]."""
         c = labels.c
-        made = [c.project == self._project, c.made_at > since, c.made_at <= instant]
+        made: list[ColumnElement[bool] | TextClause] = [
+            c.project == self._project,
+            c.made_at > since,
+            c.made_at <= instant,
+        ]
         if not include_provisional:
             made.append(_FINAL)
         answers = select(c.response_id, c.choice).where(*made).distinct().subquery()
