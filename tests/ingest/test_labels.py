@@ -18,7 +18,9 @@ def test_the_window_opens_with_the_interaction_or_the_earliest_event() -> None:
 
 
 def test_values_and_weights() -> None:
-    made = label([version("shown"), version("dwell", value=10.0)], InteractionFacts("u", START, {0: 160}), final=True)
+    made = label(
+        [version("shown"), version("dwell", value=10.0)], InteractionFacts("u", START, "[[0, 160, 40]]"), final=True
+    )
     assert made.status == "final"
     assert made.values == {"love": 0.0, "sentiment": None, "dwell": 0.5, "reuse": 0.0, "share": 0.0, "harm": 0.0}
     assert made.weights == {"love": 1.0, "sentiment": 0.0, "dwell": 0.0, "reuse": 1.0, "share": 1.0, "harm": 1.0}
