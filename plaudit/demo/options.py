@@ -17,5 +17,5 @@ class DemoOptions:
     max_tokens: int = 48
     temperature: float = 0.8
     error_rate: float = 0.05
-    steps: int = 14
+    steps: int = 11
     training_patience_seconds: float = 1200.0
