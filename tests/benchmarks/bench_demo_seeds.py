@@ -1,6 +1,6 @@
 """The demo over three seeds named beforehand: does the new adapter win people over on prompts it never saw?
 
-    python -m tests.benchmarks.bench_demo_seeds [--seeds 11 12 13] [--folder plaudit-data/seeds]
+    python -m tests.benchmarks.bench_demo_seeds [--seeds 11 12 13] [--steps 14] [--folder plaudit-data/seeds]
 
 Runs `plaudit demo` once a seed, one after another on an otherwise idle machine, and prints a line each from the
 reports, refusals and misses included. With `--only-report` it prints what earlier runs left behind. The seeds and the
@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from plaudit.demo.evaluation import RELEVANCE_MARGIN
+from plaudit.demo.options import DemoOptions
 from plaudit.demo.report import machine
 
 SEEDS = (11, 12, 13)
@@ -29,6 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--folder", type=Path, default=Path("plaudit-data/seeds"))
+    parser.add_argument("--steps", type=int, default=DemoOptions().steps, help="training steps of the adapter")
     parser.add_argument("--only-report", action="store_true")
     given = parser.parse_args()
     table = Table(title=f"plaudit demo, {machine()}; relevance margin {RELEVANCE_MARGIN}")
@@ -47,7 +49,7 @@ def main() -> int:
     held = 0
     for seed in given.seeds:
         folder = given.folder / str(seed)
-        code = "" if given.only_report else str(run(seed, folder))
+        code = "" if given.only_report else str(run(seed, given.steps, folder))
         report = folder / "report" / "report.json"
         if not report.exists():
             table.add_row(str(seed), code, "no report: it failed before its end")
@@ -61,9 +63,10 @@ def main() -> int:
     return 0 if held >= 2 else 1
 
 
-def run(seed: int, folder: Path) -> int:
+def run(seed: int, steps: int, folder: Path) -> int:
     """One demo; its exit code."""
-    command = [sys.executable, "-m", "plaudit", "demo", "--seed", str(seed), "--folder", str(folder)]
+    command = [sys.executable, "-m", "plaudit", "demo", "--seed", str(seed), "--steps", str(steps)]
+    command += ["--folder", str(folder)]
     return subprocess.run(command, check=False).returncode
 
 
