@@ -28,6 +28,7 @@ from ingest.segments import (
     join_segments,
     ledger_rows,
 )
+from ingest.unreadable import UNREADABLE
 
 T = TypeVar("T")
 V = TypeVar("V")
@@ -36,10 +37,6 @@ WHOLE_RECORD = -1
 """Position of a dead letter that is a whole record."""
 _LETTERS = uuid.UUID("0199c1f2-55a1-7c3e-9d61-6f1f5a1d2b70")
 """Namespace of dead-letter ids: the same bytes at the same place are one letter, however often they are read."""
-
-
-_UNREADABLE = (msgspec.DecodeError, RecursionError)
-"""What decoding raises; the second one for arrays nested thousands deep."""
 
 
 class Placed(NamedTuple, Generic[T]):
@@ -97,7 +94,7 @@ class Codec(Generic[T]):
         """Valid items with their positions, and dead letters for everything else."""
         try:
             items = self._many(record.value)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             return self._salvage(record, error)
         placed: list[Placed[T]] = []
         letters: list[DeadLetter] = []
@@ -131,14 +128,14 @@ class Codec(Generic[T]):
     def _salvage(self, record: StoredRecord, error: Exception) -> tuple[list[Placed[T]], list[DeadLetter]]:
         try:
             raws = self._raws(record.value)
-        except _UNREADABLE:
+        except UNREADABLE:
             return [], [self.letter(record, WHOLE_RECORD, "undecodable", str(error))]
         placed: list[Placed[T]] = []
         letters: list[DeadLetter] = []
         for position, raw in enumerate(raws):
             try:
                 item = self._one(raw)
-            except _UNREADABLE as reason:
+            except UNREADABLE as reason:
                 letters.append(self.letter(record, position, "undecodable", str(reason)))
                 continue
             problem = self._problem(item)
@@ -160,7 +157,7 @@ class Codec(Generic[T]):
     def _header(self, raw: bytes) -> _Header:
         try:
             return self._decode(raw, _Header)
-        except _UNREADABLE:
+        except UNREADABLE:
             return _Header()
 
 
@@ -176,7 +173,7 @@ def _read(segment: RawSegment, raw: msgspec.Raw) -> FeedbackEvent | Problem:
         return problem
     try:
         event = event_of((*decode_row(raw), segment.project, segment.received_at, segment.source), FORMAT)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         return Problem("undecodable", str(error))
     return _event_problem(event) or event
 
@@ -211,7 +208,7 @@ class FeedbackCodec(Codec[FeedbackEvent]):
             return super().decode(record)
         try:
             segments = decode_raw_segments(record.value)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             return [], [self.letter(record, WHOLE_RECORD, "undecodable", str(error))]
         placed: list[Placed[FeedbackEvent]] = []
         letters: list[DeadLetter] = []
@@ -227,7 +224,7 @@ class FeedbackCodec(Codec[FeedbackEvent]):
         """The events of records that are all segmented and all right, in their order; None if any is not."""
         try:
             segments = [segment for record in records for segment in decode_segments(record.value)]
-        except _UNREADABLE:
+        except UNREADABLE:
             return None
         if any(header_problem(segment) for segment in segments):
             return None
@@ -249,7 +246,7 @@ class FeedbackCodec(Codec[FeedbackEvent]):
             return super()._header(raw)
         try:
             return _Header(next((segment.project for segment in decode_raw_segments(raw)), ""), FORMAT)
-        except _UNREADABLE:
+        except UNREADABLE:
             return _Header()
 
 

@@ -26,9 +26,10 @@ class DeadLetterNotOpen(PlauditError):
 def list_letters(
     context: Context, status: str | None = "open", reason: str | None = None, limit: int = 100
 ) -> list[tuple[DeadLetter, str]]:
-    """Letters with their status (open, replayed, dropped), oldest first. `status` None: all."""
+    """Letters of this project, and of none that could be read, with their status (open, replayed, dropped), oldest
+    first. `status` None: all."""
     with context.database.reading() as connection:
-        return LogRepository(connection).letters(status, reason, limit)
+        return LogRepository(connection).letters(context.settings.project, status, reason, limit)
 
 
 def show_letter(context: Context, letter_id: str) -> tuple[DeadLetter, str]:

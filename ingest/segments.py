@@ -76,7 +76,7 @@ def is_segmented(value: bytes) -> bool:
 
 
 def decode_segments(value: bytes) -> list[Segment]:
-    """Raises msgspec.DecodeError unless everything in it has the right type. Values are not checked."""
+    """Raises one of `ingest.unreadable` unless everything in it has the right type. Values are not checked."""
     return _segments.decode(value)
 
 
@@ -86,7 +86,7 @@ def decode_raw_segments(value: bytes) -> list[RawSegment]:
 
 
 def decode_row(raw: bytes | msgspec.Raw) -> Row:
-    """One row. Raises msgspec.DecodeError."""
+    """One row. Raises one of `ingest.unreadable`."""
     row: Row = _one_row.decode(raw)
     return row
 

@@ -21,7 +21,7 @@ from ingest.repository import FeedbackRepository
 from ingest.results import AllAccepted, BatchResult, ItemResult
 from ingest.rows import EVENT_ID, Row, row_of
 from ingest.rules import Problem, id_problem
-from ingest.strangers import event_document, keep
+from ingest.strangers import documents_of, keep, with_documents
 from ingest.topics import interactions_topic
 from ingest.wire import FEEDBACK, INTERACTIONS, Rejection, to_event
 
@@ -147,13 +147,13 @@ class IngestService:
                     await self._feedback.append(lots)
                 self._accepted["feedback"].inc(len(rows))
                 return AllAccepted([row[EVENT_ID] for row in rows])
-        return await self.accept_events(
-            [item if isinstance(item, Rejection) else to_event(item, project, self._secret, now) for item in items]
-        )
+        made = [item if isinstance(item, Rejection) else to_event(item, project, self._secret, now) for item in items]
+        return await self.accept_events(with_documents(made, project, self._secret, now, {"source": "api"}))
 
     async def accept_events(self, events: Sequence[FeedbackEvent | Rejection]) -> BatchResult:
         """Events that another door made (browser, other products' shapes), or of which some may be wrong, onto the log;
-        as `accept_feedback`. Raises RateLimited as well, when one person's are too many."""
+        as `accept_feedback`, and what is to be kept of refused ones with them (`ingest.strangers`). Raises RateLimited
+        as well, when one person's are too many."""
         events = self._people.screened(events, self._context.clock.now())
         rows = {id(event): row_of(event) for event in events if isinstance(event, FeedbackEvent)}
         together: dict[tuple[str, float, str], list[Row]] = {}
@@ -166,10 +166,12 @@ class IngestService:
             made, excess = self._feedback.lots(some, *shared)
             lots += made
             too_large |= excess
-        if lots:
-            with self._flight(len(rows) - len(too_large)):
-                await self._feedback.append(lots)
-        await self._keep_strangers(events)
+        strange = documents_of(events)
+        if lots or strange:
+            with self._flight(len(rows) - len(too_large) + len(strange)):
+                if lots:
+                    await self._feedback.append(lots)
+                await keep(self._context, strange)
         return self._answer("feedback", events, {key for key, row in rows.items() if id(row) in too_large})
 
     async def accept_interactions(self, body: bytes) -> BatchResult:
@@ -201,14 +203,6 @@ class IngestService:
                 field="response_id",
             )
         return _view(label, pending)
-
-    async def _keep_strangers(self, events: Sequence[FeedbackEvent | Rejection]) -> None:
-        """Items whose signal is unknown are refused, but not lost: see `ingest.strangers`."""
-        raws = [event.raw for event in events if isinstance(event, Rejection) and event.raw is not None]
-        if raws:
-            now, project = self._context.clock.now(), self._context.settings.project
-            made = [event_document(raw, project, self._secret, now, {"source": "api"}) for raw in raws]
-            await keep(self._context, [document for document in made if document is not None])
 
     @contextmanager
     def _flight(self, count: int) -> Iterator[None]:

@@ -15,6 +15,7 @@ from infra.contracts import Device, FeedbackEvent, Message, Operation, PlauditEr
 from ingest.access.nesting import TooDeeplyNested
 from ingest.ledger import derived_at
 from ingest.rules import RULES, Problem, check
+from ingest.unreadable import UNREADABLE
 
 T = TypeVar("T")
 
@@ -65,11 +66,12 @@ class WireInteraction(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 class Rejection(msgspec.Struct, frozen=True):
     """One item that was refused, with its id as far as it could be read. `raw`: its bytes, where only the signal is
-    unknown: a later version may know it."""
+    unknown: a later version may know it. `document`: what is kept of it as a dead letter (`ingest.strangers`)."""
 
     item_id: str | None
     problem: Problem
     raw: bytes | None = None
+    document: dict[str, Any] | None = None
 
 
 class WireFormat(Generic[T]):
@@ -105,7 +107,7 @@ class WireFormat(Generic[T]):
         array = self._array(body)
         try:
             return list(self._many.decode(array))
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             return self._one_by_one(array)
 
     def _array(self, body: bytes) -> bytes:
@@ -115,7 +117,7 @@ class WireFormat(Generic[T]):
             document = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         except RecursionError:
             raise _too_deep("the body") from None
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise InvalidBody(
                 f"the body is no JSON object or array ({error}); send one object, an array, or {{{self._key!r}: [...]}}"
             ) from None
@@ -131,7 +133,7 @@ class WireFormat(Generic[T]):
             raws = msgspec.json.decode(array, type=list[msgspec.Raw])
         except RecursionError:
             raise _too_deep(self._key) from None
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise InvalidBody(f"{self._key} is no JSON array ({error})", field=self._key) from None
         return [self._item(bytes(raw)) for raw in raws]
 
@@ -142,19 +144,16 @@ class WireFormat(Generic[T]):
             problem = problem_of(str(error))
             if (problem.code, problem.field) != ("invalid_value", "signal"):
                 return Rejection(self._id_of(raw), problem)
-            kept = msgspec.structs.replace(
-                problem, message=f"{problem.message}; it is kept as a dead letter until then"
-            )
-            return Rejection(self._id_of(raw), kept, raw)
+            return Rejection(self._id_of(raw), problem, raw)
         except RecursionError:
             return Rejection(None, Problem(TooDeeplyNested.code, _too_deep("the item").message))
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             return Rejection(None, Problem("malformed", f"the item is no valid JSON ({error})"))
 
     def _id_of(self, raw: bytes) -> str | None:
         try:
             value = msgspec.json.decode(raw, type=dict[str, Any]).get(self._id_field)
-        except (msgspec.DecodeError, RecursionError):
+        except UNREADABLE:
             return None
         return value[:128] if isinstance(value, str) else None
 
@@ -173,9 +172,9 @@ def without_half_surrogates(body: bytes) -> bytes | None:
         return None
     try:
         document = json.loads(body, parse_constant=_no_constant)
+        text = json.dumps(document, ensure_ascii=False)
     except (ValueError, RecursionError):
         return None
-    text = json.dumps(document, ensure_ascii=False)
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 

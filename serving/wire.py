@@ -9,6 +9,7 @@ from infra.contracts import Message, PlauditError, SamplingParameters
 from infra.settings.serving import ServingSettings
 from ingest.access.nesting import check_nesting
 from ingest.rules import id_problem
+from ingest.unreadable import UNREADABLE
 
 ROUTED = "plaudit"
 """The model name under which the person's arm decides the adapter."""
@@ -61,7 +62,7 @@ def parse_chat(body: bytes, settings: ServingSettings) -> ChatRequest:
     check_nesting(body)
     try:
         document = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadRequest(f"the body is no valid JSON ({error})", code="invalid_json") from None
     if not isinstance(document, dict):
         raise BadRequest('the body must be a JSON object with "model" and "messages"', code="invalid_json")

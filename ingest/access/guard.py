@@ -32,6 +32,8 @@ KEY_STATE = "api_key"
 
 OPEN = frozenset({"/v1/feedback.js", "/v1/feedback/browser", "/openapi.json", "/v1/openapi.json"})
 _SERVING = ("/v1/chat/", "/v1/models")
+_BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods of requests that an open path takes at any rate; what brings a body is limited by its address."""
 _NEEDS: tuple[tuple[str, str], ...] = (
     ("/v1/chat/", "infer"),
     ("/v1/models", "infer"),
@@ -102,17 +104,19 @@ class Guard:
             await self._app(scope, receive, send)
             return
         path: str = scope["path"]
-        needed = needed_scope(path, self._open)
-        if needed is not None:
-            try:
-                await self._admit(scope, needed)
-            except PlauditError as error:
-                metrics.ACCESS_REFUSED.labels(error.code).inc()
-                await _refuse(send, error, path)
-                return
+        try:
+            await self._admit(scope, needed_scope(path, self._open))
+        except PlauditError as error:
+            metrics.ACCESS_REFUSED.labels(error.code).inc()
+            await _refuse(send, error, path)
+            return
         await self._app(scope, receive, send)
 
-    async def _admit(self, scope: Scope, needed: str) -> None:
+    async def _admit(self, scope: Scope, needed: str | None) -> None:
+        if needed is None:
+            if scope["method"] not in _BODILESS:  # health, metrics and the script are always there
+                self._limit(_address(scope), "this address")
+            return
         if not self._required:
             self._limit(_address(scope), "this address")
             return

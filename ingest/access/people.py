@@ -29,18 +29,17 @@ class EventLimit:
         for event in events:
             wait = self._wait(event, now)
             longest = max(longest, wait)
-            screened.append(_refused(event, wait) if isinstance(event, FeedbackEvent) and wait > 0.0 else event)
+            screened.append(_refused(event, wait) if wait > 0.0 else event)
         if longest > 0.0 and not any(isinstance(event, FeedbackEvent) for event in screened):
             raise RateLimited(f"these users' events came too often; wait {longest:.1f} s", longest)
         return screened
 
     def _wait(self, event: FeedbackEvent | Rejection, now: float) -> float:
-        if isinstance(event, Rejection) or event.user_key is None:
-            return 0.0
-        return self._limiter.wait(event.user_key, now)
+        # What is kept of a refused one costs as much as an event.
+        user_key = event.user_key if isinstance(event, FeedbackEvent) else (event.document or {}).get("user_key")
+        return 0.0 if user_key is None else self._limiter.wait(user_key, now)
 
 
-def _refused(event: FeedbackEvent, wait: float) -> Rejection:
-    return Rejection(
-        event.event_id, Problem("rate_limited", f"this user's events came too often; wait {wait:.1f} s", "user")
-    )
+def _refused(event: FeedbackEvent | Rejection, wait: float) -> Rejection:
+    item_id = event.event_id if isinstance(event, FeedbackEvent) else event.item_id
+    return Rejection(item_id, Problem("rate_limited", f"this user's events came too often; wait {wait:.1f} s", "user"))

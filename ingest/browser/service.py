@@ -30,7 +30,7 @@ from ingest.browser.wire import (
 )
 from ingest.rules import Problem, id_problem
 from ingest.service import IngestService, ItemResult
-from ingest.strangers import event_document, keep
+from ingest.strangers import with_documents
 from ingest.tokens import Token, issue, verify
 from ingest.wire import MAX_USER_CHARACTERS, InvalidBody, Rejection, to_event
 
@@ -122,9 +122,10 @@ class BrowserDoor:
             item if isinstance(item, Rejection) else self._event(item, body, token)
             for item in BROWSER_EVENTS.parse(bytes(body.events), self._settings.max_events_per_token)
         ]
-        ids = [item.event_id for item in items if isinstance(item, FeedbackEvent)]
+        known = {"response_id": token.response_id, "user_key": token.user_key, "source": "browser"}
+        items = with_documents(items, self._project, self._secrets[0], self._context.clock.now(), known)
+        ids = [key for item in items if (key := _key(item)) is not None]
         fresh = await run_in_threadpool(self._admit, token, body.nonce, ids)
-        await self._keep_strangers(items, token)
         return await self._append(token, items, fresh)
 
     def _verified(self, text: str | None) -> Token:
@@ -151,14 +152,6 @@ class BrowserDoor:
             return made
         return msgspec.structs.replace(made, user_key=token.user_key, source="browser")
 
-    async def _keep_strangers(self, items: Sequence[FeedbackEvent | Rejection], token: Token) -> None:
-        """Events whose signal is unknown are refused, but not lost: see `ingest.strangers`."""
-        known = {"response_id": token.response_id, "user_key": token.user_key, "user": None, "source": "browser"}
-        raws = [item.raw for item in items if isinstance(item, Rejection) and item.raw is not None]
-        now = self._context.clock.now()
-        made = [event_document(raw, self._project, self._secrets[0], now, known) for raw in raws]
-        await keep(self._context, [document for document in made if document is not None])
-
     def _admit(self, token: Token, nonce: str, ids: Sequence[str]) -> set[str]:
         """The ids that are new, counted against the token. Raises TokenReplayed, TokenUsedUp, StoreUnavailable."""
         with self._context.database.transaction() as connection:
@@ -184,12 +177,7 @@ class BrowserDoor:
         return fresh
 
     async def _append(self, token: Token, items: Sequence[FeedbackEvent | Rejection], fresh: set[str]) -> BrowserResult:
-        # Refusals go along for their place in the answer; what was to be kept of them is kept.
-        going = [
-            Rejection(item.item_id, item.problem) if isinstance(item, Rejection) else item
-            for item in items
-            if isinstance(item, Rejection) or item.event_id in fresh
-        ]
+        going = _going(items, fresh)
         results: list[ItemResult] = []
         if going:
             try:
@@ -197,7 +185,11 @@ class BrowserDoor:
             except PlauditError:
                 await run_in_threadpool(self._settle, token, fresh, set())
                 raise
-        durable = {result.event_id for result in results if result.status == "accepted" and result.event_id}
+        durable = {
+            key
+            for item, result in zip(going, results, strict=True)
+            if (key := _key(item)) is not None and (result.status == "accepted" or _is_kept(item, result))
+        }
         if fresh:
             await run_in_threadpool(self._settle, token, fresh, durable)
         return _stitched(items, fresh, results)
@@ -218,6 +210,38 @@ class BrowserDoor:
         if time.monotonic() - self._swept_at >= SWEEP_EVERY_SECONDS:
             self._swept_at = time.monotonic()
             repository.sweep(self._context.clock.now())
+
+
+def _key(item: FeedbackEvent | Rejection) -> str | None:
+    """What the token remembers of an item; None for what is refused only. What is kept of a refused event has a key of
+    its own: the same event with its signal known is new."""
+    if isinstance(item, FeedbackEvent):
+        return item.event_id
+    if item.document is None:
+        return None
+    said = {name: value for name, value in item.document.items() if name not in ("received_at", "derived_at")}
+    return f"kept {item.item_id or msgspec.json.encode(said).decode()}"
+
+
+def _is_kept(item: FeedbackEvent | Rejection, result: ItemResult) -> bool:
+    """Whether it is durable as a dead letter: refused for its signal alone, and not for its person's rate."""
+    return isinstance(item, Rejection) and item.document is not None and result.error == item.problem
+
+
+def _going(items: Sequence[FeedbackEvent | Rejection], fresh: set[str]) -> list[FeedbackEvent | Rejection]:
+    """What is to become durable, and all refusals, for their place in the answer; what is kept of them only once."""
+    going: list[FeedbackEvent | Rejection] = []
+    kept: set[str] = set()
+    for item in items:
+        key = _key(item)
+        if isinstance(item, FeedbackEvent):
+            going += [item] if key in fresh else []
+        elif key is None or (key in fresh and key not in kept):
+            going.append(item)
+            kept.update([key] if key is not None else [])
+        else:
+            going.append(Rejection(item.item_id, item.problem))
+    return going
 
 
 def _stitched(

@@ -7,6 +7,7 @@ import msgspec
 
 from infra.contracts import Device, Operation, Signal
 from ingest.rules import Problem
+from ingest.unreadable import UNREADABLE
 from ingest.wire import InvalidBody, Rejection, WireEvent, WireFormat
 
 _NONCE = re.compile(r"[A-Za-z0-9_-]{16,64}")
@@ -62,7 +63,7 @@ def read_envelope(body: bytes) -> BrowserBody:
     """The envelope of a body. Raises InvalidBody."""
     try:
         found = _BODY.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise InvalidBody(
             f"the body is not what the browser script sends ({error}); "
             'send {"token": ..., "nonce": ..., "sent_at": ..., "events": [...]}'
@@ -76,7 +77,7 @@ def read_token_request(body: bytes) -> TokenRequest:
     """What a token is asked for. Raises InvalidBody."""
     try:
         return _TOKEN_REQUEST.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise InvalidBody(f'send {{"response_id": ..., "user": ...}} ({error})') from None
 
 

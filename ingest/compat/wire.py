@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from ingest.unreadable import UNREADABLE
 from ingest.wire import InvalidBody
 
 
@@ -112,14 +113,13 @@ _TENSORZERO = msgspec.json.Decoder(TensorZeroFeedback)
 _SCORE = msgspec.json.Decoder(LangfuseScore)
 _BATCH = msgspec.json.Decoder(IngestionBatch)
 _RAWS = msgspec.json.Decoder(list[msgspec.Raw])
-_UNREADABLE = (msgspec.DecodeError, RecursionError)
 
 
 def read_tensorzero(body: bytes) -> TensorZeroFeedback:
     """Raises InvalidBody."""
     try:
         return _TENSORZERO.decode(body)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise InvalidBody(f"this is not TensorZero's POST /feedback: {error}") from None
 
 
@@ -127,7 +127,7 @@ def read_score(body: bytes) -> LangfuseScore:
     """Raises InvalidBody."""
     try:
         return _SCORE.decode(body)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise InvalidBody(f"this is not a score of Langfuse: {error}") from None
 
 
@@ -137,7 +137,7 @@ def read_scores(body: bytes, max_items: int) -> list[bytes] | None:
         return None
     try:
         raws = _RAWS.decode(body)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise InvalidBody(f"this is no array of Langfuse's scores: {error}") from None
     _require_few(len(raws), max_items)
     return [bytes(raw) for raw in raws]
@@ -147,7 +147,7 @@ def read_batch(body: bytes, max_items: int) -> list[IngestionEvent]:
     """Raises InvalidBody."""
     try:
         batch = _BATCH.decode(body).batch
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise InvalidBody(f"this is no batch of Langfuse's ingestion: {error}") from None
     _require_few(len(batch), max_items)
     return batch

@@ -5,7 +5,6 @@ again who was erased, and deletes what it holds of them. Correctness does not de
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
 import structlog
 from sqlalchemy import Connection
 
@@ -21,6 +20,7 @@ from ingest.erasure.rows_repository import RowsRepository
 from ingest.erasure.tombstones import person_digest
 from ingest.labels import Labelling
 from ingest.log_repository import LogRepository
+from ingest.unreadable import UNREADABLE
 
 log = structlog.get_logger()
 
@@ -40,7 +40,7 @@ class ErasureHandler:
         for record in records:
             try:
                 message = decode(record.value)
-            except (msgspec.DecodeError, RecursionError) as error:
+            except UNREADABLE as error:
                 applied.letters.append(self.codec.letter(record, WHOLE_RECORD, "undecodable", str(error)))
                 continue
             if self._known(connection, message):

@@ -12,8 +12,7 @@ import msgspec
 from ingest.erasure.tombstones import Trace
 from ingest.rows import EVENT_ID, OTHER, RESPONSE_ID, USER_KEY
 from ingest.segments import is_segmented
-
-_UNREADABLE = (msgspec.DecodeError, RecursionError)
+from ingest.unreadable import UNREADABLE
 
 
 class Item(NamedTuple):
@@ -52,7 +51,7 @@ def read_feedback(value: bytes) -> Items:
     """A record of the topic of feedback: segments, or a JSON array of events."""
     try:
         return _segments(value) if is_segmented(value) else _array(value, msgspec.json, _event)
-    except _UNREADABLE:
+    except UNREADABLE:
         return _whole(value, b"[]")
 
 
@@ -60,7 +59,7 @@ def read_interactions(value: bytes) -> Items:
     """A record of the topic of interactions: a msgpack array."""
     try:
         return _array(value, msgspec.msgpack, _interaction)
-    except _UNREADABLE:
+    except UNREADABLE:
         return _whole(value, b"\x90")
 
 
@@ -70,7 +69,7 @@ def _array(value: bytes, codec: Any, read: Callable[[bytes], tuple[str, Trace]])
     for raw in raws:
         try:
             project, trace = read(raw)
-        except _UNREADABLE:
+        except UNREADABLE:
             items.append(Item("", None, raw))
         else:
             items.append(Item(project, trace, raw))

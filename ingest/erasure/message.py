@@ -34,7 +34,7 @@ def erasures_topic(settings: Settings) -> str:
 
 
 def decode(value: bytes) -> ErasureMessage:
-    """One record's value. Raises msgspec.DecodeError."""
+    """One record's value. Raises one of `ingest.unreadable`."""
     return _decode(value)
 
 

@@ -14,6 +14,8 @@ from infra.settings.ways_in import DEFAULT_METRICS, CompatSettings
 from ingest.api import build_app
 from ingest.codec import FEEDBACK_CODEC
 from ingest.rules import RULES
+from ingest.strangers import MAX_KEPT
+from ingest.wire import WireEvent, WireInteraction
 
 if TYPE_CHECKING:
     from infra.runtime import Context
@@ -37,14 +39,28 @@ def test_the_table_of_signals_is_the_rules() -> None:
     }
 
 
-def test_the_first_example_is_accepted(sqlite_context: "Context") -> None:
-    bodies = [json.loads(found) for found in re.findall(r"-d '\n?(.*?)'", "".join(blocks("sh")), re.DOTALL)]
+def test_the_examples_are_accepted(sqlite_context: "Context") -> None:
+    asked = re.findall(r"(/v1/[\w/]+) .*?-d '\n?(.*?)'$", "".join(blocks("sh")), re.DOTALL | re.MULTILINE)
+    bodies = {path: json.loads(body) for path, body in asked}
     with TestClient(build_app(sqlite_context)) as client:
-        assert client.post("/v1/feedback", json=bodies[0]).status_code == 202
-        assert client.post("/v1/feedback/tokens", json=bodies[1]).status_code == 201
-        refused = {**bodies[0], "signal": "dwell", "value": -1}
+        assert {path: client.post(path, json=body).status_code for path, body in bodies.items()} == {
+            "/v1/feedback": 202,
+            "/v1/interactions": 202,
+            "/v1/feedback/tokens": 201,
+        }
+        refused = {**bodies["/v1/feedback"], "signal": "dwell", "value": -1}
         answer, _ = (json.loads(block) for block in blocks("json"))
         assert client.post("/v1/feedback", json=refused).json()["results"][0]["error"] == answer["results"][1]["error"]
+
+
+def test_every_field_of_an_event_and_of_an_interaction_is_described() -> None:
+    for struct, title in ((WireEvent, "An event"), (WireInteraction, "An answer from elsewhere")):
+        table = re.findall(r"^\| (`.*?) \|", PAGE.split(f"## {title}\n")[1].split("\n## ")[0], re.MULTILINE)
+        assert set(re.findall(r"`(\w+)`", " ".join(table))) == set(struct.__struct_fields__)
+
+
+def test_what_is_said_of_unknown_signals_holds() -> None:
+    assert f"{MAX_KEPT} of one request are kept" in PAGE
 
 
 def test_the_record_is_read() -> None:

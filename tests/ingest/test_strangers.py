@@ -1,7 +1,9 @@
 """Signals nobody here knows: refused with the reason, kept as dead letters, and brought in once they are known."""
 
+import asyncio
 import json
 from collections.abc import Iterator
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,9 +11,14 @@ from starlette.testclient import TestClient
 
 from infra.contracts import user_key_of, uuid7
 from infra.settings import user_secret
+from infra.settings.access import AccessSettings
+from ingest.access.limits import RateLimited
 from ingest.api import build_app
 from ingest.consumer import FeedbackConsumer
 from ingest.dead_letters import list_letters
+from ingest.results import BatchResult
+from ingest.service import IngestService, TooMuchInFlight
+from ingest.strangers import MAX_KEPT
 
 if TYPE_CHECKING:
     from infra.runtime import Context
@@ -33,7 +40,7 @@ def letters(context: "Context") -> list[dict[str, Any]]:
         consumer.drain()
     finally:
         consumer.close()
-    return [json.loads(letter.raw) for letter, _ in list_letters(context)]
+    return [json.loads(letter.raw) for letter, _ in list_letters(context, limit=1000)]
 
 
 def test_an_unknown_signal_is_refused_and_kept(client: TestClient, context: "Context") -> None:
@@ -49,7 +56,6 @@ def test_an_unknown_signal_is_refused_and_kept(client: TestClient, context: "Con
             "event_id": strange["event_id"],
             "response_id": "r1",
             "signal": "wave",
-            "intensity": 3,
             "source": "api",
             "user_key": user_key_of("alice", user_secret(context.settings)),
             "project": "default",
@@ -60,6 +66,64 @@ def test_an_unknown_signal_is_refused_and_kept(client: TestClient, context: "Con
     ((letter, status),) = list_letters(context)
     assert (letter.reason, status, letter.project) == ("undecodable", "open", "default")
     assert "wave" in letter.detail
+
+
+def test_only_fields_that_every_event_has_are_kept(client: TestClient, context: "Context") -> None:
+    nested = {"user": "alice", "metadata": {"user": "alice"}, "people": ["alice"], "user_key": "a" * 32}
+    odd = wave(**nested, value="much", text={"user": "alice"}, other_choice=["alice"], device="phone", choice=2)
+    client.post("/v1/feedback", json=odd)
+    (letter,) = letters(context)
+    assert set(letter) == {
+        "event_id", "response_id", "signal", "choice", "value", "device",
+        "source", "user_key", "project", "received_at", "derived_at",
+    }  # fmt: skip
+    assert (letter["value"], letter["device"], letter["choice"]) == ("much", "phone", 2)
+    assert letter["user_key"] == user_key_of("alice", user_secret(context.settings))
+    assert "alice" not in json.dumps(letter)
+
+
+def test_of_one_request_so_many_are_kept_and_the_message_says_so(client: TestClient, context: "Context") -> None:
+    answer = client.post("/v1/feedback", json=[wave(response_id=f"r{n}") for n in range(MAX_KEPT + 5)])
+    told = [result["error"]["message"] for result in answer.json()["results"]]
+    assert ["it is kept" in message for message in told] == [True] * MAX_KEPT + [False] * 5
+    assert ["it is not kept" in message for message in told] == [False] * MAX_KEPT + [True] * 5
+    assert len(letters(context)) == MAX_KEPT
+
+
+def test_they_wait_for_the_log_as_events_do(sqlite_context: "Context", monkeypatch: pytest.MonkeyPatch) -> None:
+    waiting: Future[Any] = Future()
+    monkeypatch.setattr(sqlite_context.event_log, "append", lambda topic, records: waiting)
+    small = sqlite_context.settings.ingest.model_copy(update={"max_in_flight_events": 5})
+    object.__setattr__(sqlite_context, "settings", sqlite_context.settings.model_copy(update={"ingest": small}))
+    service = IngestService(sqlite_context)
+
+    async def scenario() -> None:
+        first: asyncio.Task[Any] = asyncio.create_task(  # noqa: RUF006 -- awaited below
+            service.accept_feedback(json.dumps([wave() for _ in range(4)]).encode())
+        )
+        await asyncio.sleep(0)
+        with pytest.raises(TooMuchInFlight):
+            await service.accept_feedback(json.dumps([wave(), wave()]).encode())
+        waiting.set_result([])
+        assert (await first).rejected == 4
+
+    asyncio.run(scenario())
+
+
+def test_they_count_towards_their_person_s_rate(sqlite_context: "Context") -> None:
+    access = AccessSettings(user_events_per_minute=6, user_event_burst=2)
+    settings = sqlite_context.settings.model_copy(update={"access": access})
+    object.__setattr__(sqlite_context, "settings", settings)
+    service = IngestService(sqlite_context)
+    bodies = [wave(user="anna"), wave(user="anna"), wave(user="anna"), wave(user="bert", signal="like")]
+    result = asyncio.run(service.accept_feedback(json.dumps(bodies).encode()))
+    assert isinstance(result, BatchResult)
+    assert [one.error.code if one.error else None for one in result.results] == [
+        "invalid_value", "invalid_value", "rate_limited", None
+    ]  # fmt: skip
+    assert len(letters(sqlite_context)) == 2
+    with pytest.raises(RateLimited):
+        asyncio.run(service.accept_feedback(json.dumps(wave(user="anna")).encode()))
 
 
 def test_alone_it_is_422_and_kept(client: TestClient, context: "Context") -> None:

@@ -104,3 +104,10 @@ def refusal(document: dict[str, Any]) -> PlauditError | None:
 def test_bytes_that_are_no_json_are_refused(body: bytes) -> None:
     with pytest.raises(BadRequest):
         parse_chat(body, SETTINGS)
+
+
+@pytest.mark.parametrize("bad", [b"\xed\xa0\x80", b"\xff"])
+def test_bytes_that_are_no_utf_8_are_refused(bad: bytes) -> None:
+    with pytest.raises(BadRequest) as caught:
+        parse_chat(b'{"messages": [{"role": "user", "content": "' + bad + b'"}]}', SETTINGS)
+    assert (caught.value.status, caught.value.code) == (400, "invalid_json")
