@@ -37,6 +37,7 @@ from ingest.compat.wire import (
 from ingest.doorway import guarded, json_response
 from ingest.http import read_body
 from ingest.service import IngestService
+from ingest.strangers import MAX_KEPT
 
 
 def compat_routes(service: IngestService) -> list[Route]:
@@ -84,7 +85,7 @@ def langfuse_error(error: PlauditError) -> dict[str, Any]:
 
 
 async def _scores(door: CompatDoor, scores: list[bytes]) -> Response:
-    fates = await asyncio.gather(*(_fate(door, raw) for raw in scores))
+    fates = await asyncio.gather(*(_fate(door, raw, place) for place, raw in enumerate(scores)))
     errors = [LangfuseProblem(fate.message) for fate in fates if isinstance(fate, PlauditError)]
     if not errors:
         return json_response(LangfuseAccepted("Accepted"), 202)
@@ -92,7 +93,7 @@ async def _scores(door: CompatDoor, scores: list[bytes]) -> Response:
 
 
 async def _ingestion(door: CompatDoor, batch: list[IngestionEvent]) -> Response:
-    fates = await asyncio.gather(*(_event_fate(door, event) for event in batch))
+    fates = await asyncio.gather(*(_event_fate(door, event, place) for place, event in enumerate(batch)))
     answer = IngestionAnswer([], [])
     for event, fate in zip(batch, fates, strict=True):
         if fate is None:
@@ -102,17 +103,17 @@ async def _ingestion(door: CompatDoor, batch: list[IngestionEvent]) -> Response:
     return json_response(answer, 207)
 
 
-async def _event_fate(door: CompatDoor, event: IngestionEvent) -> PlauditError | None:
+async def _event_fate(door: CompatDoor, event: IngestionEvent, place: int) -> PlauditError | None:
     if event.type != "score-create":
         return NotUnderstood(f"{event.type[:40]!r} is not taken here: only score-create is")
-    return await _fate(door, bytes(event.body))
+    return await _fate(door, bytes(event.body), place)
 
 
-async def _fate(door: CompatDoor, score: bytes) -> PlauditError | None:
+async def _fate(door: CompatDoor, score: bytes, place: int) -> PlauditError | None:
     """None if the score is durable, or why it was refused. Raises what holds for the whole request (429, 503): then the
     client sends all of it again, and what was accepted counts once."""
     try:
-        await door.langfuse(read_score(score))
+        await door.langfuse(read_score(score), keeping=place < MAX_KEPT)  # of one request no more letters than that
     except PlauditError as error:
         if error.status >= 429:
             raise

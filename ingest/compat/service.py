@@ -17,8 +17,8 @@ from ingest.compat.repository import CompatRepository, Spoken
 from ingest.compat.wire import LangfuseScore, TensorZeroFeedback
 from ingest.rules import Problem, check, id_problem
 from ingest.service import IngestService
-from ingest.strangers import event_document, keep
-from ingest.wire import MAX_USER_CHARACTERS
+from ingest.strangers import event_document
+from ingest.wire import MAX_USER_CHARACTERS, Rejection
 
 
 class NotUnderstood(PlauditError):
@@ -53,7 +53,7 @@ class _Statement(msgspec.Struct, frozen=True):
     caller_id: str | None = None
     comment: str | None = None
     version: str = ""
-    dry: bool = False
+    keeping: bool = True
 
 
 class CompatDoor:
@@ -75,16 +75,17 @@ class CompatDoor:
             response_id=await self._inference(request),
             user=request.tags.get(self._settings.tensorzero_user_tag),
             caller_id=caller_id,
-            dry=bool(request.dryrun),
+            keeping=not request.dryrun,
         )
         events = await self._events(statement)
         if not request.dryrun:
             await self._accept(events)
         return events[0].event_id
 
-    async def langfuse(self, score: LangfuseScore) -> str:
-        """The score's id, once everything is durable. Raises NotUnderstood, UnknownMetric, and as `accept_events`."""
-        statement = self._score(score)
+    async def langfuse(self, score: LangfuseScore, *, keeping: bool = True) -> str:
+        """The score's id, once everything is durable. `keeping`: of a name without a meaning a dead letter is kept.
+        Raises NotUnderstood, UnknownMetric, and as `accept_events`."""
+        statement = self._score(score, keeping)
         await self._accept(await self._events(statement))
         return statement.caller_id or ""
 
@@ -124,13 +125,15 @@ class CompatDoor:
         if request.inference_id is None or request.episode_id is not None:
             if request.episode_id is not None and request.inference_id is None:
                 if not request.dryrun:
-                    await self._keep("tensorzero", request.episode_id, request.metric_name, request.value, episode=True)
+                    user = request.tags.get(self._settings.tensorzero_user_tag)
+                    said = _Statement("tensorzero", request.metric_name, request.value, request.episode_id, user)
+                    await self._keep(said, episode=True)
                 text = "episode_id names a conversation, and feedback here is about one answer: send its inference_id"
                 raise NotUnderstood(f"{text}; it is kept as a dead letter", field="episode_id")
             raise NotUnderstood("exactly one of inference_id or episode_id must be there", field="inference_id")
         return self._settings.tensorzero_id_prefix + request.inference_id
 
-    def _score(self, score: LangfuseScore) -> _Statement:
+    def _score(self, score: LangfuseScore, keeping: bool) -> _Statement:
         response_id = score.trace_id
         if self._settings.langfuse_answer == "observation" and score.observation_id:
             response_id = score.observation_id
@@ -146,6 +149,7 @@ class CompatDoor:
             user=user if isinstance(user, str) else None,
             caller_id=score.id or str(uuid7()),
             comment=score.comment,
+            keeping=keeping,
             version=score.timestamp or "",
         )
 
@@ -157,11 +161,11 @@ class CompatDoor:
         if problem is not None:
             raise NotUnderstood(problem.message, code=problem.code, field=problem.field)
         if metric is None:
-            if not statement.dry:
-                await self._keep(statement.product, statement.response_id, statement.name, statement.value)
+            if statement.keeping:
+                await self._keep(statement)
             raise UnknownMetric(
                 f"{statement.name[:80]!r} has no meaning here; set ingest.compat.metrics.<name>.signal. "
-                "It is kept as a dead letter",
+                f"It is {'' if statement.keeping else 'not '}kept as a dead letter",
                 field="name",
             )
         said = meaning(statement.name, metric, statement.value)
@@ -199,9 +203,17 @@ class CompatDoor:
         if refused is not None:
             raise NotUnderstood(refused.message, code=refused.code, field=refused.field)
 
-    async def _keep(self, product: str, response_id: str, name: str, value: Any, *, episode: bool = False) -> None:
+    async def _keep(self, said: _Statement, *, episode: bool = False) -> None:
+        """Onto the log as what is refused and kept: see `ingest.strangers`. Raises as `accept_events` does."""
         # The product's name before it: a metric may be called as one of our signals and mean something else.
-        raw = msgspec.json.encode({"event_id": str(uuid7()), "signal": f"{product}:{name}", "value": value})
-        given = {"response_id": response_id, "source": product, "episode": episode}
-        document = event_document(raw, self._project, self._service.secret, self._context.clock.now(), given)
-        await keep(self._context, [document] if document else [])
+        signal, secret = f"{said.product}:{said.name}", self._service.secret
+        raw = msgspec.json.encode(
+            {"event_id": str(uuid7()), "signal": signal, "value": said.value, "user": said.user or None}
+        )
+        given = {"response_id": said.response_id, "source": said.product, "episode": episode}
+        document = event_document(raw, self._project, secret, self._context.clock.now(), given)
+        if document is not None:
+            refusal = Rejection(
+                None, Problem(UnknownMetric.code, f"{signal[:80]!r} has no meaning here"), None, document
+            )
+            await self._service.accept_events([refusal])
