@@ -22,7 +22,7 @@ from ingest.labelling import remake_pairs
 from ingest.labels import Labelling
 from ingest.ledger import PAIR_SIGNALS
 from ingest.log_repository import LogRepository
-from ingest.provisional import Answer, ProvisionalLabels, by_answer
+from ingest.provisional import ANSWER, CLOSES_AT, Answer, LabelRow, ProvisionalLabels, by_answer
 from ingest.repository import FeedbackRepository
 from ingest.rows import EVENT_ID, OTHER, PROJECT, RESPONSE_ID, SIGNAL, LedgerRow, ledger_row_of, same_content
 from ingest.segments import is_segmented
@@ -131,6 +131,7 @@ class FeedbackHandler:
         known, others = self._labels.rows(project, answers, facts, now)
         repository.put_provisional(known, windows_stand=True)
         repository.put_provisional(others, windows_stand=False)
+        _bring_forward(repository, known, now)
         return len(answers)
 
 
@@ -188,6 +189,18 @@ def _add_known(answers: dict[Answer, list[LedgerRow]], known: Sequence[LedgerRow
         some = answers.get(row[RESPONSE_ID:SIGNAL])
         if some is not None:
             some.append(row)
+
+
+def _bring_forward(repository: FeedbackRepository, rows: Sequence[LabelRow], now: float) -> None:
+    """Where a final label stands, what changes it is due at once: closing has put the row off to the next window.
+
+    Looked up only for answers whose first window is over: none of the others has a final label. And only after the rows
+    were written: they are locked by then, so a label job that was at one of them has committed, and is seen.
+    """
+    late = [row for row in rows if row[CLOSES_AT] <= now]
+    if late:
+        labelled = repository.labelled(row[ANSWER][0] for row in late)
+        repository.put_provisional([row for row in late if row[ANSWER] in labelled], windows_stand=False)
 
 
 def _remake_pairs(

@@ -41,6 +41,9 @@ LABEL_COLUMNS = (
 )
 LabelRow = tuple[Any, ...]
 """`LABEL_COLUMNS`, the two documents as JSON text."""
+ANSWER = slice(1, 3)
+CLOSES_AT = 10
+"""Places in a `LabelRow`."""
 
 Answer = tuple[str, int]
 Fact = Sequence[Any]

@@ -87,10 +87,8 @@ class FeedbackRepository:
         """Every version in the ledger of these responses; responses without any are left out."""
         restriction = "AND signal IN ('duel', 'regenerate')" if pairs_only else ""
         found: dict[str, list[Version]] = defaultdict(list)
-        rows = self._by_ids(
-            "feedback_events", "response_id", f"response_id, {_VERSION_COLUMNS}", response_ids, restriction
-        )
-        for row in rows:
+        columns = f"response_id, {_VERSION_COLUMNS}"
+        for row in self._by_ids("feedback_events", "response_id", columns, response_ids, restriction):
             found[row[0]].append(Version._make(row[1:]))
         return found
 
@@ -126,6 +124,11 @@ class FeedbackRepository:
             if_changed=(*changed, *window),
             json_encoded=True,
         )
+
+    def labelled(self, response_ids: Iterable[str]) -> set[Answer]:
+        """The answers of these responses that have a final label."""
+        rows = self._by_ids("labels", "response_id", "response_id, choice", response_ids, "AND version > 0")
+        return {(row[0], row[1]) for row in rows}
 
     def final_labels(self, response_ids: Iterable[str]) -> dict[Answer, Label]:
         """The newest final label of each answer that has one."""
@@ -190,8 +193,7 @@ class FeedbackRepository:
         """Write the pairs that hold and mark those that no longer do."""
         rows = [_pair_row(pair) for pair in held]
         upsert_many(self._connection, pairs, _PAIR_COLUMNS, rows, update=("user_key", "withdrawn_at"))
-        ids = sorted(withdrawn_ids)
-        if ids:
+        if ids := sorted(withdrawn_ids):
             self._connection.execute(
                 text(
                     f"UPDATE pairs SET withdrawn_at = :now WHERE project = :project AND pair_id {self._in}"  # noqa: S608

@@ -11,9 +11,13 @@ from infra.event_log import Record
 from infra.runtime import Context, JobContext
 from infra.settings.retention import RetentionSettings
 from ingest.access.service import audit_trail
+from ingest.asof import labels_as_of
+from ingest.jobs import run_label
+from ingest.repository import FeedbackRepository
 from ingest.retention import run_retention, trim_log
 from ingest.topics import feedback_topic
-from tests.ingest.erasure.town import ANSWERS, drain, everything, live
+from tests.ingest.builders import PROJECT
+from tests.ingest.erasure.town import ANSWERS, CARL, drain, event, everything, live, send
 
 if TYPE_CHECKING:
     from infra.event_log.embedded.log import SqliteEventLog
@@ -127,3 +131,29 @@ def stored(log: "SqliteEventLog", topic: str) -> int:
 def test_ages_are_numbers_that_make_sense(age: float) -> None:
     with pytest.raises(ValueError, match="label_seconds"):
         RetentionSettings(label_seconds=age)
+
+
+def test_a_label_that_grew_too_old_is_followed_by_a_higher_version(context: Context, clock: ManualClock) -> None:
+    """What each version was made from is kept: a number used twice would be made again from the older basis."""
+    live(context)
+    clock.advance(30 * DAY)
+    drain(context)
+    run_label(JobContext(context))
+    then = clock.now()
+    clock.advance(2 * DAY)
+    run_retention(JobContext(keeping(context, label_seconds=DAY)))
+    assert rows(context)["labels"] == 0
+    send(context, [event("carl-1", "dislike", CARL)])
+    drain(context)
+    clock.advance(2 * DAY)
+    drain(context)
+    run_label(JobContext(context))
+    carl = (ANSWERS["carl-1"], 0)
+    with context.database.reading() as connection:
+        (stored,) = FeedbackRepository(connection, PROJECT).final_labels([carl[0]]).values()
+        before, after = (labels_as_of(connection, PROJECT, instant) for instant in (then, clock.now()))
+    (old,) = (label for label in before.labels if label.response_id == carl[0])
+    (new,) = (label for label in after.labels if label.response_id == carl[0])
+    assert (old.version, old.values["sentiment"]) == (1, 1.0)
+    assert (new.version, new.values["sentiment"]) == (2, 0.0)
+    assert new == stored
