@@ -14,7 +14,9 @@ MAX_TEXT_CHARACTERS = 20_000
 """Longest `text` of an edit or comment."""
 MAX_CHOICE = 1023
 """Greatest index of an answer within its response."""
-SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@+=~-]{0,127}")
+ID_CHARACTERS = "A-Za-z0-9._:@+=~-"
+"""What ids may consist of, as inside the brackets of a regular expression."""
+SAFE_ID = re.compile(rf"[A-Za-z0-9][{ID_CHARACTERS}]{{0,127}}")
 """Ids made elsewhere: 1 to 128 characters that are safe in URLs, file names and log lines."""
 
 MAX_USER_KEY_CHARACTERS = 64

@@ -1,15 +1,20 @@
 """Whether raw bytes speak of an erased person: dead letters and records that no decoder reads."""
 
 import json
+import re
 from collections.abc import Collection
 
+from ingest.erasure.mentions import ids_in
 from ingest.erasure.tombstones import USER_KEY_TOKEN, UUID, person_digest
+
+_OURS = re.compile(rb"(?:[a-z]*-)?(" + UUID.pattern + rb")")
 
 
 class Needles:
     """What to look for: user keys and raw ids as bytes, digests of user keys, ids of events and responses.
 
-    Ids that hold a UUID are looked up in a set, whatever their number; the others are searched for one by one.
+    Ids that are UUIDs, whatever stands before them, are found anywhere. Of the others only whole words count: `now-10`
+    says nothing of `now-1`.
     """
 
     def __init__(
@@ -18,13 +23,15 @@ class Needles:
         self._project = project
         self._literal = tuple(literal)
         self._digests = frozenset(digests)
-        found = {item: UUID.search(item.encode()) for item in ids}
-        self._uuids = frozenset(match.group() for match in found.values() if match)
-        self._others = tuple(item.encode() for item, match in found.items() if not match)
+        found = {item: _OURS.fullmatch(item.encode()) for item in ids}
+        self._uuids = frozenset(match.group(1) for match in found.values() if match)
+        self._others = frozenset(item for item, match in found.items() if not match)
 
     def found_in(self, raw: bytes) -> bool:
         """Whether any of them stands in these bytes."""
-        if any(literal in raw for literal in self._literal) or any(other in raw for other in self._others):
+        if any(literal in raw for literal in self._literal):
+            return True
+        if self._others and not self._others.isdisjoint(ids_in(raw)):
             return True
         if self._uuids and not self._uuids.isdisjoint(UUID.findall(raw)):
             return True
