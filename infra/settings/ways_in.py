@@ -73,8 +73,6 @@ class CompatSettings(Section):
     from this gateway; empty where they come from elsewhere."""
     tensorzero_user_tag: str = "user_id"
     """Tag of a TensorZero request that holds the caller's id of the person; it becomes a user key."""
-    tensorzero_event_tag: str = "feedback_id"
-    """Tag of a TensorZero request that holds the caller's own id of it: the same id twice counts once."""
 
     langfuse_answer: Literal["trace", "observation"] = "trace"
     """Whether a Langfuse score is about the answer named by `traceId`, or by `observationId` where it has one."""

@@ -111,7 +111,7 @@ async def _event_fate(door: CompatDoor, event: IngestionEvent, place: int) -> Pl
 
 async def _fate(door: CompatDoor, score: bytes, place: int) -> PlauditError | None:
     """None if the score is durable, or why it was refused. Raises what holds for the whole request (429, 503): then the
-    client sends all of it again, and what was accepted counts once."""
+    client sends all of it again, and what was accepted is said twice, which changes nothing."""
     try:
         await door.langfuse(read_score(score), keeping=place < MAX_KEPT)  # of one request no more letters than that
     except PlauditError as error:

@@ -1,8 +1,9 @@
 """SQL of the compatible shapes: the events that a caller's own id stands for."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from infra.contracts import Signal
 from infra.db.tables.feedback import feedback_events
@@ -24,14 +25,14 @@ class CompatRepository:
         self._connection = connection
         self._project = project
 
-    def spoken(self, first_id: str, last_id: str) -> list[Spoken]:
-        """What was set by events whose ids lie in a range, each once."""
+    def spoken(self, ranges: Iterable[tuple[str, str]]) -> list[Spoken]:
+        """What was set by events whose ids lie in one of the ranges (at least one), ends included, each once."""
         columns = feedback_events.columns
         found = self._connection.execute(
             select(columns.response_id, columns.choice, columns.signal, columns.user_key)
             .where(
                 columns.project == self._project,
-                columns.event_id.between(first_id, last_id),
+                or_(*(columns.event_id.between(*bounds) for bounds in ranges)),
                 columns.operation == "set",
             )
             .distinct()

@@ -1,8 +1,8 @@
 """Requests of other products as feedback events: which answer, which person, which signals.
 
 Ids are kept as given. A score or metric whose name the table `ingest.compat.metrics` does not know is refused with the
-reason, and kept as a dead letter. When a request carries an id of its own, the same request again counts once, and
-the same id with another value is a later version: what arrives last holds, as with Langfuse itself.
+reason, and kept as a dead letter. Every request makes events of its own: of what one person says of one answer and
+signal, what arrives last holds, as with Langfuse itself, and the same request sent again changes nothing.
 """
 
 from typing import Any
@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 from starlette.concurrency import run_in_threadpool
 
-from infra.contracts import FeedbackEvent, PlauditError, user_key_of, uuid7
-from ingest.compat.ids import event_id_of, event_id_range
+from infra.contracts import FeedbackEvent, PlauditError, Signal, user_key_of, uuid7
+from infra.settings import user_secrets
+from ingest.compat.ids import event_id_range, new_event_id
 from ingest.compat.meaning import Said, meaning
 from ingest.compat.repository import CompatRepository, Spoken
 from ingest.compat.wire import LangfuseScore, TensorZeroFeedback
@@ -19,6 +20,8 @@ from ingest.rules import Problem, check, id_problem
 from ingest.service import IngestService
 from ingest.strangers import event_document
 from ingest.wire import MAX_USER_CHARACTERS, Rejection
+
+_VOTE: tuple[Signal, ...] = ("like", "dislike")
 
 
 class NotUnderstood(PlauditError):
@@ -43,7 +46,7 @@ class UnknownScore(PlauditError):
 
 
 class _Statement(msgspec.Struct, frozen=True):
-    """What a request says, in words of neither product. `version` tells apart what is said twice under one id."""
+    """What a request says, in words of neither product. `caller_id`: by which the caller may take it back."""
 
     product: str
     name: str
@@ -52,7 +55,6 @@ class _Statement(msgspec.Struct, frozen=True):
     user: str | None = None
     caller_id: str | None = None
     comment: str | None = None
-    version: str = ""
     keeping: bool = True
 
 
@@ -64,17 +66,16 @@ class CompatDoor:
         self._context = service.context
         self._project = service.context.settings.project
         self._settings = service.context.settings.ingest.compat
+        self._secrets = user_secrets(service.context.settings)
 
     async def tensorzero(self, request: TensorZeroFeedback) -> str:
         """The feedback id, once everything is durable. Raises NotUnderstood, UnknownMetric, and as `accept_events`."""
-        caller_id = request.tags.get(self._settings.tensorzero_event_tag)
         statement = _Statement(
             product="tensorzero",
             name=request.metric_name,
             value=request.value,
             response_id=await self._inference(request),
             user=request.tags.get(self._settings.tensorzero_user_tag),
-            caller_id=caller_id,
             keeping=not request.dryrun,
         )
         events = await self._events(statement)
@@ -91,17 +92,18 @@ class CompatDoor:
 
     async def forget(self, score_id: str) -> int:
         """Withdraw what was said under a score's id; returns the number of signals. Raises UnknownScore."""
-        bounds = event_id_range("langfuse", self._project, score_id)
-        found = await run_in_threadpool(self._spoken, *bounds)
+        found = await run_in_threadpool(self._spoken, score_id)
         if not found:
             raise UnknownScore(
                 f"no score {score_id[:80]!r} is in the store: it is there about a second after it was accepted"
             )
+        # A vote may have been turned a moment ago, of which the store does not know yet: both of its sides go.
+        sides = [one._replace(signal=side) for one in found if one.signal in _VOTE for side in _VOTE]
         now = self._context.clock.now()
         await self._accept(
             [
                 FeedbackEvent(
-                    event_id=str(uuid7()),
+                    event_id=new_event_id(self._service.secret, "langfuse", self._project, score_id),
                     project=self._project,
                     response_id=one.response_id,
                     choice=one.choice,
@@ -112,14 +114,16 @@ class CompatDoor:
                     user_key=one.user_key,
                     source="langfuse",
                 )
-                for one in found
+                for one in dict.fromkeys([*found, *sides])
             ]
         )
         return len(found)
 
-    def _spoken(self, first_id: str, last_id: str) -> list[Spoken]:
+    def _spoken(self, score_id: str) -> list[Spoken]:
+        # Scores given before the secret was rotated bear ids made under a former one.
+        ranges = [event_id_range(secret, "langfuse", self._project, score_id) for secret in self._secrets]
         with self._context.database.reading() as connection:
-            return CompatRepository(connection, self._project).spoken(first_id, last_id)
+            return CompatRepository(connection, self._project).spoken(ranges)
 
     async def _inference(self, request: TensorZeroFeedback) -> str:
         if request.inference_id is None or request.episode_id is not None:
@@ -150,7 +154,6 @@ class CompatDoor:
             caller_id=score.id or str(uuid7()),
             comment=score.comment,
             keeping=keeping,
-            version=score.timestamp or "",
         )
 
     async def _events(self, statement: _Statement) -> list[FeedbackEvent]:
@@ -180,11 +183,10 @@ class CompatDoor:
         return events
 
     def _event_of(self, said: Said, statement: _Statement) -> FeedbackEvent:
-        content = msgspec.json.encode([statement.version, statement.response_id, statement.name, *said]).decode()
-        now = self._context.clock.now()
         caller_id = statement.caller_id
+        secret, now = self._service.secret, self._context.clock.now()
         return FeedbackEvent(
-            event_id=event_id_of(statement.product, self._project, caller_id, content) if caller_id else str(uuid7()),
+            event_id=new_event_id(secret, statement.product, self._project, caller_id) if caller_id else str(uuid7()),
             project=self._project,
             response_id=statement.response_id,
             signal=said.signal,
@@ -193,7 +195,7 @@ class CompatDoor:
             operation=said.operation,
             value=said.value,
             text=said.text,
-            user_key=user_key_of(statement.user, self._service.secret) if statement.user else None,
+            user_key=user_key_of(statement.user, secret) if statement.user else None,
             source=statement.product,
         )
 

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.settings.ways_in import DEFAULT_METRICS, CompatSettings, MetricSettings
-from ingest.compat.ids import event_id_of, event_id_range
 from ingest.compat.meaning import Said, meaning, text_of
 from ingest.rules import Problem
 
@@ -94,28 +93,3 @@ def test_a_scale_may_run_either_way(share: float, low: float, width: float) -> N
 
 def test_texts_of_other_kinds_are_none() -> None:
     assert [text_of(value) for value in (None, True, 3, 2.5, {}, [])] == [""] * 6
-
-
-def test_event_ids_are_deterministic_uuids_and_found_by_their_range() -> None:
-    one = event_id_of("langfuse", "default", "s1", "like")
-    assert one == event_id_of("langfuse", "default", "s1", "like")
-    assert one.startswith("00000000-0000-7")
-    least, most = event_id_range("langfuse", "default", "s1")
-    assert least <= one <= most
-    assert one[:-4] == least[:-4] == most[:-4]
-
-
-@given(st.text(), st.text(), st.text())
-def test_every_id_and_content_makes_a_valid_event_id(product: str, caller_id: str, content: str) -> None:
-    import uuid
-
-    made = event_id_of(product, "p", caller_id, content)
-    assert uuid.UUID(made).version == 7
-    assert str(uuid.UUID(made)) == made
-    least, most = event_id_range(product, "p", caller_id)
-    assert least <= made <= most
-
-
-def test_ids_of_different_callers_do_not_meet() -> None:
-    many = {event_id_of("langfuse", "default", f"s{i}", "like")[:-4] for i in range(20_000)}
-    assert len(many) == 20_000
