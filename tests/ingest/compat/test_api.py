@@ -2,10 +2,8 @@
 they read."""
 
 import json
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
@@ -13,8 +11,8 @@ from infra.contracts import user_key_of, uuid7
 from infra.db.tables.feedback import feedback_events
 from infra.settings import user_secret
 from ingest.api import build_app
-from ingest.consumer import FeedbackConsumer
 from ingest.dead_letters import list_letters
+from tests.ingest.compat.conftest import drain
 
 if TYPE_CHECKING:
     from infra.runtime import Context
@@ -38,20 +36,6 @@ LF_ARRAY = (
     b'"name":"helpful","value":"good","timestamp":"2026-11-21T08:12:37.452052Z"}]'
 )
 LF_ONE = {"name": "user-feedback", "value": 0, "traceId": "cdef-1234", "dataType": "BOOLEAN", "id": "s9"}
-
-
-@pytest.fixture
-def client(context: "Context") -> Iterator[TestClient]:
-    with TestClient(build_app(context)) as client:
-        yield client
-
-
-def drain(context: "Context") -> None:
-    consumer = FeedbackConsumer(context)
-    try:
-        consumer.drain()
-    finally:
-        consumer.close()
 
 
 def stored(context: "Context") -> list[Any]:

@@ -1,6 +1,5 @@
 """The same id again: what arrives last holds, what says nothing new changes nothing, and no one can take it first."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,10 +10,10 @@ from infra.contracts import uuid7
 from infra.db.tables.feedback import feedback_events
 from infra.settings import rotate_user_secret
 from ingest.api import build_app
-from ingest.consumer import FeedbackConsumer
 from ingest.dead_letters import list_letters
 from ingest.ledger import surviving
 from ingest.repository import FeedbackRepository
+from tests.ingest.compat.conftest import drain
 
 if TYPE_CHECKING:
     from infra.runtime import Context
@@ -22,20 +21,6 @@ if TYPE_CHECKING:
 SCORES = "/api/public/scores"
 TOGGLE = {"id": "tog", "name": "user-feedback", "traceId": "abc", "dataType": "BOOLEAN"}
 STAMP = "2026-11-21T08:12:37.451934Z"
-
-
-@pytest.fixture
-def client(context: "Context") -> Iterator[TestClient]:
-    with TestClient(build_app(context)) as client:
-        yield client
-
-
-def drain(context: "Context") -> None:
-    consumer = FeedbackConsumer(context)
-    try:
-        consumer.drain()
-    finally:
-        consumer.close()
 
 
 def holds(context: "Context", response_id: str = "abc") -> list[tuple[str, float | None]]:
