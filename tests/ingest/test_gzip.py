@@ -42,7 +42,10 @@ def test_all_members_are_one_body(client: TestClient) -> None:
     assert two_bodies.status_code in (400, 422)  # not half of it accepted
 
 
-@pytest.mark.parametrize("rest", [b"garbage", b"\0", b"\x1f", b"\x1f\x8b", gzip.compress(b" ")[:-1]])
+CUT_MEMBER = gzip.compress(b" ", mtime=0)[:-1]  # a fixed stamp: it becomes part of a test's name
+
+
+@pytest.mark.parametrize("rest", [b"garbage", b"\0", b"\x1f", b"\x1f\x8b", CUT_MEMBER])
 def test_what_is_no_member_is_refused(client: TestClient, rest: bytes) -> None:
     answer = send(client, members(HALVES[0]) + rest)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_body")
