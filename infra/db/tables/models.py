@@ -1,6 +1,6 @@
 """Adapters, reward models, what is served, and the proof by replica."""
 
-from sqlalchemy import Column, Index, Integer, String, Table, Text
+from sqlalchemy import Column, Double, Index, Integer, String, Table, Text, text
 
 from infra.db.tables.base import JSON_DOCUMENT, instant, metadata, project_column
 
@@ -59,4 +59,14 @@ reward_models = Table(
     Column("labels_as_of", String(32), nullable=False),
     Column("run_id", String(64), nullable=False),
     instant("created_at"),
+    Column("state", String(16), nullable=False, server_default="challenger"),  # champion, challenger, former
+    Column("promoted_at", Double),  # when it became champion; NULL for one that never did
+    Index(
+        "uq_reward_models_champion",
+        "project",
+        "name",
+        unique=True,
+        sqlite_where=text("state = 'champion'"),
+        postgresql_where=text("state = 'champion'"),
+    ),
 )

@@ -407,7 +407,17 @@ def upgrade() -> None:
         sa.Column("labels_as_of", sa.String(length=32), nullable=False),
         sa.Column("run_id", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("state", sa.String(length=16), server_default="challenger", nullable=False),
+        sa.Column("promoted_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("project", "name", "version", name=op.f("pk_reward_models")),
+    )
+    op.create_index(
+        "uq_reward_models_champion",
+        "reward_models",
+        ["project", "name"],
+        unique=True,
+        sqlite_where=sa.text("state = 'champion'"),
+        postgresql_where=sa.text("state = 'champion'"),
     )
     op.create_table(
         "reward_specifications",
@@ -523,6 +533,12 @@ def downgrade() -> None:
     op.drop_table("selection_models")
     op.drop_table("selection_habits")
     op.drop_table("reward_specifications")
+    op.drop_index(
+        "uq_reward_models_champion",
+        table_name="reward_models",
+        sqlite_where=sa.text("state = 'champion'"),
+        postgresql_where=sa.text("state = 'champion'"),
+    )
     op.drop_table("reward_models")
     op.drop_index(op.f("ix_person_values_project_experiment_id_metric_frozen_at"), table_name="person_values")
     op.drop_table("person_values")
