@@ -1,75 +1,38 @@
-"""Training sets: labelled answers and preference pairs, deduplicated, with a hold-out, a hash and a card. Pure."""
+"""Training sets: labelled answers and preferences, each once, weighed, split, halved, with a hash and a card. Pure."""
 
-import hashlib
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.contracts import Message
-from infra.contracts.content import content_key
+from reward_model.age import age_weights
+from reward_model.cards import Gone, content_hash, make_card
+from reward_model.cleaning import InvalidTrainingRow, clean, judge_of, judges_of, with_margins
+from reward_model.matched_pairs import MatchedOptions, compare_labels
+from reward_model.new_people import PeopleOptions, PeopleSplit, hold_out_people
+from reward_model.people_halves import SALT, half_of, halves
+from reward_model.rows import AnswerRow, Key, LabelRow, PairRow
 from reward_model.split import Split, hold_out_split, link_groups
+from reward_model.weights import cap_by_person
 
-Key = tuple[str, int]
-"""An answer: (response_id, choice)."""
+__all__ = [
+    "AnswerRow",
+    "DataOptions",
+    "Gone",
+    "InvalidTrainingRow",
+    "Key",
+    "LabelRow",
+    "PairRow",
+    "TrainingSet",
+    "build_training_set",
+    "cap_by_person",
+]
 
-
-@dataclass(frozen=True)
-class AnswerRow:
-    """One answer as the store has it, with the conversation before it. `origin` is gateway or imported."""
-
-    response_id: str
-    choice: int
-    conversation_id: str
-    user_key: str | None
-    created_at: float
-    messages: tuple[Message, ...]
-    text: str
-    adapter: str = "base"
-    origin: str = "gateway"
-
-    @property
-    def key(self) -> Key:
-        return self.response_id, self.choice
-
-    @property
-    def prompt_key(self) -> str:
-        """Equal for equal prompts: everything people have said so far, case and spacing aside. Answers are left out,
-        so that the same questions with other answers between them count as one prompt."""
-        said = [" ".join(m.content.lower().split()) for m in self.messages if m.role == "user"]
-        return hashlib.blake2b("\x1f".join(said).encode(), digest_size=16).hexdigest()
-
-    @property
-    def content_key(self) -> str:
-        """Equal for equal prompt and answer, letter by letter."""
-        return content_key(self.messages, self.text)
-
-
-@dataclass(frozen=True)
-class LabelRow:
-    """The newest label of one answer. `values[objective]` in [0, 1] or None; `weights[objective]` >= 0."""
-
-    key: Key
-    values: dict[str, float | None]
-    weights: dict[str, float]
-    made_at: float
-    status: str = "final"
-
-
-@dataclass(frozen=True)
-class PairRow:
-    """A preference between two answers. `source` is regenerate, edit or duel."""
-
-    pair_id: str
-    preferred: Key
-    other: Key
-    weight: float
-    source: str
-    made_at: float
-    user_key: str | None = None
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -77,28 +40,99 @@ class TrainingSet:
     """What one training sees. N answers, K objectives, M pairs.
 
     targets [N, K] in [0, 1], NaN where the objective says nothing; weights [N, K] >= 0; pairs [M, 2] rows of `answers`,
-    preferred first; pair_weights [M]; groups [N] equal for answers that share a conversation, a prompt or a pair;
-    held_out [N], left_out [N] (neither side: see `split`); pair_held_out, pair_left_out [M]. `content_hash` names the
-    content, `card` counts it.
+    preferred first; pair_weights [M]. Of each pair: pair_soft [M] in [0.5, 1], the probability that the first is
+    preferred (0.5: a tie); pair_margins [M] in [0, 1], by how much, 0 where nothing says so; pair_sources [M];
+    pair_people [M], the judge or None. people [N]: whose opinion the label of an answer is (without a label: whose
+    answer it is), or None. half [N], pair_half [M] in {0, 1}: disjoint halves of the people, each row in its judge's;
+    half_mixed [N], pair_half_mixed [M]: several judges, not all in that half.
+
+    `split`: groups [N] equal for answers that share a conversation, a prompt or a pair; held_out, left_out [N].
+    held_out_person [N], pair_held_out_person [M]: held out, and its judges have nothing on the training side;
+    pair_left_out [M]: not trained on although its answers may be, because of its judge. `content_hash` names the
+    content, `card` counts it. Whatever is left out at construction gets its neutral value.
     """
 
     answers: tuple[AnswerRow, ...]
     objectives: tuple[str, ...]
-    targets: NDArray[np.float64]
-    weights: NDArray[np.float64]
-    pairs: NDArray[np.int64]
-    pair_weights: NDArray[np.float64]
+    targets: Floats
+    weights: Floats
+    pairs: Ints
+    pair_weights: Floats
     split: Split
     content_hash: str
-    card: dict[str, object] = field(default_factory=dict)
+    card: dict[str, Any] = field(default_factory=dict)
+    pair_soft: Floats = field(default_factory=lambda: np.ones(0))
+    pair_margins: Floats = field(default_factory=lambda: np.zeros(0))
+    pair_sources: tuple[str, ...] = ()
+    pair_people: tuple[str | None, ...] = ()
+    people: tuple[str | None, ...] = ()
+    half: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    pair_half: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    half_mixed: Bools = field(default_factory=lambda: np.zeros(0, bool))
+    pair_half_mixed: Bools = field(default_factory=lambda: np.zeros(0, bool))
+    held_out_person: Bools = field(default_factory=lambda: np.zeros(0, bool))
+    pair_held_out_person: Bools = field(default_factory=lambda: np.zeros(0, bool))
+    pair_left_out: Bools = field(default_factory=lambda: np.zeros(0, bool))
+
+    def __post_init__(self) -> None:
+        count, pairs = len(self.answers), len(self.pairs)
+        neutral: dict[str, tuple[int, Any]] = {
+            "pair_soft": (pairs, np.ones(pairs)),
+            "pair_margins": (pairs, np.zeros(pairs)),
+            "pair_sources": (pairs, ("duel",) * pairs),
+            "pair_people": (pairs, (None,) * pairs),
+            "people": (count, tuple(answer.user_key for answer in self.answers)),
+            "half": (count, np.zeros(count, np.int64)),
+            "pair_half": (pairs, np.zeros(pairs, np.int64)),
+            "half_mixed": (count, np.zeros(count, bool)),
+            "pair_half_mixed": (pairs, np.zeros(pairs, bool)),
+            "held_out_person": (count, np.zeros(count, bool)),
+            "pair_held_out_person": (pairs, np.zeros(pairs, bool)),
+            "pair_left_out": (pairs, np.zeros(pairs, bool)),
+        }
+        for name, (length, value) in neutral.items():
+            given = len(getattr(self, name))
+            if given not in (0, length):
+                raise ValueError(f"{name} has {given} rows; give {length}, or none for its neutral value")
+            if given != length:
+                object.__setattr__(self, name, value)
 
     @property
-    def pair_held_out(self) -> NDArray[np.bool_]:
+    def pair_held_out(self) -> Bools:
+        """[M] Both answers are held out: new conversations."""
         return np.asarray(self.split.held_out[self.pairs].all(1))
 
     @property
-    def pair_training(self) -> NDArray[np.bool_]:
-        return np.asarray(self.split.training[self.pairs].all(1))
+    def pair_training(self) -> Bools:
+        """[M] Trained on."""
+        return np.asarray(self.split.training[self.pairs].all(1) & ~self.pair_left_out)
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """How opinions become a training set. The defaults add nothing and change nothing.
+
+    `half_life_seconds` of an opinion, 0 for no ageing; `matched`: comparisons across arms and people, None for none;
+    `new_people`: see `new_people`; `salt` of the people's halves; `trust` in [0, 1] by person, put into pairs.
+    """
+
+    half_life_seconds: float = 0.0
+    matched: MatchedOptions | None = None
+    new_people: PeopleOptions = field(default_factory=PeopleOptions)
+    salt: str = SALT
+    trust: Mapping[str, float] = field(default_factory=dict)
+    prior_trust: float = 1.0
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """The opinions with their judges, in the order of the training set: answers [N] and pairs [M]."""
+
+    rows: tuple[AnswerRow, ...]
+    people: tuple[str | None, ...]
+    judges: tuple[tuple[str, ...], ...]
+    labelled: Bools
+    pairs: Sequence[PairRow]
 
 
 def build_training_set(
@@ -109,40 +143,88 @@ def build_training_set(
     *,
     hold_out_fraction: float,
     per_person_weight: float,
+    options: DataOptions | None = None,
+    gone: Sequence[Gone] = (),
 ) -> TrainingSet:
-    """Join, clean, weigh and split. Labels and pairs whose answers are unknown are left out and counted in the card."""
+    """Join, clean, compare, weigh, split and halve. What is left out is counted in the card, by reason; `gone` are the
+    rows the store no longer has, named there. The order of the rows plays no part. Raises InvalidTrainingRow."""
+    options = options or DataOptions()
     known = {answer.key: answer for answer in answers}
-    labels_found = [label for label in labels if label.key in known]
-    pairs_found = [pair for pair in pairs if pair.preferred in known and pair.other in known]
-    kept_labels, kept_pairs = _without_repeats(known, labels_found), _without_repeated_pairs(known, pairs_found)
-    rows = _rows(known, kept_labels, kept_pairs)
-    index = {answer.key: i for i, answer in enumerate(rows)}
-    targets, weights = _matrices(index, kept_labels, objectives)
-    pair_index = np.array([[index[p.preferred], index[p.other]] for p in kept_pairs], np.int64).reshape(-1, 2)
-    split = _split(rows, pair_index, hold_out_fraction)
-    people = [a.user_key or f"\x00{a.response_id}" for a in rows]
-    voters = [p.user_key or f"\x00{p.pair_id}" for p in kept_pairs]
-    pair_weights = np.array([p.weight for p in kept_pairs], np.float64)
+    cleaned = clean(known, labels, pairs, options.trust, options.prior_trust)
+    kept = with_margins(known, cleaned.pairs, cleaned.labels)
+    if options.matched is not None:
+        kept += compare_labels(known, cleaned.labels, kept, options.matched, options.salt)
+    kept.sort(key=lambda pair: pair.pair_id)
+    judged = _judged(known, cleaned.labels, kept)
+    index = {answer.key: i for i, answer in enumerate(judged.rows)}
+    pair_index = np.array([[index[p.preferred], index[p.other]] for p in kept], np.int64).reshape(-1, 2)
+    split = _split(judged.rows, pair_index, hold_out_fraction)
+    judges = [pair.judges for pair in kept]
+    by_person = hold_out_people(split, pair_index, judged.judges, judges, judged.labelled, options.new_people)
+    targets, weights = _matrices(index, cleaned.labels, objectives)
     made = TrainingSet(
-        answers=rows,
+        answers=judged.rows,
         objectives=tuple(objectives),
         targets=targets,
-        weights=_capped(weights, people, per_person_weight),
+        weights=_weighed(weights, judged, per_person_weight, options),
         pairs=pair_index,
-        pair_weights=cap_by_person(pair_weights, voters, per_person_weight),
-        split=split,
-        content_hash=_content_hash(rows, kept_labels, kept_pairs),
+        pair_weights=_pair_weights(judged, pair_index, per_person_weight, options),
+        split=by_person.split,
+        content_hash="",
+        **_opinion_columns(judged, by_person, options.salt),
     )
-    dropped = {
-        "labels_without_interaction": len(labels) - len(labels_found),
-        "pairs_without_interaction": len(pairs) - len(pairs_found),
-        "repeated_labels": len(labels_found) - len(kept_labels),
-        "repeated_or_empty_pairs": len(pairs_found) - len(kept_pairs),
+    made = replace(made, content_hash=content_hash(made, [pair.pair_id for pair in kept]))
+    return replace(made, card=make_card(made, len(cleaned.labels), cleaned.dropped, gone))
+
+
+def _opinion_columns(judged: _Judged, by_person: PeopleSplit, salt: str) -> dict[str, Any]:
+    """The columns of a training set that say whose the opinions are, and how they were given."""
+    rows, pairs = judged.rows, judged.pairs
+    conversations = [answer.conversation_id for answer in rows]
+    of_answer = dict(zip((answer.key for answer in rows), conversations, strict=True))
+    half = halves(judged.people, conversations, salt)
+    pair_half = halves([p.user_key for p in pairs], [of_answer[p.preferred] for p in pairs], salt)
+
+    def mixed(judges: Sequence[str], own: int) -> bool:
+        return any(half_of(name, "", salt) != own for name in judges)
+
+    return {
+        "pair_soft": np.array([p.soft for p in pairs], np.float64),
+        "pair_margins": np.array([p.margin for p in pairs], np.float64),
+        "pair_sources": tuple(p.source for p in pairs),
+        "pair_people": tuple(p.user_key for p in pairs),
+        "people": judged.people,
+        "half": half,
+        "pair_half": pair_half,
+        "half_mixed": np.array([mixed(*row) for row in zip(judged.judges, half.tolist(), strict=True)], bool),
+        "pair_half_mixed": np.array(
+            [mixed(p.judges, own) for p, own in zip(pairs, pair_half.tolist(), strict=True)], bool
+        ),
+        "held_out_person": by_person.answers_new,
+        "pair_held_out_person": by_person.pairs_new,
+        "pair_left_out": by_person.pairs_left_out,
     }
-    return replace(made, card=_card(made, kept_labels, kept_pairs, dropped))
 
 
-def _split(rows: Sequence[AnswerRow], pair_index: NDArray[np.int64], fraction: float) -> Split:
+def _judged(known: Mapping[Key, AnswerRow], labels: Sequence[LabelRow], pairs: Sequence[PairRow]) -> _Judged:
+    """The answers that opinions speak of, oldest first, and whose opinions these are."""
+    label_of = {label.key: label for label in labels}
+    used = label_of.keys() | {key for pair in pairs for key in (pair.preferred, pair.other)}
+    rows = tuple(sorted((known[key] for key in used), key=lambda a: (a.created_at, a.key)))
+    found = [label_of.get(answer.key) for answer in rows]
+    pairs_of = list(zip(rows, found, strict=True))
+    return _Judged(
+        rows=rows,
+        people=tuple(answer.user_key if label is None else judge_of(label, answer) for answer, label in pairs_of),
+        judges=tuple(
+            ((a.user_key,) if a.user_key else ()) if label is None else judges_of(label, a) for a, label in pairs_of
+        ),
+        labelled=np.array([label is not None for label in found], bool),
+        pairs=pairs,
+    )
+
+
+def _split(rows: Sequence[AnswerRow], pair_index: Ints, fraction: float) -> Split:
     """Newest answers held out, by conversation and prompt; answers that share a pair stay on one side."""
     conversations, prompts = [a.conversation_id for a in rows], [a.prompt_key for a in rows]
     groups = link_groups(conversations, prompts, pair_index)
@@ -150,55 +232,24 @@ def _split(rows: Sequence[AnswerRow], pair_index: NDArray[np.int64], fraction: f
     return hold_out_split(conversations, prompts, groups, created, fraction)
 
 
-def cap_by_person(weights: NDArray[np.float64], people: Sequence[str], cap: float) -> NDArray[np.float64]:
-    """Scale each person's weights down so that they sum to at most `cap`; those below keep theirs.
-
-    Few people vote a lot, and a bot votes most: a cap bounds what any one of them can teach.
-    """
-    if not len(weights):
-        return weights
-    _, index = np.unique(np.asarray(people), return_inverse=True)
-    totals = np.bincount(index, weights)
-    return np.asarray(weights * np.minimum(1.0, cap / np.maximum(totals, 1e-12))[index])
+def _weighed(weights: Floats, judged: _Judged, cap: float, options: DataOptions) -> Floats:
+    """Weights [N, K] of labels, aged by their answers (a label made again late is no younger opinion); then each
+    objective's column capped by person."""
+    created = np.array([answer.created_at for answer in judged.rows], np.float64)
+    aged = weights * age_weights(created, options.half_life_seconds)[:, None]
+    people = [name or f"\x00{answer.key}" for name, answer in zip(judged.people, judged.rows, strict=True)]
+    return np.stack([cap_by_person(column, people, cap) for column in aged.T], 1) if aged.size else aged
 
 
-def _capped(weights: NDArray[np.float64], people: Sequence[str], cap: float) -> NDArray[np.float64]:
-    """Each objective's column capped on its own."""
-    capped = weights.copy()
-    for k in range(weights.shape[1]):
-        capped[:, k] = cap_by_person(weights[:, k], people, cap)
-    return capped
+def _pair_weights(judged: _Judged, pair_index: Ints, cap: float, options: DataOptions) -> Floats:
+    """Weights [M] of pairs, aged by the newer answer, then capped by judge."""
+    created = np.array([answer.created_at for answer in judged.rows], np.float64)
+    given = np.array([pair.weight for pair in judged.pairs], np.float64)
+    aged = given * age_weights(created[pair_index].max(1, initial=-np.inf), options.half_life_seconds)
+    return cap_by_person(aged, [pair.user_key or f"\x00{pair.pair_id}" for pair in judged.pairs], cap)
 
 
-def _without_repeats(known: dict[Key, AnswerRow], labels: Sequence[LabelRow]) -> list[LabelRow]:
-    """One label for each person, prompt and answer text: the newest. Without a person every answer stands alone."""
-    newest: dict[tuple[str, str], LabelRow] = {}
-    for label in sorted(labels, key=lambda row: (row.made_at, row.key)):
-        answer = known[label.key]
-        person = answer.user_key or f"\x00{answer.response_id}"
-        newest[person, answer.content_key] = label
-    return sorted(newest.values(), key=lambda row: row.key)
-
-
-def _without_repeated_pairs(known: dict[Key, AnswerRow], pairs: Sequence[PairRow]) -> list[PairRow]:
-    """One preference for each person and two answer texts, in either order: the newest. Equal texts say nothing."""
-    newest: dict[tuple[str, str, str], PairRow] = {}
-    for pair in sorted(pairs, key=lambda row: (row.made_at, row.pair_id)):
-        one, two = known[pair.preferred].content_key, known[pair.other].content_key
-        if one != two:
-            first, second = sorted((one, two))
-            newest[pair.user_key or f"\x00{pair.pair_id}", first, second] = pair
-    return sorted(newest.values(), key=lambda row: row.pair_id)
-
-
-def _rows(known: dict[Key, AnswerRow], labels: Sequence[LabelRow], pairs: Sequence[PairRow]) -> tuple[AnswerRow, ...]:
-    used = {label.key for label in labels} | {key for p in pairs for key in (p.preferred, p.other)}
-    return tuple(sorted((known[key] for key in used), key=lambda a: (a.created_at, a.key)))
-
-
-def _matrices(
-    index: dict[Key, int], labels: Sequence[LabelRow], objectives: Sequence[str]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _matrices(index: Mapping[Key, int], labels: Sequence[LabelRow], objectives: Sequence[str]) -> tuple[Floats, Floats]:
     targets = np.full((len(index), len(objectives)), np.nan)
     weights = np.zeros((len(index), len(objectives)))
     for label in labels:
@@ -208,42 +259,3 @@ def _matrices(
             if value is not None and weight > 0.0:
                 targets[index[label.key], k], weights[index[label.key], k] = value, weight
     return targets, weights
-
-
-def _content_hash(rows: Sequence[AnswerRow], labels: Sequence[LabelRow], pairs: Sequence[PairRow]) -> str:
-    digest = hashlib.sha256()
-    for answer in sorted(rows, key=lambda a: a.key):
-        digest.update(msgspec.json.encode([answer.key, answer.content_key]))
-    for label in labels:
-        digest.update(msgspec.json.encode([label.key, sorted(label.values.items()), sorted(label.weights.items())]))
-    for pair in pairs:
-        digest.update(msgspec.json.encode([pair.pair_id, pair.preferred, pair.other, pair.weight]))
-    return digest.hexdigest()
-
-
-def _card(
-    made: TrainingSet, labels: Sequence[LabelRow], pairs: Sequence[PairRow], dropped: dict[str, int]
-) -> dict[str, object]:
-    present = ~np.isnan(made.targets)
-    times = [answer.created_at for answer in made.answers]
-    return {
-        "content_hash": made.content_hash,
-        "answers": len(made.answers),
-        "answers_held_out": int(made.split.held_out.sum()),
-        "answers_left_out": int(made.split.left_out.sum()),
-        "groups": len(set(made.split.groups.tolist())),
-        "people": len({a.user_key for a in made.answers if a.user_key}),
-        "labels": len(labels),
-        "labels_by_objective": {name: int(present[:, k].sum()) for k, name in enumerate(made.objectives)},
-        "positive_by_objective": {
-            name: round(float(np.nansum(made.targets[:, k])), 3) for k, name in enumerate(made.objectives)
-        },
-        "pairs": len(pairs),
-        "pairs_by_source": dict(sorted(Counter(pair.source for pair in pairs).items())),
-        "answers_by_origin": dict(sorted(Counter(a.origin for a in made.answers).items())),
-        "answers_by_adapter": dict(sorted(Counter(a.adapter for a in made.answers).items())),
-        "first_answer_at": min(times, default=None),
-        "last_answer_at": max(times, default=None),
-        "held_out_since": made.split.since,
-        "dropped": dropped,
-    }
