@@ -9,8 +9,8 @@ from infra.registry import RegisteredRow
 def rows_for_registry(connection: Connection, project: str) -> list[RegisteredRow]:
     """Every adapter and reward model of a project, with the aliases that must point at it.
 
-    `champion` and `previous` follow the champion pointer, `challenger` the adapter's state, `latest` the newest reward
-    model.
+    Of adapters, `champion` and `previous` follow the champion pointer, `challenger` the adapter's state; of reward
+    models `champion` follows the state and `latest` is the newest version.
     """
     return [*_adapters(connection, project), *_reward_models(connection, project)]
 
@@ -37,7 +37,7 @@ def _adapters(connection: Connection, project: str) -> list[RegisteredRow]:
 def _reward_models(connection: Connection, project: str) -> list[RegisteredRow]:
     table = reward_models.c
     found = connection.execute(
-        select(table.name, table.version, table.path, table.base_model_hash, table.data_hash, table.run_id)
+        select(table.name, table.version, table.path, table.base_model_hash, table.data_hash, table.run_id, table.state)
         .where(table.project == project)
         .order_by(table.name, table.version)
     ).all()
@@ -54,7 +54,11 @@ def _reward_models(connection: Connection, project: str) -> list[RegisteredRow]:
                 "plaudit.data_hash": row.data_hash,
                 "plaudit.run_id": row.run_id,
             },
-            ("latest",) if row.version == newest[row.name] else (),
+            tuple(
+                alias
+                for alias, holds in (("champion", row.state == "champion"), ("latest", row.version == newest[row.name]))
+                if holds
+            ),
         )
         for row in found
     ]

@@ -32,12 +32,12 @@ class TrainingPlan:
 def make_plan(connection: Connection, settings: Settings) -> TrainingPlan | str:
     """The next update, or why there is none now."""
     project, wanted = settings.project, settings.policy_update
-    row = repository.latest_reward_model(connection, project)
+    row = repository.champion_reward_model(connection, project, settings.reward_model.name)
     if row is None:
-        return "no reward model has been trained yet"
+        return _no_champion(connection, settings)
     reward_model = f"{row['name']}@{row['version']}"
     if repository.trained_with(connection, project, reward_model):
-        return f"an adapter has already been trained against {reward_model}; waiting for a newer reward model"
+        return f"an adapter has already been trained against {reward_model}; waiting for a better reward model"
     if repository.tainted(connection, project, "reward_model", reward_model):
         return f"{reward_model} learned from a person who was erased; waiting for a clean one"
     running = repository.running_experiment(connection, project)
@@ -69,3 +69,11 @@ def make_plan(connection: Connection, settings: Settings) -> TrainingPlan | str:
         name=wanted.adapter_name,
         version=repository.next_version(connection, project, wanted.adapter_name),
     )
+
+
+def _no_champion(connection: Connection, settings: Settings) -> str:
+    row = repository.newest_reward_model(connection, settings.project, settings.reward_model.name)
+    if row is None:
+        return "no reward model has been trained yet"
+    why = row["metrics"].get("champion", {}).get("reason", "no reason is recorded")
+    return f"no reward model is good enough to train against; the newest, {row['name']}@{row['version']}: {why}"

@@ -19,14 +19,17 @@ def champion(connection: Connection, project: str) -> str:
     return str(connection.execute(query).scalar_one_or_none() or BASE_ADAPTER)
 
 
-def latest_reward_model(connection: Connection, project: str) -> RowMapping | None:
-    """The newest reward model's row, or None."""
-    query = (
-        select(reward_models)
-        .where(reward_models.c.project == project)
-        .order_by(reward_models.c.created_at.desc(), reward_models.c.version.desc())
-        .limit(1)
-    )
+def champion_reward_model(connection: Connection, project: str, name: str) -> RowMapping | None:
+    """The row of the reward model in use under this name, or None before any was good enough."""
+    c = reward_models.c
+    query = select(reward_models).where(c.project == project, c.name == name, c.state == "champion")
+    return connection.execute(query).mappings().one_or_none()
+
+
+def newest_reward_model(connection: Connection, project: str, name: str) -> RowMapping | None:
+    """The newest version, champion or not, or None."""
+    c = reward_models.c
+    query = select(reward_models).where(c.project == project, c.name == name).order_by(c.version.desc()).limit(1)
     return connection.execute(query).mappings().one_or_none()
 
 

@@ -49,6 +49,9 @@ class PolicyUpdateSettings(Section):
     """Weight of each objective: heads of the reward model by name, `utility` for its preference head, `relevance` for
     pointwise mutual information with the prompt and `coherence` for likelihood, both under the base model. A head the
     reward model lacks is left out."""
+    cross_fit: bool = True
+    """Train against the reward model of one half of the people and be gated by that of the other half, where the
+    reward model holds both: what a policy learns to exploit in the one, the other has not learned."""
     steps: int = Field(40, ge=1)
     prompts_per_step: int = Field(8, ge=1)
     group_size: int = Field(8, ge=2)

@@ -1,5 +1,7 @@
 """Settings of the room `reward_model`."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from infra.settings.base import Section
@@ -66,3 +68,17 @@ class RewardModelSettings(Section):
     """Resamples of whole groups behind the interval of the hold-out accuracy."""
     seed: int = 0
     """Seed of folds, bootstraps and initial values."""
+
+    # Which version is used (champion), and what a kill leaves behind.
+    champion_rule: Literal["better", "newest"] = "better"
+    """Which version is used. `better`: the first that beats chance on the hold-out by a test clustered by person, then
+    each that beats the champion by that test. `newest`: every one, for drills with models that cannot learn."""
+    champion_min_people: int = Field(10, ge=2)
+    """People in the hold-out below which no version replaces another."""
+    champion_min_judgments: int = Field(50, ge=2)
+    """Held-out labels and pairs, together, below which no version replaces another."""
+    cross_fit_min_labels: int = Field(500, ge=2)
+    """Labels of each objective (and pairs, a quarter of this) that each half of the people needs before two models on
+    disjoint halves are kept beside the full one; a policy trained against one is then gated by the other."""
+    resume_within_seconds: float = Field(86_400.0, ge=0)
+    """A training that was killed is taken up at its own instant for so long, so that it ends as it would have."""

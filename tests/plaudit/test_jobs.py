@@ -30,10 +30,10 @@ def add_adapter(context: Context, version: int, state: str, project: str = "defa
         connection.execute(insert(adapters), row)
 
 
-def add_reward_model(context: Context, version: int) -> None:
+def add_reward_model(context: Context, version: int, state: str = "challenger") -> None:
     row = {"project": "default", "name": "reward", "version": version, "path": f"/rewards/{version}"}
     row |= {"base_model_hash": "b" * 64, "file_hashes": {}, "metrics": {}, "data_hash": "d" * 64, "labels_used": 9}
-    row |= {"labels_as_of": "1.0", "run_id": "", "created_at": 1.0}
+    row |= {"labels_as_of": "1.0", "run_id": "", "created_at": 1.0, "state": state}
     with context.database.transaction() as connection:
         connection.execute(insert(reward_models), row)
 
@@ -51,7 +51,7 @@ def test_rows_carry_the_aliases_that_follow_from_the_store(context: Context) -> 
     add_adapter(context, 2, "champion")
     add_adapter(context, 3, "challenger")
     add_adapter(context, 1, "champion", project="other")
-    add_reward_model(context, 1)
+    add_reward_model(context, 1, "champion")
     add_reward_model(context, 2)
     point(context, "loop@2", "loop@1")
     with context.database.reading() as connection:
@@ -60,7 +60,7 @@ def test_rows_carry_the_aliases_that_follow_from_the_store(context: Context) -> 
         ("loop", 1): ("previous",),
         ("loop", 2): ("champion",),
         ("loop", 3): ("challenger",),
-        ("reward", 1): (),
+        ("reward", 1): ("champion",),
         ("reward", 2): ("latest",),
     }
     assert rows[0].tags["plaudit.ref"] == "loop@1"

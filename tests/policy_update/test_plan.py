@@ -43,8 +43,8 @@ def ready(sqlite_database: "Database", settings: Settings) -> Settings:
                 project="default", champion="loop@1", last_proven="base", decision_id="d", updated_at=1.0
             )
         )
-        for version in (1, 2):
-            _add_reward_model(connection, version)
+        for version, state in ((1, "former"), (2, "champion"), (3, "challenger")):
+            _add_reward_model(connection, version, state)
         for number in range(40):
             _add_interaction(connection, number)
     return settings
@@ -84,7 +84,19 @@ def test_a_tainted_reward_model_teaches_nobody(sqlite_database: "Database", read
     assert plan(sqlite_database, ready) == "reward@2 learned from a person who was erased; waiting for a clean one"
 
 
-def _add_reward_model(connection: "Connection", version: int) -> None:
+def test_the_champion_teaches_not_the_newest(sqlite_database: "Database", ready: Settings) -> None:
+    with sqlite_database.transaction() as connection:
+        connection.execute(reward_models.delete().where(reward_models.c.state == "champion"))
+    said = plan(sqlite_database, ready)
+    assert said == (
+        "no reward model is good enough to train against; the newest, reward@3: not shown to be better than chance"
+    )
+    with sqlite_database.transaction() as connection:
+        connection.execute(reward_models.delete())
+    assert plan(sqlite_database, ready) == "no reward model has been trained yet"
+
+
+def _add_reward_model(connection: "Connection", version: int, state: str) -> None:
     connection.execute(
         insert(reward_models).values(
             project="default",
@@ -93,12 +105,13 @@ def _add_reward_model(connection: "Connection", version: int) -> None:
             path="somewhere",
             base_model_hash="b",
             file_hashes={},
-            metrics={},
+            metrics={"champion": {"reason": "not shown to be better than chance"}},
             data_hash="d",
             labels_used=1,
             labels_as_of="2023-01-01T00:00:00+00:00",
             run_id="",
             created_at=float(version),
+            state=state,
         )
     )
 
