@@ -27,9 +27,29 @@ class RewardModelSettings(Section):
     max_labels: int = Field(20_000, ge=10)
     """The newest labels used in one training; older ones are left out and counted in the card."""
 
+    # How opinions become training data.
+    age_half_life_days: float = Field(90.0, ge=0, allow_inf_nan=False)
+    """Days after which an opinion counts half of a new one, against drift; 0: opinions do not age."""
+    matched_pair_weight: float = Field(0.25, ge=0, allow_inf_nan=False)
+    """Weight of a preference made of two labels of answers to one prompt, of different people, arms or adapters; 0: no
+    such pairs."""
+    matched_pairs_per_answer: int = Field(4, ge=1, le=100)
+    """Most of these one answer takes part in, for each objective compared."""
+    tied_pairs: bool = False
+    """Also make pairs that say "as good as the other" where one person voted the same about both. For losses that know
+    ties: the others learn from them that the difference is small."""
+    edit_pair_weight: float = Field(0.5, ge=0, allow_inf_nan=False)
+    """Weight of a preference for what a person made of an answer over the answer itself; 0: edits make no pairs."""
+    halves_salt: str = "people-halves"
+    """Changed, it deals the people anew into the two halves of cross-fitting."""
+
     # What is held out.
     hold_out_fraction: float = Field(0.2, gt=0.0, lt=0.9)
     """Newest share of the answers kept away from training, by conversation and by prompt."""
+    new_people_fraction: float = Field(0.25, ge=0, lt=1)
+    """Share of the held-out opinions that should be by people nothing was learned from."""
+    new_people_cost: float = Field(0.05, ge=0, lt=0.5)
+    """Largest share of the training opinions left out for it; people who are new anyway cost nothing."""
     folds: int = Field(5, ge=2, le=20)
     """Folds, grouped by conversation and prompt, in which regularisation, noise and calibration are chosen."""
 
