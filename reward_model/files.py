@@ -11,6 +11,7 @@ from torch import Tensor
 
 from infra.contracts import PlauditError
 from infra.models.hashes import hash_folder, sha256_file
+from reward_model.calibration import Calibration, calibration_of
 
 HEADS_FILE = "heads.safetensors"
 MANIFEST_FILE = "reward_model.json"
@@ -23,9 +24,18 @@ class DamagedRewardModel(PlauditError):
     code = "damaged_reward_model"
 
 
+class HalfHeads(msgspec.Struct, frozen=True, kw_only=True):
+    """The model of one half of the people: the manifest's objectives with its own weights and calibrations; `flip_rate`
+    as estimated from its own pairs."""
+
+    calibration: dict[str, Any]
+    flip_rate: float = 0.0
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What the heads are. `calibration[head]` = (slope, offset) of Platt's sigmoid; `report` and `card` are the metrics
-    on held-out data and the description of the training set."""
+    """What the heads are. `calibration[head]` is a Calibration's document, in older ones (slope, offset); `flip_rate`
+    what the utility head expects in recorded pairs; `halves` are two models on disjoint halves of the people, or none;
+    `report` and `card` are the metrics on held-out data and the description of the training set."""
 
     name: str
     version: int
@@ -37,7 +47,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     max_prompt_tokens: int
     max_answer_tokens: int
     opening_tokens: int = 0
-    calibration: dict[str, tuple[float, float]]
+    calibration: dict[str, Any]
+    flip_rate: float = 0.0
+    halves: tuple[HalfHeads, ...] = ()
     heads_sha256: str = ""
     created_at: float = 0.0
     config_hash: str = ""
@@ -45,16 +57,37 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     card: dict[str, Any] = msgspec.field(default_factory=dict)
     format: int = FORMAT
 
+    def calibration_of(self, head: str) -> Calibration:
+        """The map from the head's logits to probabilities. Raises UnknownCalibration."""
+        return calibration_of(self.calibration[head])
+
 
 def write_folder(folder: Path, manifest: Manifest, tensors: dict[str, Tensor]) -> dict[str, str]:
     """Write a reward model so that it appears whole or not at all; returns SHA-256 by file name.
 
     An unregistered leftover of a killed training in the same place is replaced.
     """
-    draft = folder.with_name(f".{folder.name}.part")
+    draft = draft_of(folder)
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
+    save_heads(draft, tensors)
+    return publish_folder(folder, manifest)
+
+
+def draft_of(folder: Path) -> Path:
+    """Where the files of `folder` are written before they appear there together."""
+    return folder.with_name(f".{folder.name}.part")
+
+
+def save_heads(draft: Path, tensors: dict[str, Tensor]) -> None:
+    """Write the tensors of a draft, over what is there."""
+    draft.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, draft / HEADS_FILE)
+
+
+def publish_folder(folder: Path, manifest: Manifest) -> dict[str, str]:
+    """Seal the draft of `folder` with its manifest and put it in place, with whatever else the draft holds."""
+    draft = draft_of(folder)
     sealed = msgspec.structs.replace(manifest, heads_sha256=sha256_file(draft / HEADS_FILE))
     (draft / MANIFEST_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(sealed), indent=2))
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,9 +1,10 @@
 """A trained reward model: answers in, one vector of rewards an answer out, each with its uncertainty."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -11,7 +12,6 @@ from torch import Tensor
 
 from infra.contracts import Message, PlauditError
 from infra.models.loading import LoadedModel
-from reward_model.calibration import Platt
 from reward_model.features import FeatureRecipe, answer_features
 from reward_model.files import Manifest, read_folder
 from reward_model.subspace import Standardizer
@@ -24,6 +24,13 @@ class BackboneMismatch(PlauditError):
     """The loaded base model is not the one this reward model reads."""
 
     code = "backbone_mismatch"
+    status = 409
+
+
+class NoHalves(PlauditError):
+    """A reward model without cross-fitted halves was asked for one."""
+
+    code = "no_halves"
     status = 409
 
 
@@ -48,13 +55,17 @@ class RewardModel:
     standardizer: Standardizer
     weights: Tensor
     intercepts: Tensor
+    half_heads: tuple[tuple[Tensor, Tensor], ...] = ()
 
     @classmethod
     def load(cls, path: str | Path) -> "RewardModel":
         """Read a folder written by training, after checking its hashes. Raises DamagedRewardModel."""
         manifest, tensors = read_folder(Path(path))
         standardizer = Standardizer(tensors["mean"], tensors["spread"])
-        return cls(manifest, standardizer, tensors["weights"], tensors["intercepts"])
+        halves = tuple(
+            (tensors[f"half{half}.weights"], tensors[f"half{half}.intercepts"]) for half in range(len(manifest.halves))
+        )
+        return cls(manifest, standardizer, tensors["weights"], tensors["intercepts"], halves)
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -101,6 +112,25 @@ class RewardModel:
     def _column(self, name: str, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """[B, 2]: value and uncertainty, from the logits [B, 1 + E] of one head."""
         if name != UTILITY:
-            calibration = self.manifest.calibration[name]
-            logits = Platt(calibration[0], calibration[1]).apply(logits)
+            logits = self.manifest.calibration_of(name).apply(logits)
         return np.stack([logits[:, 0], logits[:, 1:].std(1)], 1)
+
+    @property
+    def has_halves(self) -> bool:
+        """Whether models of two disjoint halves of the people are held beside the full one."""
+        return len(self.half_heads) == 2
+
+    def half(self, half: int) -> "RewardModel":
+        """The model that learned from one half of the people alone (0 or 1), used as any other. Raises NoHalves."""
+        if not self.has_halves or half not in (0, 1):
+            raise NoHalves(
+                f"{self.manifest.name}@{self.manifest.version} holds no model of half {half} of the people: there were "
+                "too few labels for two (reward_model.cross_fit_min_labels)",
+                field="half",
+            )
+        own = self.manifest.halves[half]
+        manifest = msgspec.structs.replace(
+            self.manifest, calibration=own.calibration, flip_rate=own.flip_rate, halves=()
+        )
+        weights, intercepts = self.half_heads[half]
+        return replace(self, manifest=manifest, weights=weights, intercepts=intercepts, half_heads=())
