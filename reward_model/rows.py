@@ -81,6 +81,7 @@ class LabelRow:
     made_at: float
     status: str = "final"
     judges: tuple[str, ...] = ()
+    version: int = 1
 
 
 @dataclass(frozen=True)

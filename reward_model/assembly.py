@@ -1,0 +1,143 @@
+"""From the store to a training set as of an instant: the one place that knows where each part of it comes from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from sqlalchemy import Connection
+
+from infra.contracts import OBJECTIVES
+from infra.settings import Settings
+from reward_model.data import AnswerRow, DataOptions, Gone, Key, LabelRow, PairRow, TrainingSet, build_training_set
+from reward_model.edits import LedgerRow, counted, edit_pairs, judges, texts_gone
+from reward_model.evidence_repository import EvidenceRepository
+from reward_model.matched_pairs import MatchedOptions
+from reward_model.new_people import PeopleOptions
+
+_DAY_SECONDS = 86400.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What stood in the store at `instant`: labels with their judges, pairs (edits among them), their answers, how far
+    the judges are trusted, and which labels are gone."""
+
+    instant: float
+    labels: list[LabelRow]
+    pairs: list[PairRow]
+    answers: list[AnswerRow]
+    trust: dict[str, float]
+    gone: list[Gone]
+    dropped: dict[str, int]
+
+
+def training_set_as_of(connection: Connection, settings: Settings, instant: float) -> TrainingSet:
+    """The training set as of `instant` (Unix seconds). The same instant gives the same set and hash, but for rows
+    erased or expired since, which the card names. Raises InvalidTrainingRow."""
+    evidence = evidence_as_of(connection, settings, instant)
+    wanted = settings.reward_model
+    made = build_training_set(
+        evidence.answers,
+        evidence.labels,
+        evidence.pairs,
+        objectives_of(evidence.labels),
+        hold_out_fraction=wanted.hold_out_fraction,
+        per_person_weight=wanted.per_person_weight,
+        options=options_of(settings, evidence.trust),
+        gone=evidence.gone,
+    )
+    made.card["dropped"].update(evidence.dropped)
+    return made
+
+
+def options_of(settings: Settings, trust: Mapping[str, float]) -> DataOptions:
+    """The settings of training sets."""
+    wanted = settings.reward_model
+    return DataOptions(
+        half_life_seconds=wanted.age_half_life_days * _DAY_SECONDS,
+        matched=MatchedOptions(wanted.matched_pair_weight, wanted.matched_pairs_per_answer, wanted.tied_pairs),
+        new_people=PeopleOptions(wanted.new_people_fraction, wanted.new_people_cost),
+        salt=wanted.halves_salt,
+        trust=trust,
+        prior_trust=settings.trust.prior_weight,
+    )
+
+
+def objectives_of(labels: Sequence[LabelRow]) -> tuple[str, ...]:
+    """The objectives the labels speak of: the standard ones first, in their order, then a deployment's own."""
+    named = {name for label in labels for name in label.values}
+    return (*(name for name in OBJECTIVES if name in named), *sorted(named - set(OBJECTIVES)))
+
+
+def evidence_as_of(connection: Connection, settings: Settings, instant: float) -> Evidence:
+    """Read what a training set of `instant` is made of: the newest `max_labels` labels and as many pairs."""
+    repository = EvidenceRepository(connection, settings.project)
+    wanted = settings.reward_model
+    labels = repository.labels_as_of(instant, include_provisional=wanted.include_provisional, limit=wanted.max_labels)
+    pairs = repository.pairs_as_of(instant, wanted.max_labels)
+    answers = repository.answers({label.key for label in labels} | {k for p in pairs for k in (p.preferred, p.other)})
+    known = {answer.key: answer for answer in answers}
+    ledger = repository.ledger({label.key[0] for label in labels}, instant)
+    seen = repository.seen(labels)
+    events = {label.key: counted(label, ledger.get(label.key, ()), seen) for label in labels}
+    labels = [
+        replace(label, judges=judges(events[label.key], known[label.key].user_key)) if label.key in known else label
+        for label in labels
+    ]
+    edited, texts = _edits(labels, known, events, wanted.edit_pair_weight)
+    pairs += [pair for _, pair in edited]
+    people = {pair.user_key for pair in pairs if pair.user_key}
+    return Evidence(
+        instant=instant,
+        labels=labels,
+        pairs=pairs,
+        answers=[*answers, *(answer for answer, _ in edited)],
+        trust=repository.trust_as_of(people, instant),
+        gone=_gone(repository, labels, known, seen, ledger, instant, wanted.max_labels),
+        dropped={"edits_without_text": texts},
+    )
+
+
+def _edits(
+    labels: Sequence[LabelRow],
+    known: Mapping[Key, AnswerRow],
+    events: Mapping[Key, list[LedgerRow]],
+    weight: float,
+) -> tuple[list[tuple[AnswerRow, PairRow]], int]:
+    """(edited answers with their pairs, edits whose text is gone)."""
+    if weight <= 0.0:
+        return [], 0
+    found: list[tuple[AnswerRow, PairRow]] = []
+    gone = 0
+    for label in labels:
+        rows = [row for row in events[label.key] if row.signal == "edit"]
+        if rows and label.key in known:
+            found += edit_pairs(known[label.key], rows, weight, label.made_at)
+            gone += texts_gone(rows)
+    return found, gone
+
+
+def _gone(
+    repository: EvidenceRepository,
+    labels: Sequence[LabelRow],
+    known: Mapping[Key, AnswerRow],
+    seen: Mapping[Key, frozenset[str]],
+    ledger: Mapping[Key, Sequence[LedgerRow]],
+    instant: float,
+    limit: int,
+) -> list[Gone]:
+    """Labels of the instant that the store cannot give back: theirs, their answers', or some of their events' rows are
+    missing. Erased where a tombstone stands for the answer or one of the events, else expired."""
+    lost = {label.key: seen.get(label.key, frozenset()) for label in labels if label.key not in known}
+    for label in labels:
+        if all(value is None for value in label.values.values()):  # emptied when somebody who voted was erased
+            missing = seen.get(label.key, frozenset()) - {row.event_id for row in ledger.get(label.key, ())}
+            if missing:
+                lost[label.key] = missing
+    # Bases older than the oldest label in use would not be in the set either, had the set its full size.
+    since = min((label.made_at for label in labels), default=0.0) if len(labels) >= limit else 0.0
+    lost |= repository.lost_labels(since, instant, limit)
+    answers = repository.buried("response", {key[0] for key in lost})
+    events = repository.buried("event", {one for ids in lost.values() for one in ids})
+    reasons = {key: "erased" if key[0] in answers or ids & events else "expired" for key, ids in lost.items()}
+    never = {key for key in lost if key not in known and not seen.get(key) and reasons[key] == "expired"}
+    return [Gone(key, "never arrived" if key in never else reason) for key, reason in sorted(reasons.items())]
