@@ -12,6 +12,7 @@ from reward_model.edits import LedgerRow, counted, edit_pairs, judges, texts_gon
 from reward_model.evidence_repository import EvidenceRepository
 from reward_model.matched_pairs import MatchedOptions
 from reward_model.new_people import PeopleOptions
+from reward_model.readiness import missing_evidence, news_of
 
 _DAY_SECONDS = 86400.0
 
@@ -94,6 +95,36 @@ def evidence_as_of(connection: Connection, settings: Settings, instant: float) -
         trust=repository.trust_as_of(people, instant),
         gone=_gone(repository, labels, known, seen, ledger, instant, wanted.max_labels),
         dropped={"edits_without_text": texts},
+    )
+
+
+def reason_to_wait(
+    connection: Connection, settings: Settings, instant: float, since: float | None, *, drifted: bool = False
+) -> str | None:
+    """What is still missing for a training at `instant`, with the numbers; None when nothing is. `since`: the instant
+    of the last reward model, None before there is one. Needs no answers, so it costs little."""
+    repository = EvidenceRepository(connection, settings.project)
+    wanted = settings.reward_model
+    labels = repository.labels_as_of(instant, include_provisional=wanted.include_provisional, limit=wanted.max_labels)
+    pairs = repository.pairs_as_of(instant, wanted.max_labels)
+    trust = repository.trust_as_of({pair.user_key for pair in pairs if pair.user_key}, instant)
+    weighed = [
+        replace(pair, weight=pair.weight * trust.get(pair.user_key or "", settings.trust.prior_weight))
+        for pair in pairs
+    ]
+    standing = sum(pair.weight > 0.0 for pair in weighed)
+    objectives = objectives_of(labels)
+    news = news_of(labels, weighed, float("-inf") if since is None else since, objectives)
+    return missing_evidence(
+        labels,
+        standing,
+        news.labels,
+        news.pairs,
+        objectives,
+        wanted,
+        trained_before=since is not None,
+        news=news,
+        drifted=drifted,
     )
 
 
