@@ -166,7 +166,6 @@ def pin_scale(new: Array, old: Array) -> Pin:
 def drift(new: Array, old: Array, *, unit: float = 1.0) -> Drift:
     """How far `new` scores [S] stand from `old` ones of the same anchors, in multiples of `unit` > 0."""
     _check(new, old)
-    level, spread = float(np.mean(new) - np.mean(old)) / unit, float(np.std(new) - np.std(old)) / unit
     return _moved(new, old, unit)
 
 
@@ -206,6 +205,7 @@ def compare(
 
 
 def _moved(new: Array, old: Array, unit: float) -> Drift:
+    level, spread = float(np.mean(new) - np.mean(old)) / unit, float(np.std(new) - np.std(old)) / unit
     constant = np.std(new) == 0.0 or np.std(old) == 0.0
     return Drift(
         anchors=len(new),
