@@ -134,8 +134,10 @@ class EvidenceRepository:
     def trust_as_of(self, people: Collection[str], instant: float) -> dict[str, float]:
         """Weight in [0, 1] of these people's votes by the newest estimate at or before `instant`; people without one
         are left out."""
-        c = person_trust.c
-        query = select(c.user_key, c.weight, c.estimated_at).where(c.estimated_at <= instant).order_by(c.estimated_at)
+        c, other = person_trust.c, person_trust.alias("other").c
+        same_person = and_(other.project == c.project, other.user_key == c.user_key, other.estimated_at <= instant)
+        newest = select(func.max(other.estimated_at)).where(same_person).scalar_subquery()
+        query = select(c.user_key, c.weight).where(c.estimated_at == newest)
         return {row["user_key"]: float(row["weight"]) for row in self._by_ids(query, c.user_key, people)}
 
     def lost_labels(self, since: float, instant: float, limit: int) -> dict[Key, frozenset[str]]:
