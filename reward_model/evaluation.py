@@ -140,7 +140,7 @@ def require_finite(**columns: Array) -> None:
         shown = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise InvalidEvaluation(f"columns differ in length ({shown}); give one value a row in each", field="rows")
     for name, column in columns.items():
-        wrong = ~np.isfinite(column).reshape(len(column), -1).all(1)
+        wrong = ~np.isfinite(column)
         if wrong.any():
             row = int(np.argmax(wrong))
             raise InvalidEvaluation(f"{name}: row {row} is {column[row]}; it must be finite", field=name)
