@@ -7,8 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from infra.models.kv_cache import right_padded
 from infra.models.loading import LoadedModel, decoder_and_head
+from infra.models.packed_attention import packed_inputs
+from infra.models.packing import Packed, budgeted, pack, packed_size, prompt_groups, tokens_of
+
+_TOKENS_A_ROW = 128
+"""Tokens in one forward pass for each row of `micro_batch`."""
 
 
 @torch.inference_mode()
@@ -28,22 +32,43 @@ def pooled_hidden_states(
     `sequences` are prompts with their answers, `response_starts` the index of each answer's first token. Layer 0 is the
     embedding, layer i the output of block i; negative layers count from the end (-1: the last block, before the final
     norm). An answer without tokens has the features of the last prompt token. Raises ValueError for an empty sequence.
+
+    Nothing is padded, and answers to one prompt share its computation; a forward pass has about 128 `micro_batch`
+    tokens.
     """
     if any(len(sequence) == 0 for sequence in sequences):
         raise ValueError("a sequence without tokens has no hidden states")
     decoder, _ = decoder_and_head(loaded.model if model is None else model)
     chosen = _resolved(layers, len(decoder.layers))
-    order = sorted(range(len(sequences)), key=lambda i: len(sequences[i]))  # like lengths together: little padding
+    budget = _TOKENS_A_ROW * micro_batch
+    groups = prompt_groups(sequences, response_starts, budget)
     width = len(chosen) * (3 if opening else 2) * int(decoder.config.hidden_size)
     features = torch.zeros(len(sequences), width)
-    for start in range(0, len(order), micro_batch):
-        rows = order[start : start + micro_batch]
-        ids, mask = right_padded([list(sequences[i]) for i in rows], loaded.pad_id, loaded.device)
-        for row, i in enumerate(rows):
-            mask[row, : min(response_starts[i], len(sequences[i]) - 1)] = 0
-        states = _captured(decoder, ids, chosen)
-        features[rows] = torch.cat([pool(states[layer], mask, opening) for layer in chosen], 1).cpu()
+    sizes = [packed_size([sequences[i] for i in group]) for group in groups]
+    for batch in budgeted(sizes, budget):
+        rows = [groups[g] for g in batch]
+        packed = pack([[sequences[i] for i in group] for group in rows], loaded.device)
+        states = _captured(decoder, packed, chosen)
+        spans = [
+            tokens_of(laid, member, min(response_starts[i], len(sequences[i]) - 1), len(sequences[i]))
+            for laid, group in zip(packed.groups, rows, strict=True)
+            for member, i in enumerate(group)
+        ]
+        pooled = torch.cat([_pooled(states[layer][0], spans, opening) for layer in chosen], 1)
+        features[[i for group in rows for i in group]] = pooled.cpu()
     return features
+
+
+def _pooled(states: Tensor, spans: Sequence[Sequence[int]], opening: int) -> Tensor:
+    """`pool` for packed states [T, H]: of each span of indices the mean, the last, and the mean of its opening."""
+    parts = [_means(states, spans), states[[span[-1] for span in spans]].float()]
+    if opening:
+        parts.append(_means(states, [span[:opening] for span in spans]))
+    return torch.cat(parts, 1)
+
+
+def _means(states: Tensor, spans: Sequence[Sequence[int]]) -> Tensor:
+    return torch.stack([states[torch.tensor(span, device=states.device)].float().mean(0) for span in spans])
 
 
 class _DeepEnough(Exception):
@@ -59,8 +84,8 @@ def _resolved(layers: Sequence[int], blocks: int) -> list[int]:
     return resolved
 
 
-def _captured(decoder: Any, ids: Tensor, layers: Sequence[int]) -> dict[int, Tensor]:
-    """Outputs [N, L, H] of the chosen layers; only these are kept, and nothing above the deepest is computed."""
+def _captured(decoder: Any, packed: Packed, layers: Sequence[int]) -> dict[int, Tensor]:
+    """Outputs [1, T, H] of the chosen layers; only these are kept, and nothing above the deepest is computed."""
     kept: dict[int, Tensor] = {}
     deepest = max(layers)
 
@@ -76,7 +101,7 @@ def _captured(decoder: Any, ids: Tensor, layers: Sequence[int]) -> dict[int, Ten
     hooks = [module.register_forward_hook(keep(layer)) for layer, module in modules.items()]
     try:
         with contextlib.suppress(_DeepEnough):
-            decoder(input_ids=ids, use_cache=False)
+            decoder(**packed_inputs(decoder, packed))
     finally:
         for hook in hooks:
             hook.remove()
