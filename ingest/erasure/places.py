@@ -46,6 +46,7 @@ IMPERSONAL = {
     "job_runs": "what jobs did",
     "label_bases": "ids of answers and events, and numbers: what names the rows that are gone from a rebuilt set",
     "leases": "which process does a job",
+    "offline_online_points": "rates over many people and names of adapters",
     "reward_models": "weights; marked in `taints` when they learned from the person",
     "reward_specifications": "how labels are made",
     "selection_models": "coefficients over many people",

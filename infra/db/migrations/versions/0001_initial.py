@@ -340,6 +340,36 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project", "name", name=op.f("pk_leases")),
     )
     op.create_table(
+        "offline_online_points",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("candidate", sa.String(length=80), nullable=False),
+        sa.Column("objective", sa.String(length=64), nullable=False),
+        sa.Column("control", sa.String(length=80), nullable=False),
+        sa.Column("reward_model", sa.String(length=80), nullable=False),
+        sa.Column("prompt_set", sa.String(length=64), nullable=False),
+        sa.Column("prompts", sa.Integer(), nullable=False),
+        sa.Column("predicted", sa.Double(), nullable=False),
+        sa.Column("predicted_error", sa.Double(), nullable=False),
+        sa.Column("predicted_control", sa.Double(), nullable=True),
+        sa.Column("predicted_control_error", sa.Double(), nullable=True),
+        sa.Column("predicted_at", sa.Double(), nullable=False),
+        sa.Column("experiment_id", sa.String(length=64), nullable=True),
+        sa.Column("realised", sa.Double(), nullable=True),
+        sa.Column("realised_error", sa.Double(), nullable=True),
+        sa.Column("realised_people", sa.Integer(), nullable=True),
+        sa.Column("realised_control", sa.Double(), nullable=True),
+        sa.Column("realised_control_error", sa.Double(), nullable=True),
+        sa.Column("realised_control_people", sa.Integer(), nullable=True),
+        sa.Column("realised_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("project", "candidate", "objective", name=op.f("pk_offline_online_points")),
+    )
+    op.create_index(
+        op.f("ix_offline_online_points_project_objective_realised_at"),
+        "offline_online_points",
+        ["project", "objective", "realised_at"],
+        unique=False,
+    )
+    op.create_table(
         "pairs",
         sa.Column("project", sa.String(length=63), nullable=False),
         sa.Column("pair_id", sa.String(length=64), nullable=False),
@@ -546,6 +576,8 @@ def downgrade() -> None:
     op.drop_table("person_trust")
     op.drop_index(op.f("ix_pairs_project_made_at"), table_name="pairs")
     op.drop_table("pairs")
+    op.drop_index(op.f("ix_offline_online_points_project_objective_realised_at"), table_name="offline_online_points")
+    op.drop_table("offline_online_points")
     op.drop_table("leases")
     op.drop_index(
         "ix_labels_provisional",

@@ -1,0 +1,171 @@
+"""SQL of the points of predicted against realised rates."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, select, update
+
+from infra.db import Dialect, insert_ignore
+from infra.db.tables import experiments, exposures, interactions, labels, offline_online_points
+from reward_model.offline_online import Point, Rate
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a reward model (`name@version`) predicted of a candidate on `prompts` fixed prompts, whose SHA-256 is
+    `prompt_set`, before anybody saw it; and of its control under the same prompts."""
+
+    candidate: str
+    objective: str
+    control: str
+    reward_model: str
+    prompt_set: str
+    prompts: int
+    predicted: float
+    predicted_error: float
+    predicted_control: float | None
+    predicted_control_error: float | None
+    predicted_at: float
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A point without its realised half whose candidate's experiment has ended."""
+
+    candidate: str
+    objective: str
+    experiment_id: str
+    ended_at: float
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ArmLabel:
+    """The label of one answer of one arm, one objective: `value` in [0, 1], `weight` >= 0."""
+
+    arm: str
+    user_key: str
+    value: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class Realised:
+    """The half that people filled in: the rate of one arm over `people` people."""
+
+    rate: Rate
+    people: int
+
+
+class OfflineOnlineRepository:
+    """One project's points, through one connection."""
+
+    def __init__(self, connection: Connection, project: str) -> None:
+        self._connection = connection
+        self._project = project
+
+    def predict(self, prediction: Prediction) -> bool:
+        """Keep a prediction. The first one of a candidate and objective stands for ever: returns whether it was it."""
+        dialect: Dialect = "sqlite" if self._connection.dialect.name == "sqlite" else "postgresql"
+        row = {"project": self._project, **asdict(prediction)}
+        statement = insert_ignore(offline_online_points, dialect).values(row)
+        return self._connection.execute(statement.returning(offline_online_points.c.candidate)).first() is not None
+
+    def waiting(self) -> list[Waiting]:
+        """Points that lack what people did though their experiment is over: each candidate's first one that ended."""
+        points, trials = offline_online_points.c, experiments.c
+        query = (
+            select(points.candidate, points.objective, trials.experiment_id, trials.ended_at, trials.config)
+            .join(experiments, (trials.project == points.project) & (trials.challenger == points.candidate))
+            .where(
+                points.project == self._project,
+                points.realised_at.is_(None),
+                trials.status != "running",
+                trials.ended_at.is_not(None),
+            )
+            .order_by(points.candidate, points.objective, trials.ended_at, trials.experiment_id)
+        )
+        first: dict[tuple[str, str], Waiting] = {}
+        for row in self._connection.execute(query):
+            first.setdefault((row.candidate, row.objective), Waiting(*row))
+        return list(first.values())
+
+    def arm_labels(self, experiment_id: str, objective: str, until: float) -> list[ArmLabel]:
+        """Newest final labels made by `until` of the answers an experiment gave to people of one arm alone."""
+        found = []
+        for row in self._connection.execute(self._labels_of(experiment_id, until)):
+            value, weight = row.objective_values.get(objective), row.weights.get(objective, 1.0)
+            if value is not None and weight > 0.0:
+                found.append(ArmLabel(row.arm, row.user_key, float(value), float(weight)))
+        return found
+
+    def realise(self, waiting: Waiting, challenger: Realised, control: Realised | None, now: float) -> bool:
+        """Write what people did, once; returns whether it was this call that wrote it."""
+        columns = offline_online_points.c
+        result = self._connection.execute(
+            update(offline_online_points)
+            .where(
+                columns.project == self._project,
+                columns.candidate == waiting.candidate,
+                columns.objective == waiting.objective,
+                columns.realised_at.is_(None),
+            )
+            .values(
+                experiment_id=waiting.experiment_id,
+                realised=challenger.rate.value,
+                realised_error=challenger.rate.error,
+                realised_people=challenger.people,
+                realised_control=None if control is None else control.rate.value,
+                realised_control_error=None if control is None else control.rate.error,
+                realised_control_people=None if control is None else control.people,
+                realised_at=now,
+            )
+        )
+        return result.rowcount == 1
+
+    def points(self, objective: str) -> list[Point]:
+        """Every candidate with both halves, in the order in which people's came in."""
+        columns = offline_online_points.c
+        query = (
+            select(offline_online_points)
+            .where(columns.project == self._project, columns.objective == objective, columns.realised_at.is_not(None))
+            .order_by(columns.realised_at, columns.candidate)
+        )
+        return [
+            Point(
+                candidate=row["candidate"],
+                predicted=Rate(row["predicted"], row["predicted_error"]),
+                realised=Rate(row["realised"], row["realised_error"]),
+                control_predicted=_rate(row["predicted_control"], row["predicted_control_error"]),
+                control_realised=_rate(row["realised_control"], row["realised_control_error"]),
+            )
+            for row in self._connection.execute(query).mappings()
+        ]
+
+    def _labels_of(self, experiment_id: str, until: float) -> Select[Any]:
+        made, shown, people = labels.c, interactions.c, exposures.c
+        place = func.row_number().over(partition_by=(made.response_id, made.choice), order_by=made.version.desc())
+        numbered = (
+            select(shown.arm, shown.user_key, made.objective_values, made.weights, place.label("place"))
+            .join(labels, (made.project == shown.project) & (made.response_id == shown.response_id))
+            .join(
+                exposures,
+                (people.project == shown.project)
+                & (people.experiment_id == shown.experiment)
+                & (people.user_key == shown.user_key),
+            )
+            .where(
+                shown.project == self._project,
+                shown.experiment == experiment_id,
+                shown.arm == people.arm,
+                people.arms_seen == 1,
+                made.version >= 1,
+                made.made_at <= until,
+            )
+            .subquery()
+        )
+        return select(numbered).where(numbered.c.place == 1)
+
+
+def _rate(value: float | None, error: float | None) -> Rate | None:
+    return None if value is None or error is None else Rate(value, error)
