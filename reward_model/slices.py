@@ -50,14 +50,18 @@ def mean_of(values: Array, weights: Array) -> Metric:
     return metric
 
 
-def bins(values: Array, edges: Sequence[float], unit: str = "") -> list[str]:
-    """Labels [N] of intervals [a, b) cut at rising `edges`: "< 1 day", "1-7 day", ">= 7 day"; "unknown" for NaN."""
+def bin_names(edges: Sequence[float], unit: str = "") -> list[str]:
+    """Names of the intervals cut at rising `edges`, lowest first: "< 1 day", "1-7 day", ">= 7 day"."""
     if not edges or any(not a < b for a, b in pairwise(edges)):
         raise InvalidEvaluation(f"edges are {list(edges)}; they must be one or more rising numbers", field="edges")
     tail = f" {unit}" if unit else ""
-    names = [f"< {edges[0]:g}{tail}"]
-    names += [f"{a:g}-{b:g}{tail}" for a, b in pairwise(edges)]
-    names.append(f">= {edges[-1]:g}{tail}")
+    between = [f"{a:g}-{b:g}{tail}" for a, b in pairwise(edges)]
+    return [f"< {edges[0]:g}{tail}", *between, f">= {edges[-1]:g}{tail}"]
+
+
+def bins(values: Array, edges: Sequence[float], unit: str = "") -> list[str]:
+    """Labels [N] of intervals [a, b) cut at rising `edges`, as `bin_names` calls them; "unknown" for NaN."""
+    names = bin_names(edges, unit)
     place = np.searchsorted(np.asarray(edges, np.float64), values, side="right")
     return ["unknown" if np.isnan(x) else names[i] for x, i in zip(values.tolist(), place.tolist(), strict=True)]
 
@@ -79,14 +83,16 @@ def sliced(
     people: Sequence[Hashable | None] | Groups,
     *,
     smallest: int = 30,
+    orders: Mapping[str, Sequence[str]] | None = None,
     resamples: int = 500,
     seed: int = 0,
 ) -> tuple[Slice, ...]:
     """The metric in every slice of every column; columns: name -> labels [N]; people [N] are resampled whole.
 
     Slices of fewer than `smallest` rows are merged into "(other)" of their column, which names them; one that stands
-    alone, or stays below, is marked small, as is one of fewer than ten people. Order: columns as given, labels by size.
-    Raises InvalidEvaluation for a column of another length.
+    alone, or stays below, is marked small, as is one of fewer than ten people. Order: columns as given, labels as in
+    `orders` (column -> labels, for instance `bin_names`), else by size. Raises
+    InvalidEvaluation for a column of another length.
     """
     index, _ = cluster_index(people)
     found: list[Slice] = []
@@ -95,7 +101,7 @@ def sliced(
             raise InvalidEvaluation(
                 f"column {column!r} has {len(labels)} labels for {len(index)} rows; give one a row", field=column
             )
-        for label, rows, merged in _merged(labels, smallest):
+        for label, rows, merged in _merged(labels, smallest, (orders or {}).get(column, ())):
             interval = _interval(metric, rows, index[rows], resamples, seed)
             small = len(rows) < smallest or interval is None or interval.groups < FEW_GROUPS
             found.append(Slice(column, label, interval, small, merged))
@@ -110,12 +116,13 @@ def whole(
     return _interval(metric, np.arange(len(index)), index, resamples, seed)
 
 
-def _merged(labels: Sequence[str], smallest: int) -> list[tuple[str, Ints, tuple[str, ...]]]:
-    """(label, rows, labels merged into it), largest first, "(other)" last."""
+def _merged(labels: Sequence[str], smallest: int, order: Sequence[str]) -> list[tuple[str, Ints, tuple[str, ...]]]:
+    """(label, rows, labels merged into it): those of `order` first, then the largest, "(other)" last."""
     rows: dict[str, list[int]] = {}
     for i, label in enumerate(labels):
         rows.setdefault(label, []).append(i)
-    ordered = sorted(rows, key=lambda label: (-len(rows[label]), label))
+    place = {label: i for i, label in enumerate(order)}
+    ordered = sorted(rows, key=lambda label: (place.get(label, len(place)), -len(rows[label]), label))
     few = [label for label in ordered if len(rows[label]) < smallest]
     if len(few) < 2:
         few = []
