@@ -23,7 +23,7 @@ def test_kish_of_weights_whose_squares_leave_the_floats() -> None:
 
 
 @given(WEIGHTS, st.floats(1e-3, 1e3))
-def test_kish_has_no_unit_and_is_at_most_the_count(weights: np.ndarray, unit: float) -> None:  # type: ignore[type-arg]
+def test_kish_has_no_unit_and_is_at_most_the_count(weights: np.ndarray, unit: float) -> None:
     found = kish(weights)
     assert 1.0 - 1e-9 <= found <= len(weights) * (1 + 1e-9)
     assert kish(weights * unit) == pytest.approx(found)
@@ -45,7 +45,7 @@ def test_a_cap_scales_only_those_above_it() -> None:
 
 
 @given(WEIGHTS, st.floats(0.1, 100.0), st.integers(1, 5))
-def test_nobody_has_more_than_the_cap(weights: np.ndarray, cap: float, people: int) -> None:  # type: ignore[type-arg]
+def test_nobody_has_more_than_the_cap(weights: np.ndarray, cap: float, people: int) -> None:
     names = [f"u{i % people}" for i in range(len(weights))]
     found = cap_by_person(weights, names, cap)
     assert (found <= weights * (1 + 1e-9)).all()
