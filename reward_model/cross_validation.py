@@ -109,4 +109,4 @@ def _one_fold(
     judged = data.pairs[outside]
     differences = reduced[judged[:, 0]] - reduced[judged[:, 1]]
     margins = (differences @ fitted.parameters[0]).numpy()
-    return margins, (differences @ fitted.plain).numpy(), (fitted.noise.flip_rate, fitted.noise.threshold, fitted.l2)
+    return margins, (differences @ fitted.plain).numpy(), (fitted.estimate.flip_rate, fitted.noise.threshold, fitted.l2)

@@ -26,15 +26,17 @@ class DamagedRewardModel(PlauditError):
 
 class HalfHeads(msgspec.Struct, frozen=True, kw_only=True):
     """The model of one half of the people: the manifest's objectives with its own weights and calibrations; `flip_rate`
-    as estimated from its own pairs."""
+    as estimated from its own pairs, `utility_scale` as in the manifest."""
 
     calibration: dict[str, Any]
     flip_rate: float = 0.0
+    utility_scale: float = 1.0
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What the heads are. `calibration[head]` is a Calibration's document, in older ones (slope, offset); `flip_rate`
-    what the utility head expects in recorded pairs; `halves` are two models on disjoint halves of the people, or none;
+    what the utility head expects in recorded pairs, and `utility_scale` what a difference of utilities is divided by to
+    be the log-odds of a preference (see `anchors`); `halves` are two models on disjoint halves of the people, or none;
     `report` and `card` are the metrics on held-out data and the description of the training set."""
 
     name: str
@@ -49,6 +51,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     opening_tokens: int = 0
     calibration: dict[str, Any]
     flip_rate: float = 0.0
+    utility_scale: float = 1.0
     halves: tuple[HalfHeads, ...] = ()
     heads_sha256: str = ""
     created_at: float = 0.0
@@ -85,11 +88,16 @@ def save_heads(draft: Path, tensors: dict[str, Tensor]) -> None:
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, draft / HEADS_FILE)
 
 
-def publish_folder(folder: Path, manifest: Manifest) -> dict[str, str]:
-    """Seal the draft of `folder` with its manifest and put it in place, with whatever else the draft holds."""
-    draft = draft_of(folder)
+def seal(draft: Path, manifest: Manifest) -> None:
+    """Write the manifest of a draft, with the hash of its heads: from now on it can be read."""
     sealed = msgspec.structs.replace(manifest, heads_sha256=sha256_file(draft / HEADS_FILE))
     (draft / MANIFEST_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(sealed), indent=2))
+
+
+def publish_folder(folder: Path, manifest: Manifest) -> dict[str, str]:
+    """Seal the draft of `folder` and put it in place, with whatever else the draft holds; SHA-256 by file name."""
+    draft = draft_of(folder)
+    seal(draft, manifest)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(draft, folder)
     return hash_folder(folder)

@@ -1,19 +1,24 @@
-"""The part of a training that needs the backbone: features, heads, manifest."""
+"""The part of a training that needs the backbone: features, heads, halves, manifest."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+from torch import Tensor
 
 from infra.models.loading import LoadedModel, load_base
 from infra.settings import Settings, config_hash
+from reward_model.crossfit import document, train_halves
 from reward_model.data import TrainingSet
 from reward_model.feature_cache import FeatureCache
 from reward_model.features import FeatureRecipe, cached_features
-from reward_model.files import Manifest
+from reward_model.files import HalfHeads, Manifest
 from reward_model.training import TrainedHeads, train_heads
 
 Progress = Callable[[float, str], None]
 
-_FEATURES_SHARE = 0.8
-"""Share of the progress bar that features take."""
+_FEATURES_SHARE, _FITTED_SHARE = 0.7, 0.85
+"""Where on the progress bar features end, and heads."""
 
 
 def recipe_of(settings: Settings, loaded: LoadedModel) -> FeatureRecipe:
@@ -32,14 +37,35 @@ def cache_of(settings: Settings, recipe: FeatureRecipe, loaded: LoadedModel) -> 
     return FeatureCache(folder, settings.reward_model.cache_bytes)
 
 
-def fit_on_backbone(
-    settings: Settings, data: TrainingSet, progress: Progress, should_stop: Callable[[], bool]
-) -> tuple[LoadedModel, TrainedHeads]:
-    """Load the base model, read the features of every answer, fit the heads. Raises TrainingStopped."""
-    progress(0.0, "loading the base model")
-    loaded = load_base(settings)
+@dataclass(frozen=True)
+class Fitted:
+    """A training's result before it is saved: the backbone, features [N, D] of every answer, the heads, and those of
+    the two halves of the people or why there are none."""
+
+    loaded: LoadedModel
+    features: Tensor
+    heads: TrainedHeads
+    halves: tuple[TrainedHeads, TrainedHeads] | str
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """All that goes into one file."""
+        found = dict(self.heads.tensors)
+        for half, heads in enumerate(self.halves if not isinstance(self.halves, str) else ()):
+            found |= {f"half{half}.{name}": heads.tensors[name] for name in ("weights", "intercepts")}
+        return found
+
+
+def read_features(
+    settings: Settings,
+    loaded: LoadedModel,
+    data: TrainingSet,
+    progress: Progress = lambda _fraction, _text: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Tensor:
+    """Features [N, D] of every answer of `data`, from the cache where they are known. Raises TrainingStopped."""
     recipe = recipe_of(settings, loaded)
-    features = cached_features(
+    return cached_features(
         loaded,
         recipe,
         [answer.messages for answer in data.answers],
@@ -47,33 +73,41 @@ def fit_on_backbone(
         [answer.content_key for answer in data.answers],
         cache=cache_of(settings, recipe, loaded),
         batch_size=settings.reward_model.batch_size,
-        progress=lambda share, text: progress(_FEATURES_SHARE * share, text),
+        progress=progress,
         should_stop=should_stop,
     )
-    heads_share = 0.95 - _FEATURES_SHARE
-    trained = train_heads(
+
+
+def fit_on_backbone(
+    settings: Settings, data: TrainingSet, progress: Progress, should_stop: Callable[[], bool]
+) -> Fitted:
+    """Load the base model, read the features of every answer, fit the heads. Raises TrainingStopped."""
+    progress(0.0, "loading the base model")
+    loaded = load_base(settings)
+    features = read_features(
+        settings, loaded, data, lambda share, text: progress(_FEATURES_SHARE * share, text), should_stop
+    )
+    heads_share = _FITTED_SHARE - _FEATURES_SHARE
+    heads = train_heads(
         data,
         features,
         settings.reward_model,
         lambda share, text: progress(_FEATURES_SHARE + heads_share * share, text),
     )
-    return loaded, trained
+    progress(_FITTED_SHARE, "two models on halves of the people")
+    halves = train_halves(data, features, settings.reward_model, heads)
+    heads.report["cross_fit"] = document(halves)
+    return Fitted(loaded, features, heads, halves)
 
 
-def manifest_of(
-    settings: Settings,
-    data: TrainingSet,
-    loaded: LoadedModel,
-    trained: TrainedHeads,
-    version: int,
-    created_at: float,
-) -> Manifest:
+def manifest_of(settings: Settings, data: TrainingSet, fitted: Fitted, version: int, created_at: float) -> Manifest:
     """What is saved beside the heads."""
-    recipe = recipe_of(settings, loaded)
+    recipe, heads, loaded = recipe_of(settings, fitted.loaded), fitted.heads, fitted.loaded
+    halves = () if isinstance(fitted.halves, str) else fitted.halves
     return Manifest(
         name=settings.reward_model.name,
         version=version,
-        objectives=trained.objectives,
+        objectives=heads.objectives,
         base_model_hash=loaded.base_model_hash,
         tokenizer_hash=loaded.tokenizer_hash,
         template_hash=loaded.template_hash,
@@ -81,9 +115,15 @@ def manifest_of(
         max_prompt_tokens=recipe.max_prompt_tokens,
         max_answer_tokens=recipe.max_answer_tokens,
         opening_tokens=recipe.opening_tokens,
-        calibration=trained.calibration,
+        calibration=_documents(heads),
+        flip_rate=heads.flip_rate,
+        halves=tuple(HalfHeads(calibration=_documents(half), flip_rate=half.flip_rate) for half in halves),
         created_at=created_at,
         config_hash=config_hash(settings),
-        report=trained.report,
+        report=heads.report,
         card=data.card,
     )
+
+
+def _documents(heads: TrainedHeads) -> dict[str, object]:
+    return {name: msgspec.to_builtins(calibration) for name, calibration in heads.calibration.items()}

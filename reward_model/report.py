@@ -60,7 +60,7 @@ def utility_metrics(
         "loss": settings.loss,
         "l2": utility.l2,
         "threshold": utility.noise.threshold,
-        "flip_rate": utility.noise.flip_rate,
+        "flip_rate": utility.estimate.flip_rate,
         "flip_rate_interval": list(utility.estimate.interval),
         "pairs_trained": int(data.pair_training.sum()),
         "pairs_held_out": int(rows.sum()),
@@ -72,7 +72,7 @@ def utility_metrics(
     preferred, other = data.pairs[rows].T
     margins = scores[preferred] - scores[other]
     plain = (reduced @ utility.plain).numpy()
-    rate = utility.noise.flip_rate
+    rate = utility.estimate.flip_rate
     recorded = (1.0 - rate) * sigmoid(margins) + rate * sigmoid(-margins)
     groups, weights = data.split.groups[preferred], data.pair_weights[rows]
     return found | {

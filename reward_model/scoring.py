@@ -130,7 +130,11 @@ class RewardModel:
             )
         own = self.manifest.halves[half]
         manifest = msgspec.structs.replace(
-            self.manifest, calibration=own.calibration, flip_rate=own.flip_rate, halves=()
+            self.manifest,
+            calibration=own.calibration,
+            flip_rate=own.flip_rate,
+            utility_scale=own.utility_scale,
+            halves=(),
         )
         weights, intercepts = self.half_heads[half]
         return replace(self, manifest=manifest, weights=weights, intercepts=intercepts, half_heads=())

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from infra.settings.reward_model import RewardModelSettings
+from reward_model.calibration import Calibration, choose_calibration
 from reward_model.data import TrainingSet
 from reward_model.objective_head import FitOptions, FittedHead, fit_objective
 from reward_model.report import objective_metrics, utility_metrics
@@ -22,54 +23,89 @@ Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
+class Subspace:
+    """Where heads are fitted: features standardised, then on `basis` [D, R]. Known from texts alone, without labels."""
+
+    standardizer: Standardizer
+    basis: Tensor
+
+    @classmethod
+    def of(cls, features: Tensor, components: int) -> "Subspace":
+        """Measured on `features` [N, D] of the training side."""
+        standardizer = Standardizer.of(features)
+        return cls(standardizer, principal_basis(standardizer.apply(features), components))
+
+    def reduce(self, features: Tensor) -> Tensor:
+        """[N, D] -> [N, R] float64."""
+        reduced: Tensor = self.standardizer.apply(features).double() @ self.basis
+        return reduced
+
+
+@dataclass(frozen=True)
 class TrainedHeads:
     """Tensors for `RewardModel` (mean, spread [D]; weights [K, 1 + E, D]; intercepts [K, 1 + E], float32), the names of
-    the K heads, Platt's (slope, offset) of the probability heads, and the report."""
+    the K heads, the calibrations of the probability heads, the flip rate the utility head expects in records, the
+    subspace all were fitted in, and the report."""
 
     objectives: tuple[str, ...]
     tensors: dict[str, Tensor]
-    calibration: dict[str, tuple[float, float]]
+    calibration: dict[str, Calibration]
     report: dict[str, Any]
+    flip_rate: float
+    subspace: Subspace
+
+
+@dataclass(frozen=True)
+class _Fitting:
+    """What every head of one training shares."""
+
+    data: TrainingSet
+    reduced: Tensor
+    log_length: Array
+    settings: RewardModelSettings
 
 
 def train_heads(
-    data: TrainingSet, features: Tensor, settings: RewardModelSettings, progress: Progress = lambda _f, _t: None
+    data: TrainingSet,
+    features: Tensor,
+    settings: RewardModelSettings,
+    progress: Progress = lambda _f, _t: None,
+    *,
+    subspace: Subspace | None = None,
 ) -> TrainedHeads:
     """Fit every head the data can carry; features [N, D] in the order of `data.answers`.
 
-    A head that cannot be fitted is left out, with the reason under `absent` in the report.
+    A head that cannot be fitted is left out, with the reason under `absent` in the report. `subspace` of another
+    training of the same answers, else measured here.
     """
     train = torch.from_numpy(data.split.training)
-    standardizer = Standardizer.of(features[train])
-    x = standardizer.apply(features)
-    basis = principal_basis(x[train], settings.components)
-    reduced = x.double() @ basis
+    space = subspace or Subspace.of(features[train], settings.components)
     log_length = np.log1p([len(answer.text) for answer in data.answers])
+    fitting = _Fitting(data, space.reduce(features), log_length, settings)
     heads: dict[str, Tensor] = {}
-    calibration: dict[str, tuple[float, float]] = {}
+    calibration: dict[str, Calibration] = {}
     metrics: dict[str, Any] = {}
     absent: dict[str, str] = {}
+    steps = len(data.objectives) + 1
     for k, name in enumerate(data.objectives):
-        progress(k / (len(data.objectives) + 1), f"head {name}")
-        reason = _missing_labels(data, k, settings)
+        progress(k / steps, f"head {name}")
+        reason = missing_labels(data, k, settings)
         if reason is not None:
             absent[name] = reason
             continue
-        head = _fit_objective(data, k, reduced, settings)
-        heads[name] = head.parameters
-        calibration[name] = (head.calibration.slope, head.calibration.offset)
-        metrics[name] = _evaluate_objective(data, k, reduced, head, log_length, settings)
-    progress(len(data.objectives) / (len(data.objectives) + 1), "utility head")
-    reason = _missing_pairs(data, settings)
+        heads[name], calibration[name], metrics[name] = _objective(fitting, k)
+    progress(len(data.objectives) / steps, "utility head")
+    reason, flip_rate = missing_pairs(data, settings), 0.0
     if reason is not None:
         absent[UTILITY] = reason
     else:
-        utility = _fit_utility(data, reduced, settings)
+        utility = _fit_utility(fitting)
+        flip_rate = utility.estimate.flip_rate
         heads[UTILITY] = torch.cat([utility.parameters, torch.zeros(len(utility.parameters), 1).double()], 1)
-        metrics[UTILITY] = utility_metrics(data, reduced, utility, log_length, settings)
-    tensors = _tensors(standardizer, basis, heads, settings.ensemble)
+        metrics[UTILITY] = utility_metrics(data, fitting.reduced, utility, log_length, settings)
+    tensors = _tensors(space, heads, settings.ensemble)
     report = {"heads": metrics, "absent": absent, "settings": settings.model_dump(mode="json")}
-    return TrainedHeads(tuple(heads), tensors, calibration, report)
+    return TrainedHeads(tuple(heads), tensors, calibration, report, flip_rate, space)
 
 
 def fit_options(settings: RewardModelSettings) -> UtilityOptions:
@@ -78,7 +114,7 @@ def fit_options(settings: RewardModelSettings) -> UtilityOptions:
     return UtilityOptions(options, settings.loss, settings.thresholds, settings.max_flip_rate)
 
 
-def _missing_pairs(data: TrainingSet, settings: RewardModelSettings) -> str | None:
+def missing_pairs(data: TrainingSet, settings: RewardModelSettings) -> str | None:
     """Why there is no utility head, or None."""
     if len(data.pairs) < settings.min_pairs:
         return f"{settings.min_pairs - len(data.pairs)} pairs more needed ({len(data.pairs)} so far)"
@@ -87,7 +123,7 @@ def _missing_pairs(data: TrainingSet, settings: RewardModelSettings) -> str | No
     return None
 
 
-def _missing_labels(data: TrainingSet, k: int, settings: RewardModelSettings) -> str | None:
+def missing_labels(data: TrainingSet, k: int, settings: RewardModelSettings) -> str | None:
     """Why objective k gets no head, or None. Counts are of all labels: the hold-out takes its share of the minimum."""
     targets = data.targets[:, k]
     present = ~np.isnan(targets)
@@ -102,50 +138,56 @@ def _missing_labels(data: TrainingSet, k: int, settings: RewardModelSettings) ->
     return None
 
 
-def _fit_objective(data: TrainingSet, k: int, reduced: Tensor, settings: RewardModelSettings) -> FittedHead:
+def _objective(fitting: _Fitting, k: int) -> tuple[Tensor, Calibration, dict[str, Any]]:
+    """Parameters [1 + E, R + 1], calibration and held-out metrics of one objective's head."""
+    data, settings = fitting.data, fitting.settings
     rows = ~np.isnan(data.targets[:, k]) & data.split.training
-    return fit_objective(
-        reduced[torch.from_numpy(rows)],
-        data.targets[rows, k],
-        data.weights[rows, k],
-        data.split.groups[rows],
-        fit_options(settings).fit,
-    )
+    targets, weights, groups = data.targets[rows, k], data.weights[rows, k], data.split.groups[rows]
+    head = fit_objective(fitting.reduced[torch.from_numpy(rows)], targets, weights, groups, fit_options(settings).fit)
+    choice = choose_calibration(head.out_of_fold, targets, weights, groups=groups, seed=settings.seed)
+    chosen = {"calibration": choice.calibration.kind, "calibration_losses": choice.losses}
+    return head.parameters, choice.calibration, _held_out(fitting, k, head, choice.calibration) | chosen
 
 
-def _evaluate_objective(
-    data: TrainingSet, k: int, reduced: Tensor, head: FittedHead, log_length: Array, settings: RewardModelSettings
-) -> dict[str, Any]:
+def _held_out(fitting: _Fitting, k: int, head: FittedHead, calibration: Calibration) -> dict[str, Any]:
+    data = fitting.data
     present = ~np.isnan(data.targets[:, k])
     held, train = present & data.split.held_out, present & data.split.training
     parameters = head.parameters[0]
-    probabilities = head.calibration.apply((reduced @ parameters[:-1] + parameters[-1]).numpy())
+    probabilities = calibration.apply((fitting.reduced @ parameters[:-1] + parameters[-1]).numpy())
     base_rate = float(np.average(data.targets[train, k], weights=data.weights[train, k]))
     fit = {"l2": head.l2, "labels_trained": int(train.sum()), "base_rate": base_rate}
-    targets, weights = data.targets[held, k], data.weights[held, k]
-    return fit | objective_metrics(targets, probabilities[held], weights, log_length[held], base_rate, settings.seed)
+    return fit | objective_metrics(
+        data.targets[held, k],
+        probabilities[held],
+        data.weights[held, k],
+        fitting.log_length[held],
+        base_rate,
+        fitting.settings.seed,
+    )
 
 
-def _fit_utility(data: TrainingSet, reduced: Tensor, settings: RewardModelSettings) -> FittedUtility:
+def _fit_utility(fitting: _Fitting) -> FittedUtility:
+    data = fitting.data
     rows = data.pair_training
     preferred, other = data.pairs[rows].T
     times = np.array([answer.created_at for answer in data.answers])
     return fit_utility_head(
-        reduced[torch.from_numpy(preferred)] - reduced[torch.from_numpy(other)],
+        fitting.reduced[torch.from_numpy(preferred)] - fitting.reduced[torch.from_numpy(other)],
         data.pair_weights[rows],
         data.split.groups[preferred],
         np.maximum(times[preferred], times[other]),
-        fit_options(settings),
+        fit_options(fitting.settings),
     )
 
 
-def _tensors(standardizer: Standardizer, basis: Tensor, heads: dict[str, Tensor], ensemble: int) -> dict[str, Tensor]:
+def _tensors(space: Subspace, heads: dict[str, Tensor], ensemble: int) -> dict[str, Tensor]:
     """Heads [1 + E, R + 1] of the subspace, back in the space of standardised features."""
-    width = 1 + ensemble
+    width, basis = 1 + ensemble, space.basis
     stacked = torch.stack(list(heads.values())) if heads else torch.zeros(0, width, basis.shape[1] + 1).double()
     return {
-        "mean": standardizer.mean,
-        "spread": standardizer.spread,
+        "mean": space.standardizer.mean,
+        "spread": space.standardizer.spread,
         "weights": (stacked[..., :-1] @ basis.T).float(),
         "intercepts": stacked[..., -1].float(),
     }

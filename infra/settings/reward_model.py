@@ -93,8 +93,8 @@ class RewardModelSettings(Section):
     champion_rule: Literal["better", "newest"] = "better"
     """Which version is used. `better`: the first that beats chance on the hold-out by a test clustered by person, then
     each that beats the champion by that test. `newest`: every one, for drills with models that cannot learn."""
-    champion_min_people: int = Field(10, ge=2)
-    """People in the hold-out below which no version replaces another."""
+    champion_min_people: int = Field(30, ge=2)
+    """People in the hold-out, counted as equally telling ones, below which no version replaces another."""
     champion_min_judgments: int = Field(50, ge=2)
     """Held-out labels and pairs, together, below which no version replaces another."""
     cross_fit_min_labels: int = Field(500, ge=2)

@@ -27,8 +27,9 @@ EXCHANGES = 40
 @pytest.fixture
 def context(settings: Settings, clock: ManualClock, tiny_model_dir: Path) -> Iterator[Context]:
     wanted = RewardModelSettings(
-        min_labels=40, min_pairs=20, min_positive=5, min_new_labels=10, folds=3, bootstrap=100, l2_grid=(0.01, 0.1)
-    )
+        min_labels=40, min_pairs=20, min_positive=5, min_new_labels=10, folds=3, bootstrap=100, l2_grid=(0.01, 0.1),
+        champion_min_people=4, champion_min_judgments=10,
+    )  # fmt: skip
     model = ModelSettings(base=str(tiny_model_dir), device="cpu", dtype="float32", threads=1)
     opened = open_context(settings.model_copy(update={"reward_model": wanted, "model": model}), clock)
     yield opened
@@ -117,7 +118,10 @@ def test_trains_registers_and_scores(context: Context, clock: ManualClock) -> No
     assert (row["name"], row["version"], row["labels_used"]) == ("reward", 1, 2 * EXCHANGES)
     assert set(row["metrics"]["heads"]) == {"love", "utility"}
     assert row["metrics"]["absent"]["share"].startswith("40 labels more needed")
-    assert len(row["metrics"]["summary"]) == 3
+    summary = row["metrics"]["summary"]
+    assert [line.split(":")[0] for line in summary[:3]] == ["love", "utility", "share"]
+    assert summary[3].startswith("reward@1 is champion: against chance")
+    assert (row["state"], row["promoted_at"]) == ("champion", clock.now())
     assert row["run_id"]
 
     model = RewardModel.load(row["path"])

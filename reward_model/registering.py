@@ -1,0 +1,128 @@
+"""From fitted heads to a registered version: saved, judged against the champion, evaluated, recorded; then a row."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection
+
+from infra.registry import Registry
+from infra.runtime import Context
+from infra.settings import Settings, config_hash
+from reward_model.champion import Decision
+from reward_model.data import TrainingSet
+from reward_model.drafting import write_draft
+from reward_model.evaluating import evaluate
+from reward_model.files import draft_of, publish_folder
+from reward_model.findings import plain
+from reward_model.judging import decide, load_champion, standing_of
+from reward_model.pipeline import Fitted, recipe_of
+from reward_model.predicting import Read
+from reward_model.report import flat_metrics, summary
+from reward_model.repository import RewardModelRepository, instant_text
+from reward_model.scoring import RewardModel
+from reward_model.service import versions_folder
+from reward_model.versions_repository import CHALLENGER, VersionRepository
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version that exists now: its report, its held-out numbers by `head.metric`, and whether it is champion."""
+
+    name: str
+    version: int
+    report: dict[str, Any]
+    flat: dict[str, float]
+    champion: bool
+
+    @property
+    def ref(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+def register(
+    context: Context,
+    data: TrainingSet,
+    fitted: Fitted,
+    instant: float,
+    progress: Progress,
+    confirm: Callable[[Connection], None],
+) -> Registered:
+    """Save the folder, record the run, insert the row: the row comes last and makes it exist."""
+    settings, name = context.settings, context.settings.reward_model.name
+    standing = standing_of(context)
+    version, before = standing.next_version, standing.champion or standing.newest
+    folder = versions_folder(settings) / str(version)
+    progress(0.86, "saving")
+    predecessor = None if before is None else Path(before["path"])
+    manifest = write_draft(settings, data, fitted, folder, version, context.clock.now(), predecessor)
+    read = _read(settings, data, fitted)
+    progress(0.88, "judging against the champion")
+    challenger = RewardModel.load(draft_of(folder))
+    champion, problem = load_champion(standing, read)
+    decision = decide(context, read, challenger, standing, champion, problem)
+    progress(0.9, "evaluating on the hold-out")
+    examined = evaluate(read, challenger, champion, standing.served, settings.reward_model)
+    report = fitted.heads.report
+    report |= {"champion": plain(decision.document()), "evaluation": plain(examined.document)}
+    report["summary"] = [*_summary(report, decision, f"{name}@{version}"), *examined.lines]
+    flat = flat_metrics(report["heads"]) | examined.flat
+    progress(0.94, "recording")
+    examined.draw(draft_of(folder) / "plots")
+    hashes = publish_folder(folder, msgspec.structs.replace(manifest, report=report))
+    row = {
+        "name": name,
+        "version": version,
+        "path": str(folder),
+        "base_model_hash": fitted.loaded.base_model_hash,
+        "file_hashes": hashes,
+        "metrics": {**report, "card": data.card},
+        "data_hash": data.content_hash,
+        "labels_used": int(data.card["labels"]),
+        "labels_as_of": instant_text(instant),
+        "run_id": _file_run(context, f"{name}@{version}", folder, data, flat),
+        "created_at": context.clock.now(),
+        "state": CHALLENGER,
+    }
+    with context.database.transaction() as connection:
+        confirm(connection)
+        RewardModelRepository(connection, settings.project).add(row)
+        if decision.promoted:
+            VersionRepository(connection, settings.project).promote(name, version, context.clock.now())
+    return Registered(name, version, report, flat, decision.promoted)
+
+
+def _read(settings: Settings, data: TrainingSet, fitted: Fitted) -> Read:
+    recipe = recipe_of(settings, fitted.loaded)
+    return Read(data, fitted.loaded, recipe, fitted.features, settings.reward_model.batch_size)
+
+
+def _summary(report: dict[str, Any], decision: Decision, ref: str) -> list[str]:
+    state = f"{ref} is champion" if decision.promoted else f"{ref} is a challenger"
+    return [*summary(report["heads"], report["absent"]), f"{state}: {decision.reason}"]
+
+
+def _file_run(context: Context, ref: str, folder: Path, data: TrainingSet, flat: dict[str, float]) -> str:
+    """The run in the registry: parameters, metrics, files, plots. Its id, empty when the registry is away."""
+    registry = Registry.open(context.settings, context.clock)
+    try:
+        with registry.run("reward-model", ref, _parameters(context.settings, data)) as run:
+            run.log_metrics(flat)
+            run.log_artifact_dir(folder)
+    finally:
+        registry.close()
+    return run.run_id
+
+
+def _parameters(settings: Settings, data: TrainingSet) -> dict[str, object]:
+    return {
+        "config_hash": config_hash(settings),
+        "data_hash": data.content_hash,
+        "labels": data.card["labels"],
+        "pairs": data.card["pairs"],
+        **{f"reward_model.{key}": value for key, value in settings.reward_model.model_dump(mode="json").items()},
+    }
