@@ -9,7 +9,7 @@ from infra.contracts import OBJECTIVES
 from infra.settings import Settings
 from reward_model.data import AnswerRow, DataOptions, Gone, Key, LabelRow, PairRow, TrainingSet, build_training_set
 from reward_model.edits import LedgerRow, counted, edit_pairs, judges, texts_gone
-from reward_model.evidence_repository import EvidenceRepository
+from reward_model.evidence_repository import Basis, EvidenceRepository
 from reward_model.matched_pairs import MatchedOptions
 from reward_model.new_people import PeopleOptions
 from reward_model.readiness import missing_evidence, news_of
@@ -78,7 +78,8 @@ def evidence_as_of(connection: Connection, settings: Settings, instant: float) -
     answers = repository.answers({label.key for label in labels} | {k for p in pairs for k in (p.preferred, p.other)})
     known = {answer.key: answer for answer in answers}
     ledger = repository.ledger({label.key[0] for label in labels}, instant)
-    seen = repository.seen(labels)
+    bases = repository.bases(labels)
+    seen = {key: basis.events for key, basis in bases.items()}
     events = {label.key: counted(label, ledger.get(label.key, ()), seen) for label in labels}
     labels = [
         replace(label, judges=judges(events[label.key], known[label.key].user_key)) if label.key in known else label
@@ -93,7 +94,7 @@ def evidence_as_of(connection: Connection, settings: Settings, instant: float) -
         pairs=pairs,
         answers=[*answers, *(answer for answer, _ in edited)],
         trust=repository.trust_as_of(people, instant),
-        gone=_gone(repository, labels, known, seen, ledger, instant, wanted.max_labels),
+        gone=_gone(repository, labels, known, bases, ledger, instant, wanted.max_labels),
         dropped={"edits_without_text": texts},
     )
 
@@ -151,17 +152,20 @@ def _gone(
     repository: EvidenceRepository,
     labels: Sequence[LabelRow],
     known: Mapping[Key, AnswerRow],
-    seen: Mapping[Key, frozenset[str]],
+    bases: Mapping[Key, Basis],
     ledger: Mapping[Key, Sequence[LedgerRow]],
     instant: float,
     limit: int,
 ) -> list[Gone]:
     """Labels of the instant that the store cannot give back: theirs, their answers', or some of their events' rows are
-    missing. Erased where a tombstone stands for the answer or one of the events, else expired."""
-    lost = {label.key: seen.get(label.key, frozenset()) for label in labels if label.key not in known}
+    missing. Erased where a tombstone stands for the answer or one of the events; never arrived where the answer was not
+    known when the label was made either; else expired."""
+    unknown = {label.key for label in labels if label.key not in known}
+    nothing = Basis(frozenset(), known=False)
+    lost = {key: bases.get(key, nothing).events for key in unknown}
     for label in labels:
         if all(value is None for value in label.values.values()):  # emptied when somebody who voted was erased
-            missing = seen.get(label.key, frozenset()) - {row.event_id for row in ledger.get(label.key, ())}
+            missing = bases.get(label.key, nothing).events - {row.event_id for row in ledger.get(label.key, ())}
             if missing:
                 lost[label.key] = missing
     # Bases older than the oldest label in use would not be in the set either, had the set its full size.
@@ -169,6 +173,10 @@ def _gone(
     lost |= repository.lost_labels(since, instant, limit)
     answers = repository.buried("response", {key[0] for key in lost})
     events = repository.buried("event", {one for ids in lost.values() for one in ids})
-    reasons = {key: "erased" if key[0] in answers or ids & events else "expired" for key, ids in lost.items()}
-    never = {key for key in lost if key not in known and not seen.get(key) and reasons[key] == "expired"}
-    return [Gone(key, "never arrived" if key in never else reason) for key, reason in sorted(reasons.items())]
+
+    def reason(key: Key) -> str:
+        if key[0] in answers or lost[key] & events:
+            return "erased"
+        return "never arrived" if key in unknown and not bases.get(key, nothing).known else "expired"
+
+    return [Gone(key, reason(key)) for key in sorted(lost)]

@@ -23,7 +23,7 @@ NAMED = 50
 
 @dataclass(frozen=True, order=True)
 class Gone:
-    """A label that stood at the instant and cannot be had any more. `reason`: erased or expired."""
+    """A label that stood at the instant and cannot be had any more. `reason`: erased, expired or never arrived."""
 
     key: "Key"
     reason: str

@@ -3,7 +3,7 @@
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import (
@@ -31,6 +31,13 @@ _FINAL = text("version >= 1")
 """Final labels, said literally: SQLite uses the index that holds them alone only where it sees the condition."""
 _FINAL_LABEL = text("labels.version >= 1")
 _ID_BYTES = 16
+
+
+class Basis(NamedTuple):
+    """What a label was made from: the ids of the events, and whether its interaction was in the store by then."""
+
+    events: frozenset[str]
+    known: bool
 
 
 class EvidenceRepository:
@@ -107,16 +114,16 @@ class EvidenceRepository:
             found.extend(a for a in _answers_of(interaction) if a.key in wanted)
         return found
 
-    def seen(self, made: Collection[LabelRow]) -> dict[Key, frozenset[str]]:
-        """The ids of the events each of these final labels was made from, where its basis was kept."""
+    def bases(self, made: Collection[LabelRow]) -> dict[Key, Basis]:
+        """What each of these final labels was made from, where that was kept."""
         version = {label.key: label.version for label in made}
         c = label_bases.c
-        query = select(c.labelled_response_id, c.choice, c.version, c.seen)
-        found: dict[Key, frozenset[str]] = {}
+        query = select(c.labelled_response_id, c.choice, c.version, c.seen, c.basis)
+        found: dict[Key, Basis] = {}
         for row in self._by_ids(query, c.labelled_response_id, {response_id for response_id, _ in version}):
             key = (row["labelled_response_id"], row["choice"])
             if version.get(key) == row["version"]:
-                found[key] = _event_ids(bytes(row["seen"]))
+                found[key] = Basis(_event_ids(bytes(row["seen"])), bool(row["basis"].get("known", True)))
         return found
 
     def ledger(self, response_ids: Collection[str], instant: float) -> dict[Key, list[LedgerRow]]:

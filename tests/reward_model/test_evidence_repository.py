@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import event
 
 from infra.db import Database
-from reward_model.evidence_repository import EvidenceRepository
+from reward_model.evidence_repository import Basis, EvidenceRepository
 from reward_model.rows import LabelRow
 from tests.reward_model.store import (
     add_basis,
@@ -121,8 +121,8 @@ def test_a_label_knows_the_events_it_was_made_from(database: Database) -> None:
         repository = EvidenceRepository(connection, "p")
         for version, events in ((1, {one}), (2, {one, two})):
             label = LabelRow(("a", 0), {}, {}, 20.0, version=version)
-            assert repository.seen([label]) == {("a", 0): events}
-        assert repository.seen([LabelRow(("a", 1), {}, {}, 20.0, version=1)]) == {}
+            assert repository.bases([label]) == {("a", 0): Basis(frozenset(events), known=True)}
+        assert repository.bases([LabelRow(("a", 1), {}, {}, 20.0, version=1)]) == {}
 
 
 def test_the_ledger_of_an_instant(database: Database) -> None:
@@ -173,7 +173,7 @@ def test_the_other_queries_use_indexes_too(sqlite_database: Database) -> None:
         repository.pairs_as_of(9.0, 5)
         repository.answers([("a", 0)])
         repository.ledger({"a"}, 9.0)
-        repository.seen([LabelRow(("a", 0), {}, {}, 1.0)])
+        repository.bases([LabelRow(("a", 0), {}, {}, 1.0)])
         repository.trust_as_of({"ann"}, 9.0)
         repository.lost_labels(0.0, 9.0, 5)
         repository.buried("event", {"a"})
