@@ -49,8 +49,8 @@ def estimate_flip_rate(
     return NoiseEstimate(float(grid[best]), (float(inside.min()), float(inside.max())), float(scales[best] / spread))
 
 
-def best_scale(margins: Array, weights: Array, flip_rate: float) -> float:
-    """The a >= 0 that maximises the likelihood of margins a z at a fixed flip rate (a bounded search on log a)."""
+def best_scale(margins: Array, weights: Array, flip_rate: float | Array) -> float:
+    """The a >= 0 that maximises the likelihood of margins a z at fixed flip rates (a bounded search on log a)."""
 
     def negative(log_scale: float) -> float:
         return -log_likelihood(np.exp(log_scale) * margins, weights, flip_rate)
@@ -59,9 +59,10 @@ def best_scale(margins: Array, weights: Array, flip_rate: float) -> float:
     return float(np.exp(found.x))
 
 
-def log_likelihood(margins: Array, weights: Array, flip_rate: float) -> float:
-    """sum_i v_i log[(1 - e) s(z_i) + e s(-z_i)], nats."""
+def log_likelihood(margins: Array, weights: Array, flip_rate: float | Array) -> float:
+    """sum_i v_i log[(1 - e_i) s(z_i) + e_i s(-z_i)], nats; one e for all or e [M]."""
     clean, flipped = -np.logaddexp(0.0, -margins), -np.logaddexp(0.0, margins)
-    if flip_rate == 0.0:
+    if isinstance(flip_rate, float) and flip_rate == 0.0:
         return float(weights @ clean)
-    return float(weights @ np.logaddexp(clean + np.log1p(-flip_rate), flipped + np.log(flip_rate)))
+    e = np.clip(flip_rate, 1e-12, 1.0 - 1e-12)
+    return float(weights @ np.logaddexp(clean + np.log1p(-e), flipped + np.log(e)))

@@ -1,7 +1,15 @@
 """The utility head: a robust loss on preference pairs, its noise estimated from data, plain Bradley-Terry beside it.
 
-1. Bradley-Terry, out of fold, for each candidate penalty: the one with the least cross-entropy wins.
-2. Flip rate e: profile likelihood on those out-of-fold margins (`noise`).
+1. Bradley-Terry on all judgments, out of fold, for each candidate penalty: the one with the least cross-entropy wins.
+2. How often records err, from those out-of-fold margins. Where every pair was judged once by somebody unknown: one flip
+   rate e, a profile likelihood (`noise`). Where people have names or pairs were judged repeatedly: every judge's rate
+   and, from all records of a pair together, the chance that the side they favour is the wrong one (`rater_noise`). The
+   joint likelihood of a pair's records is the same noise-mixed probability
+
+       p = (1 - e) s(z) + e s(-z)
+
+   of the favoured side with that e, so the loss stays `huber_bt`, with one e for each pair; margins of that fit, out of
+   fold, make the second and last estimate. With e = 0 for all and t -> inf this is Bradley-Terry on the favoured sides.
 3. Threshold t of the robust loss: the one whose fit on the older groups best predicts the newest quarter of the
    groups, by the likelihood of the noise-mixed model after rescaling; the larger t (nearer to `bt`) wins ties.
 4. Fit on everything, from the Bradley-Terry solution, since the loss is not convex; then the bootstrap refits.
@@ -16,9 +24,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from reward_model.heads import fit_utility
+from reward_model.judged_pairs import JudgedPairs, Ordered, judged_pairs
+from reward_model.judgments import Judgments
 from reward_model.losses import NoiseParameters
 from reward_model.noise import NoiseEstimate, best_scale, estimate_flip_rate, log_likelihood
 from reward_model.objective_head import FitOptions, group_bootstrap
+from reward_model.rater_noise import RaterFit, fit_raters
+from reward_model.residual_noise import rate_intervals
 from reward_model.split import grouped_folds
 
 Array = NDArray[np.float64]
@@ -27,18 +39,24 @@ Ints = NDArray[np.int64]
 _NEWEST_SHARE = 0.25
 _FEWEST_TO_VALIDATE = 20
 """With fewer pairs on the newer side, its likelihood is noise: the largest threshold is taken."""
+_DRAWS = 20
+"""Resamples of groups behind the interval of the flip rate."""
 
 
 @dataclass(frozen=True)
 class FittedUtility:
     """parameters [1 + E, R] of u(x) = x w, scaled so that s(u(a) - u(b)) is the probability that a is truly preferred;
-    `plain` [R] is Bradley-Terry on the same pairs, on its own scale."""
+    `plain` [R] is Bradley-Terry on all judgments of the same pairs, on its own scale. `noise` and `estimate` hold the
+    flip rate of a record, the mean over all. `judgments` and `raters` say more where people have names or pairs were
+    judged repeatedly (None for `raters` otherwise: today's one rate)."""
 
     parameters: Tensor
     plain: Tensor
     noise: NoiseParameters
     estimate: NoiseEstimate
     l2: float
+    judgments: Judgments
+    raters: RaterFit | None = None
 
 
 @dataclass(frozen=True)
@@ -52,62 +70,113 @@ class UtilityOptions:
 
 
 def fit_utility_head(
-    differences: Tensor, weights: Array, groups: Ints, times: Array, options: UtilityOptions
-) -> FittedUtility:
-    """Fit on M training pairs: differences [M, R] float64 of preferred - other, weights [M] > 0, groups [M],
-    times [M] (of the answers, for the inner chronological split)."""
-    v = torch.from_numpy(weights)
-    l2, margins = _choose_penalty(differences, weights, groups, options.fit)
-    estimate = estimate_flip_rate(margins, weights, largest=options.max_flip_rate)
-    threshold = _choose_threshold(differences, weights, groups, times, l2, estimate.flip_rate, options)
-    noise = NoiseParameters(estimate.flip_rate, threshold)
-    plain = fit_utility(differences, v, l2)
-    main = fit_utility(differences, v, l2, options.loss, noise, plain)
-    refits = [
-        fit_utility(differences, v * torch.from_numpy(counts), l2, options.loss, noise, main)
-        for counts in group_bootstrap(groups, options.fit.ensemble, options.fit.seed)
-    ]
-    scale = _scale_out_of_fold(differences, weights, groups, l2, noise, options)
-    return FittedUtility(torch.stack([main, *refits]) * scale, plain, noise, estimate, l2)
-
-
-def _choose_penalty(differences: Tensor, weights: Array, groups: Ints, options: FitOptions) -> tuple[float, Array]:
-    """The penalty of least out-of-fold cross-entropy after rescaling, and the margins found with it."""
-    v = torch.from_numpy(weights)
-    folds = grouped_folds(groups, options.folds, options.seed)
-    unseen = {l2: np.zeros(len(weights)) for l2 in options.l2_grid}
-    for fold in np.unique(folds):
-        inside, outside = torch.from_numpy(folds != fold), torch.from_numpy(folds == fold)
-        start = None
-        for l2 in sorted(options.l2_grid, reverse=True):
-            start = fit_utility(differences[inside], v[inside], l2, start=start)
-            unseen[l2][outside.numpy()] = (differences[outside] @ start).numpy()
-    scores = {l2: _rescaled_likelihood(margins, weights, 0.0) for l2, margins in unseen.items()}
-    best = max(scores, key=lambda l2: (scores[l2], l2))
-    return best, unseen[best]
-
-
-def _choose_threshold(
     differences: Tensor,
     weights: Array,
     groups: Ints,
     times: Array,
-    l2: float,
-    flip_rate: float,
     options: UtilityOptions,
-) -> float:
-    newer = newest_groups(groups, times, _NEWEST_SHARE)
+    *,
+    people: Sequence[str | None] | None = None,
+    sources: Sequence[str] | None = None,
+    soft: Array | None = None,
+    pairs: tuple[Ints, Ints] | None = None,
+    lengths: Array | None = None,
+) -> FittedUtility:
+    """Fit on M judgments: differences [M, R] float64 of preferred - other, weights [M] > 0, groups [M], times [M] (of
+    the answers, for the inner chronological split).
+
+    people [M]: who judged, None where nobody knows; sources [M]: regenerate, edit, duel...; soft [M] in [0, 1]: the
+    probability that the first is preferred (1 unless given); pairs: `judgments.same_pairs` of the texts, so that
+    repeated judgments count as such (unless given, rows of equal differences are one pair); lengths [M]: log-length of
+    the preferred minus that of the other, for records that err towards the longer answer. Raises InvalidJudgments.
+    """
+    judged = judged_pairs(
+        differences, weights, groups, times, people=people, sources=sources, soft=soft, pairs=pairs, lengths=lengths
+    )
+    both = judged.both_orders()
+    l2, margins = _choose_penalty(both, options)
+    plain = fit_utility(both.differences, torch.from_numpy(both.weights), l2)
+    raters = None
+    if judged.judgments.redundant:
+        raters, l2 = _joint_noise(judged, both.by_pair(margins, judged.judgments.pairs), options)
+        estimate = _summary(judged, raters, options)
+        favoured = judged.favoured(raters)
+    else:
+        estimate = estimate_flip_rate(margins, both.weights, largest=options.max_flip_rate)
+        favoured = judged.mixed(estimate.flip_rate)
+    threshold = _choose_threshold(favoured, l2, options)
+    main = _fit(favoured, l2, options, threshold)
+    refits = [
+        _fit(favoured.reweighted(counts), l2, options, threshold, main)
+        for counts in group_bootstrap(favoured.groups, options.fit.ensemble, options.fit.seed)
+    ]
+    scale = _scale_out_of_fold(favoured, l2, threshold, options)
+    noise = NoiseParameters(min(estimate.flip_rate, options.max_flip_rate), threshold)
+    return FittedUtility(torch.stack([main, *refits]) * scale, plain, noise, estimate, l2, judged.judgments, raters)
+
+
+def _joint_noise(judged: JudgedPairs, margins: Array, options: UtilityOptions) -> tuple[RaterFit, float]:
+    """Judges' rates with Bradley-Terry's margins [U] as the prior, then with those of the loss they lead to; and the
+    penalty under which that loss predicts best."""
+    raters = fit_raters(judged.judgments, margins=margins, lengths=judged.lengths)
+    favoured = judged.favoured(raters)
+    l2, unseen = _choose_penalty(favoured, options, options.loss)
+    margins = favoured.by_pair(unseen, judged.judgments.pairs)
+    return fit_raters(judged.judgments, margins=margins, lengths=judged.lengths, start=raters), l2
+
+
+def _summary(judged: JudgedPairs, raters: RaterFit, options: UtilityOptions) -> NoiseEstimate:
+    """The mean chance that a record is wrong, as records weigh, with its interval over groups of pairs."""
+    overall = rate_intervals(
+        judged.judgments,
+        raters,
+        judged.groups,
+        lengths=judged.lengths,
+        weights=judged.record_weights,
+        draws=_DRAWS,
+        seed=options.fit.seed,
+    ).overall
+    return NoiseEstimate(overall.flip_rate, overall.interval, raters.scale[0])
+
+
+def _fit(
+    rows: Ordered, l2: float, options: UtilityOptions, threshold: float, start: Tensor | None = None, loss: str = ""
+) -> Tensor:
+    """The robust loss on `rows`, from `start` or the Bradley-Terry solution on the favoured sides."""
+    v, name = torch.from_numpy(rows.weights), loss or options.loss
+    if name == "bt":
+        return fit_utility(rows.differences, v, l2, start=start)
+    begin = fit_utility(rows.differences, v, l2) if start is None else start
+    return fit_utility(rows.differences, v, l2, name, rows.noise(threshold), begin)
+
+
+def _choose_penalty(rows: Ordered, options: UtilityOptions, loss: str = "bt") -> tuple[float, Array]:
+    """The penalty of least out-of-fold cross-entropy after rescaling, and the margins [P] found with it."""
+    folds = grouped_folds(rows.groups, options.fit.folds, options.fit.seed)
+    unseen = {l2: np.zeros(len(rows.weights)) for l2 in options.fit.l2_grid}
+    threshold = max(options.thresholds)
+    for fold in np.unique(folds):
+        inside, outside = rows.of(folds != fold), torch.from_numpy(folds == fold)
+        start = None
+        for l2 in sorted(options.fit.l2_grid, reverse=True):
+            start = _fit(inside, l2, options, threshold, start, loss)
+            unseen[l2][outside.numpy()] = (rows.differences[outside] @ start).numpy()
+    scores = {l2: _rescaled_likelihood(margins, rows.weights, rows.rates) for l2, margins in unseen.items()}
+    best = max(scores, key=lambda l2: (scores[l2], l2))
+    return best, unseen[best]
+
+
+def _choose_threshold(rows: Ordered, l2: float, options: UtilityOptions) -> float:
+    newer = newest_groups(rows.groups, rows.times, _NEWEST_SHARE)
     largest = max(options.thresholds)
     if newer.sum() < _FEWEST_TO_VALIDATE or (~newer).sum() < _FEWEST_TO_VALIDATE:
         return largest
-    inside, outside = torch.from_numpy(~newer), torch.from_numpy(newer)
-    v = torch.from_numpy(weights)
-    start = fit_utility(differences[inside], v[inside], l2)
+    inside, outside = rows.of(~newer), rows.of(newer)
+    start = fit_utility(inside.differences, torch.from_numpy(inside.weights), l2)
     scores = {}
     for t in options.thresholds:
-        noise = NoiseParameters(flip_rate, t)
-        found = fit_utility(differences[inside], v[inside], l2, options.loss, noise, start)
-        scores[t] = _rescaled_likelihood((differences[outside] @ found).numpy(), weights[newer], flip_rate)
+        found = _fit(inside, l2, options, t, start)
+        scores[t] = _rescaled_likelihood((outside.differences @ found).numpy(), outside.weights, outside.rates)
     return max(scores, key=lambda t: (round(scores[t], 6), t))
 
 
@@ -122,23 +191,19 @@ def newest_groups(groups: Ints, times: Array, share: float) -> NDArray[np.bool_]
     return np.asarray(np.isin(index.reshape(-1), chosen))
 
 
-def _scale_out_of_fold(
-    differences: Tensor, weights: Array, groups: Ints, l2: float, noise: NoiseParameters, options: UtilityOptions
-) -> float:
+def _scale_out_of_fold(rows: Ordered, l2: float, threshold: float, options: UtilityOptions) -> float:
     """The factor that turns margins of the robust fit into log-odds of the true preference, on unseen pairs."""
-    v = torch.from_numpy(weights)
-    folds = grouped_folds(groups, options.fit.folds, options.fit.seed)
-    unseen = np.zeros(len(weights))
+    folds = grouped_folds(rows.groups, options.fit.folds, options.fit.seed)
+    unseen = np.zeros(len(rows.weights))
     for fold in np.unique(folds):
-        inside, outside = torch.from_numpy(folds != fold), torch.from_numpy(folds == fold)
-        start = fit_utility(differences[inside], v[inside], l2)
-        found = fit_utility(differences[inside], v[inside], l2, options.loss, noise, start)
-        unseen[outside.numpy()] = (differences[outside] @ found).numpy()
+        outside = torch.from_numpy(folds == fold)
+        found = _fit(rows.of(folds != fold), l2, options, threshold)
+        unseen[outside.numpy()] = (rows.differences[outside] @ found).numpy()
     spread = float(np.sqrt(np.mean(unseen**2))) or 1.0
-    return best_scale(unseen / spread, weights, noise.flip_rate) / spread
+    return best_scale(unseen / spread, rows.weights, rows.rates) / spread
 
 
-def _rescaled_likelihood(margins: Array, weights: Array, flip_rate: float) -> float:
+def _rescaled_likelihood(margins: Array, weights: Array, flip_rate: float | Array) -> float:
     """Mean log-likelihood of the noise-mixed model on these margins, at the best common scale."""
     spread = float(np.sqrt(np.mean(margins**2))) or 1.0
     unit = margins / spread
