@@ -147,8 +147,11 @@ def _bootstrap_t(
         errors = np.sqrt(count / (count - 1) * np.maximum(spread, 0.0)) / total
         usable = errors > 1e-6 * error
         found.append((means[usable] - theta) / errors[usable])
+    studentised = np.concatenate(found) if found else np.zeros(0)
+    if not len(studentised):
+        return float("-inf"), float("inf")
     tail = (1.0 - confidence) / 2.0
-    lower, upper = np.quantile(np.concatenate(found), [tail, 1.0 - tail])
+    lower, upper = np.quantile(studentised, [tail, 1.0 - tail])
     return theta - float(upper) * error, theta - float(lower) * error
 
 

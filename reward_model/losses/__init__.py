@@ -20,8 +20,8 @@ from reward_model.losses.parameters import Auxiliary, InvalidLoss, NoiseParamete
 from reward_model.losses.reduction import InvalidMargin, check_margins, check_soft, check_weights, mean_loss
 from reward_model.losses.registry import LOSSES, GradedLoss, graded_loss, pair_loss
 from reward_model.losses.regularisers import REGULARISERS, batch_sum, centring, regulariser
-from reward_model.losses.ties import rao_kupper, rao_kupper_tie
-from reward_model.losses.variance_reduced import vrpo
+from reward_model.losses.ties import fit_tie_ratio, rao_kupper, rao_kupper_tie
+from reward_model.losses.variance_reduced import auxiliary_of, vrpo
 
 __all__ = [
     "LOSSES",
@@ -33,6 +33,7 @@ __all__ = [
     "InvalidMargin",
     "NoiseParameters",
     "PairLoss",
+    "auxiliary_of",
     "batch_sum",
     "bt",
     "centring",
@@ -40,6 +41,7 @@ __all__ = [
     "check_soft",
     "check_weights",
     "e_step",
+    "fit_tie_ratio",
     "forward_corrected",
     "gce",
     "graded_loss",

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from reward_model.losses.mixed import log_mixed_probability
-from reward_model.losses.parameters import InvalidLoss, NoiseParameters, as_tensor
+from reward_model.losses.parameters import InvalidLoss, NoiseParameters, like
 
 
 def e_step(z: Tensor, reliability: float | Tensor) -> Tensor:
@@ -21,7 +21,7 @@ def e_step(z: Tensor, reliability: float | Tensor) -> Tensor:
 
     As a log-odds it is z + log(h / (1 - h)): what the model says and what the source has earned simply add up.
     """
-    h = as_tensor(reliability, z)
+    h = torch.as_tensor(reliability, dtype=z.dtype, device=z.device)
     return torch.sigmoid(z + h.log() - torch.log1p(-h))
 
 
@@ -63,6 +63,6 @@ def repo_em(z: Tensor, noise: NoiseParameters) -> Tensor:
     needs. It then equals `forward_corrected` with e = 1 - h, which is what the iteration converges to.
     """
     if noise.posterior is None:
-        return -log_mixed_probability(z, 1.0 - as_tensor(noise.held_rate, z))
+        return -log_mixed_probability(z, 1.0 - like(noise.held_rate, z))
     w = noise.posterior.detach().to(z)
     return -w * F.logsigmoid(z) - (1.0 - w) * F.logsigmoid(-z)

@@ -74,7 +74,7 @@ _LIMITS: Mapping[str, Callable[[NoiseParameters], GradientLimits]] = MappingProx
         "ropo": _ropo,
         "sigmoid": lambda _noise: GradientLimits(0.0, 0.0, 0.25),
         "truncated_hinge": lambda _noise: GradientLimits(0.0, 0.0, 1.0),
-        "vrpo": lambda _noise: GradientLimits(-1.0, 0.0, 1.0, tight=False),
+        "vrpo": lambda _noise: GradientLimits(-1.0, 0.0, 1.0),
     }
 )
 
@@ -82,8 +82,8 @@ _LIMITS: Mapping[str, Callable[[NoiseParameters], GradientLimits]] = MappingProx
 def gradient_limits(name: str, noise: NoiseParameters) -> GradientLimits:
     """The limits of the loss called `name`. Raises InvalidLoss for an unknown name or a flip rate per row.
 
-    Of `repo_em` without a posterior and with h = 1 - e; of `vrpo` for an uninformed auxiliary (g = 0: `bt` less its
-    mirror image), with as many reference as recorded pairs.
+    Of `repo_em` without a posterior and with h = 1 - e; of `vrpo` the mean of a recorded and a reference pair at one
+    margin, whatever the auxiliary.
     """
     try:
         return _LIMITS[name](noise)

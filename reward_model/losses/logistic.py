@@ -6,7 +6,7 @@ s is the logistic sigmoid, z the margin u(preferred) - u(other), e the flip rate
 import torch.nn.functional as F
 from torch import Tensor
 
-from reward_model.losses.parameters import NoiseParameters
+from reward_model.losses.parameters import NoiseParameters, like
 
 
 def bt(z: Tensor, noise: NoiseParameters) -> Tensor:
@@ -22,7 +22,7 @@ def label_smoothed(z: Tensor, noise: NoiseParameters) -> Tensor:
 
     dL/dz = s(z) - (1 - e): -(1 - e) as z -> -inf, e as z -> +inf.
     """
-    e = noise.flip_rate
+    e = like(noise.flip_rate, z)
     return -(1.0 - e) * F.logsigmoid(z) - e * F.logsigmoid(-z)
 
 
@@ -33,7 +33,7 @@ def rdpo(z: Tensor, noise: NoiseParameters) -> Tensor:
     with a penalty. dL/dz = -[(1 - e) s(-z) + e s(z)] / (1 - 2e): -(1 - e)/(1 - 2e) as z -> -inf, -e/(1 - 2e) as
     z -> +inf.
     """
-    e = noise.flip_rate
+    e = like(noise.flip_rate, z)
     return (-(1.0 - e) * F.logsigmoid(z) + e * F.logsigmoid(-z)) / (1.0 - 2.0 * e)
 
 

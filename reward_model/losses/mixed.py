@@ -19,13 +19,15 @@ def log_mixed_probability(z: Tensor, flip_rate: float | Tensor) -> Tensor:
 
     e in [0, 1]: a float, or a tensor broadcastable to z.
     """
-    clean, flipped = F.logsigmoid(z), F.logsigmoid(-z)
-    if isinstance(flip_rate, Tensor):
-        e = flip_rate.to(z)
-        return torch.logaddexp(clean + torch.log1p(-e), flipped + e.log())
-    if flip_rate == 0.0:
-        return clean
-    return torch.logaddexp(clean + math.log1p(-flip_rate), flipped + math.log(flip_rate))
+    clean = F.logsigmoid(z)
+    if not isinstance(flip_rate, Tensor):
+        if flip_rate == 0.0:
+            return clean
+        if flip_rate == 1.0:
+            return F.logsigmoid(-z)
+        return torch.logaddexp(clean + math.log1p(-flip_rate), F.logsigmoid(-z) + math.log(flip_rate))
+    e = flip_rate.to(z)
+    return torch.logaddexp(clean + torch.log1p(-e), F.logsigmoid(-z) + e.log())
 
 
 def forward_corrected(z: Tensor, noise: NoiseParameters) -> Tensor:

@@ -106,9 +106,9 @@ PairLoss = Callable[[Tensor, NoiseParameters], Tensor]
 """(margins z, what is known) -> the loss of each element, nats unless its docstring says otherwise."""
 
 
-def as_tensor(value: float | Tensor, like: Tensor) -> Tensor:
-    """`value` with the dtype and device of `like`; a tensor keeps its shape."""
-    return torch.as_tensor(value, dtype=like.dtype, device=like.device)
+def like(value: float | Tensor, z: Tensor) -> float | Tensor:
+    """A number as it is; a tensor with the dtype and device of z, so that z's own are kept."""
+    return value.to(z) if isinstance(value, Tensor) else value
 
 
 def _within(field: str, value: float | Tensor, low: float, high: float, *, open_above: bool = False) -> None:

@@ -11,6 +11,7 @@ import math
 
 import torch
 import torch.nn.functional as F
+from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from reward_model.losses.parameters import NoiseParameters
@@ -28,6 +29,21 @@ def rao_kupper_tie(z: Tensor, noise: NoiseParameters) -> Tensor:
     """
     eta = math.log(noise.tie_ratio)
     return -math.log(math.expm1(2.0 * eta)) - F.logsigmoid(z - eta) - F.logsigmoid(-z - eta)
+
+
+def fit_tie_ratio(z: Tensor, tied: Tensor, weights: Tensor, *, largest: float = 100.0) -> float:
+    """The theta in (1, largest] of greatest likelihood at fixed margins: z [M] of the recorded order (any for a tie),
+    tied [M] bool, weights [M] >= 0 with a positive sum.
+
+    Where all margins are 0 and a share tau is tied, theta = (1 + tau) / (1 - tau); without ties it is next to 1.
+    """
+
+    def negative(eta: float) -> float:
+        noise = NoiseParameters(tie_ratio=math.exp(eta))
+        return float((weights * torch.where(tied, rao_kupper_tie(z, noise), rao_kupper(z, noise))).sum())
+
+    found = minimize_scalar(negative, bounds=(1e-6, math.log(largest)), method="bounded", options={"xatol": 1e-7})
+    return float(math.exp(found.x))
 
 
 def rao_kupper_graded(z: Tensor, noise: NoiseParameters, soft: Tensor) -> Tensor:

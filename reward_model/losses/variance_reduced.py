@@ -13,18 +13,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from reward_model.losses.parameters import InvalidLoss, NoiseParameters
+from reward_model.losses.parameters import Auxiliary, InvalidLoss, NoiseParameters
 
 
 def vrpo(z: Tensor, noise: NoiseParameters) -> Tensor:
-    """Per element of z [M], recorded and reference pairs together as `noise.auxiliary` says, l = -log s:
+    """Per element of z, M recorded and R reference pairs together as `noise.auxiliary` says, l = -log s:
 
-        recorded    L = (1 - g) [l(z) - l(-z)] = -(1 - g) z
-        reference   L = c [g l(z) + (1 - g) l(-z)],   c = recorded / reference rows
+        recorded    L = (M + R) / M (1 - g) [l(z) - l(-z)] = -(M + R) / M (1 - g) z
+        reference   L = (M + R) / R [g l(z) + (1 - g) l(-z)]
 
-    so that the sum is the number of recorded pairs times the equation above (equal weights). Convex. dL/dz is -(1 - g)
-    everywhere on a recorded pair, and from -c g at z -> -inf to c (1 - g) at z -> +inf on a reference pair. Raises
-    InvalidLoss without an auxiliary, or when its shape is not that of z.
+    so that the mean over all rows is the equation above (with weights: give reference pairs the recorded pairs' mean).
+    Convex. dL/dz is constant on a recorded pair, and goes from -g to 1 - g times (M + R) / R on a reference pair; on
+    one of each at the same margin the auxiliary cancels and their mean pulls as `bt` does: -1 as z -> -inf, 0 as
+    z -> +inf. Raises InvalidLoss without an auxiliary, or when its shape is not that of z.
     """
     auxiliary = noise.auxiliary
     if auxiliary is None:
@@ -40,7 +41,14 @@ def vrpo(z: Tensor, noise: NoiseParameters) -> Tensor:
             field="auxiliary",
         )
     g, observed = auxiliary.probabilities.to(z), auxiliary.observed.to(z.device)
-    recorded = observed.sum()
-    scale = recorded / (observed.numel() - recorded).clamp(min=1)
+    recorded, count = observed.sum(), observed.numel()
+    per_recorded, per_reference = count / recorded.clamp(min=1), count / (count - recorded).clamp(min=1)
     expected = -g * F.logsigmoid(z) - (1.0 - g) * F.logsigmoid(-z)
-    return torch.where(observed, -(1.0 - g) * z, scale.to(z) * expected)
+    return torch.where(observed, -per_recorded.to(z) * (1.0 - g) * z, per_reference.to(z) * expected)
+
+
+def auxiliary_of(recorded: Tensor, reference: Tensor) -> Auxiliary:
+    """The auxiliary of M recorded pairs followed by R >= 1 reference pairs, from the older model's probabilities [M],
+    [R] that the first answer of each is preferred: s of its margin. Stack the pairs' features in the same order."""
+    observed = torch.cat([torch.ones_like(recorded, dtype=torch.bool), torch.zeros_like(reference, dtype=torch.bool)])
+    return Auxiliary(torch.cat([recorded, reference]), observed)

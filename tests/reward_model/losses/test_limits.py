@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from reward_model.losses import Auxiliary, InvalidLoss, NoiseParameters, gradient_limits, pair_loss
+from reward_model.losses import InvalidLoss, NoiseParameters, auxiliary_of, gradient_limits, pair_loss
 from tests.reward_model.losses.cases import ALL, SETTINGS, slope
 
 
@@ -21,16 +21,17 @@ def test_limits_and_bound(name: str, fields: dict[str, float]) -> None:
         assert float(gradient.abs().max()) == pytest.approx(stated.bound, rel=1e-3)
 
 
-def test_limits_of_variance_reduction() -> None:
-    z = torch.linspace(-60.0, 60.0, 2001, dtype=torch.float64).repeat(2).requires_grad_(True)
-    recorded = torch.arange(4002) < 2001
-    noise = NoiseParameters(auxiliary=Auxiliary(torch.zeros(4002), recorded))
-    (gradient,) = torch.autograd.grad(pair_loss("vrpo")(z, noise).sum(), z)
-    stated = gradient_limits("vrpo", noise)
-    assert float(gradient[0]) == pytest.approx(stated.hopeless)
-    assert gradient.abs().max() <= stated.bound + 1e-9
-    # recorded and reference pairs together, at one large margin
-    assert float(gradient[2000] + gradient[-1]) == pytest.approx(stated.certain, abs=1e-9)
+@pytest.mark.parametrize("g", [0.0, 0.3, 1.0])
+def test_limits_of_variance_reduction(g: float) -> None:
+    """A recorded and a reference pair at one margin: the auxiliary cancels."""
+    noise = NoiseParameters(auxiliary=auxiliary_of(torch.tensor([g]), torch.tensor([g])))
+    stated, found = gradient_limits("vrpo", noise), []
+    for margin in (-200.0, -1.0, 0.0, 1.0, 200.0):
+        z = torch.full((2,), margin, dtype=torch.float64, requires_grad=True)
+        (gradient,) = torch.autograd.grad(pair_loss("vrpo")(z, noise).mean(), z)
+        found.append(float(gradient.sum()))
+    assert (found[0], found[-1]) == (pytest.approx(stated.hopeless), pytest.approx(stated.certain, abs=1e-9))
+    assert max(map(abs, found)) == pytest.approx(stated.bound)
 
 
 def test_an_unknown_loss_and_a_rate_per_row_are_refused() -> None:

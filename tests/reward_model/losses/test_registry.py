@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from reward_model.losses import LOSSES, InvalidLoss, NoiseParameters, graded_loss, mean_loss, pair_loss
+from reward_model.losses import LOSSES, InvalidLoss, InvalidMargin, NoiseParameters, graded_loss, mean_loss, pair_loss
 from tests.reward_model.losses.cases import ALL, SETTINGS, noise_for
 
 TWO_SIDED = [name for name in ALL if name != "vrpo"]
@@ -141,6 +141,22 @@ def test_the_type_of_the_margins_is_kept(name: str, dtype: torch.dtype) -> None:
     found = pair_loss(name)(z, noise_for(name, z.shape, flip_rate=0.1))
     assert found.dtype == dtype
     assert found.shape == z.shape
+
+
+@pytest.mark.parametrize("name", ["bt", "forward_corrected", "huber_bt", "label_smoothed", "rdpo", "repo_em"])
+def test_one_rate_a_row_keeps_the_type_and_is_each_rows_own(name: str) -> None:
+    z, rates = torch.tensor([-2.0, 0.5, 1.0]), torch.tensor([0.0, 0.3, 0.1], dtype=torch.float64)
+    found = pair_loss(name)(z, NoiseParameters(rates, 3.0))
+    assert found.dtype == torch.float32
+    alone = [float(pair_loss(name)(z[i], NoiseParameters(float(rates[i]), 3.0))) for i in range(3)]
+    assert found.tolist() == pytest.approx(alone, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_nan_is_refused_and_its_row_named(name: str) -> None:
+    z = torch.tensor([0.1, 0.2, float("nan"), 0.3], dtype=torch.float64)
+    with pytest.raises(InvalidMargin, match="row 2 is nan"):
+        mean_loss(z, torch.ones(4).double(), name, noise_for(name, z.shape))
 
 
 def test_an_unknown_loss_names_the_known_ones() -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from reward_model.losses import Auxiliary, InvalidLoss, NoiseParameters, bt, vrpo
+from reward_model.losses import Auxiliary, InvalidLoss, NoiseParameters, auxiliary_of, bt, vrpo
 
 LN3 = math.log(3.0)
 
@@ -15,19 +15,19 @@ def known(g: list[float], observed: list[bool]) -> NoiseParameters:
 
 
 def test_by_hand() -> None:
-    """Two recorded pairs, one reference pair, so that one counts double. s(ln 3) = 3/4, l(z) - l(-z) = -z."""
+    """Two recorded pairs, one reference pair: 3/2 and 3. s(ln 3) = 3/4, l(z) - l(-z) = -z."""
     z = torch.tensor([LN3, -LN3, LN3], dtype=torch.float64)
     found = vrpo(z, known([0.25, 1.0, 0.5], [True, True, False]))
-    expected = [-0.75 * LN3, 0.0, 2 * (-0.5 * math.log(0.75) - 0.5 * math.log(0.25))]
+    expected = [-1.5 * 0.75 * LN3, 0.0, 3 * (-0.5 * math.log(0.75) - 0.5 * math.log(0.25))]
     assert found.tolist() == pytest.approx(expected, abs=1e-12)
 
 
 def test_the_brackets_cancel_when_reference_pairs_are_the_recorded_ones() -> None:
-    """The same pairs on both sides: nothing is left but Bradley-Terry's sum."""
+    """The same pairs on both sides: nothing is left but Bradley-Terry."""
     z = torch.tensor([0.3, -1.2, 2.0]).double()
     g = [0.2, 0.7, 0.9]
-    both = vrpo(torch.cat([z, z]), known(g + g, [True] * 3 + [False] * 3)).sum()
-    assert float(both) == pytest.approx(float(bt(z, NoiseParameters()).sum()), abs=1e-12)
+    both = vrpo(torch.cat([z, z]), NoiseParameters(auxiliary=auxiliary_of(torch.tensor(g), torch.tensor(g)))).mean()
+    assert float(both) == pytest.approx(float(bt(z, NoiseParameters()).mean()), abs=1e-7)
 
 
 def _spread(informed: bool) -> tuple[float, float]:
@@ -45,7 +45,7 @@ def _spread(informed: bool) -> tuple[float, float]:
         g = torch.where(swap & torch.tensor(not informed), 1.0 - g, g)
         observed = torch.arange(420) < 20
         noise = NoiseParameters(auxiliary=Auxiliary(g, observed))
-        sums.append(vrpo(0.5 * z, noise).sum() / 20)
+        sums.append(vrpo(0.5 * z, noise).mean())
     found = torch.stack(sums)
     return float(found.mean()), float(found.std())
 
