@@ -69,7 +69,7 @@ def forget(connection: Connection, whom: Whom, labelling: Labelling, now: float)
         events={event.event_id for event in found} | whom.events,
         responses=set(responses),
         touched={event.response_id for event in found} - responses,
-        content=content_keys(rows.payloads(responses)),
+        content=content_keys(rows.payloads(responses)) | _edited(rows, found),
     )
     gone.tainted = _tainted(connection, whom.project, rows, gone, found)
     _delete(rows, whom, gone)
@@ -112,3 +112,13 @@ def content_keys(payloads: Iterable[bytes]) -> set[str]:
     """The names under which derived files know the answers of these interactions."""
     decoded = (msgspec.msgpack.decode(payload, type=Interaction) for payload in payloads)
     return {content_key(one.messages, answer.text) for one in decoded for answer in one.answers}
+
+
+def _edited(rows: RowsRepository, found: Collection[EventIds]) -> set[str]:
+    """The same for what people made of answers: reward models read edited texts as answers to the same prompt."""
+    edits = rows.edits({event.event_id for event in found})
+    payloads = rows.payloads({response_id for response_id, _ in edits})
+    served = {
+        one.response_id: one for one in (msgspec.msgpack.decode(payload, type=Interaction) for payload in payloads)
+    }
+    return {content_key(served[response_id].messages, text) for response_id, text in edits if response_id in served}

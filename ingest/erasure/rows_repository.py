@@ -94,6 +94,12 @@ class RowsRepository:
         columns = feedback_events.columns
         return [EventIds._make(row) for row in self._by_ids(select(*_EVENT_IDS), columns.event_id, event_ids)]
 
+    def edits(self, event_ids: Collection[str]) -> list[tuple[str, str]]:
+        """(response, text) of those of these events that are edits whose text is still there."""
+        columns = feedback_events.columns
+        query = select(columns.response_id, columns.text).where(columns.signal == "edit", columns.text.is_not(None))
+        return [(row.response_id, row.text) for row in self._by_ids(query, columns.event_id, event_ids)]
+
     def payloads(self, responses: Collection[str]) -> Iterator[bytes]:
         """The msgpack documents of these interactions."""
         columns = interactions.columns

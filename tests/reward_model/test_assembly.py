@@ -11,7 +11,7 @@ from infra.contracts import Answer, FeedbackEvent, Interaction, Message
 from infra.settings import Settings
 from infra.settings.reward_model import RewardModelSettings
 from ingest.closing import Closing, close
-from ingest.erasure.forgetting import Whom, forget
+from ingest.erasure.forgetting import Forgotten, Whom, forget
 from ingest.evidence import Evidence
 from ingest.feedback_handler import FEEDBACK_HANDLER
 from ingest.interaction_handler import INTERACTION_HANDLER
@@ -65,9 +65,9 @@ class Shop:
         with self.database.reading() as connection:
             return training_set_as_of(connection, self.settings, instant)
 
-    def forget(self, key: str, now: float) -> None:
+    def forget(self, key: str, now: float) -> Forgotten:
         with self.database.transaction() as connection:
-            forget(connection, Whom(f"erasure-{now}", PROJECT, now, frozenset({key})), self._labelling, now)
+            return forget(connection, Whom(f"erasure-{now}", PROJECT, now, frozenset({key})), self._labelling, now)
 
     @property
     def _labelling(self) -> Labelling:
@@ -273,3 +273,15 @@ def test_a_vote_whose_answer_never_came_is_named_so(shop: Shop) -> None:
     assert loves(made) == {"r0/0": 0.0}
     assert made.card["dropped"]["labels_without_interaction"] == 1
     assert made.card["gone"]["named"] == [["r7", 0, "never arrived"]]
+
+
+def test_who_is_erased_takes_along_what_they_made_of_others_answers(shop: Shop) -> None:
+    """Also what was computed from it: derived files know texts by their content keys."""
+    shop.serve(0, ANN, "a first try")
+    shop.happen([said(0, "shown"), said(0, "edit", text="my own words", user_key=BOB)], at(0))
+    shop.close(START + 2 * DAY)
+    made = shop.made(START + 3 * DAY)
+    edited = next(answer for answer in made.answers if answer.origin == "edit")
+    gone = shop.forget(BOB, START + 4 * DAY)
+    assert gone.content == {edited.content_key}
+    assert len(shop.made(START + 3 * DAY).pairs) == 0
