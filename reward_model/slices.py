@@ -5,7 +5,7 @@ A metric is a function of rows and multipliers, so that one bootstrap serves a m
     lambda rows, v: auroc(targets[rows], scores[rows], weights[rows] * v)
 """
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -50,6 +50,14 @@ def mean_of(values: Array, weights: Array) -> Metric:
     return metric
 
 
+class Binned(list[str]):
+    """Labels [N] of bins, which know the `order` of their names, lowest bin first."""
+
+    def __init__(self, labels: Iterable[str], order: Sequence[str]) -> None:
+        super().__init__(labels)
+        self.order = tuple(order)
+
+
 def bin_names(edges: Sequence[float], unit: str = "") -> list[str]:
     """Names of the intervals cut at rising `edges`, lowest first: "< 1 day", "1-7 day", ">= 7 day"."""
     if not edges or any(not a < b for a, b in pairwise(edges)):
@@ -59,22 +67,23 @@ def bin_names(edges: Sequence[float], unit: str = "") -> list[str]:
     return [f"< {edges[0]:g}{tail}", *between, f">= {edges[-1]:g}{tail}"]
 
 
-def bins(values: Array, edges: Sequence[float], unit: str = "") -> list[str]:
+def bins(values: Array, edges: Sequence[float], unit: str = "") -> Binned:
     """Labels [N] of intervals [a, b) cut at rising `edges`, as `bin_names` calls them; "unknown" for NaN."""
     names = bin_names(edges, unit)
     place = np.searchsorted(np.asarray(edges, np.float64), values, side="right")
-    return ["unknown" if np.isnan(x) else names[i] for x, i in zip(values.tolist(), place.tolist(), strict=True)]
+    found = ("unknown" if np.isnan(x) else names[i] for x, i in zip(values.tolist(), place.tolist(), strict=True))
+    return Binned(found, names)
 
 
-def quantile_bins(values: Array, count: int, unit: str = "") -> list[str]:
+def quantile_bins(values: Array, count: int, unit: str = "") -> Binned:
     """Labels [N] of about `count` bins of equal size, cut at quantiles (to three figures) of the finite values."""
     finite = values[np.isfinite(values)]
     if count < 2 or not len(finite):
-        return ["all"] * len(values)
+        return Binned(["all"] * len(values), ["all"])
     cuts = np.quantile(finite, np.arange(1, count) / count)
     edges = sorted({float(f"{cut:.3g}") for cut in cuts})
     edges = [edge for edge in edges if finite.min() < edge <= finite.max()]
-    return bins(values, edges, unit) if edges else ["all"] * len(values)
+    return bins(values, edges, unit) if edges else Binned(["all"] * len(values), ["all"])
 
 
 def sliced(
@@ -83,16 +92,14 @@ def sliced(
     people: Sequence[Hashable | None] | Groups,
     *,
     smallest: int = 30,
-    orders: Mapping[str, Sequence[str]] | None = None,
     resamples: int = 500,
     seed: int = 0,
 ) -> tuple[Slice, ...]:
     """The metric in every slice of every column; columns: name -> labels [N]; people [N] are resampled whole.
 
     Slices of fewer than `smallest` rows are merged into "(other)" of their column, which names them; one that stands
-    alone, or stays below, is marked small, as is one of fewer than ten people. Order: columns as given, labels as in
-    `orders` (column -> labels, for instance `bin_names`), else by size. Raises
-    InvalidEvaluation for a column of another length.
+    alone, or stays below, is marked small, as is one of fewer than ten people. Order: columns as given, bins from
+    the lowest up, other labels by size. Raises InvalidEvaluation for a column of another length.
     """
     index, _ = cluster_index(people)
     found: list[Slice] = []
@@ -101,7 +108,7 @@ def sliced(
             raise InvalidEvaluation(
                 f"column {column!r} has {len(labels)} labels for {len(index)} rows; give one a row", field=column
             )
-        for label, rows, merged in _merged(labels, smallest, (orders or {}).get(column, ())):
+        for label, rows, merged in _merged(labels, smallest, labels.order if isinstance(labels, Binned) else ()):
             interval = _interval(metric, rows, index[rows], resamples, seed)
             small = len(rows) < smallest or interval is None or interval.groups < FEW_GROUPS
             found.append(Slice(column, label, interval, small, merged))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from reward_model.evaluation import InvalidEvaluation, auroc, clustered_interval
-from reward_model.slices import OTHER, bin_names, bins, mean_of, quantile_bins, sliced, whole
+from reward_model.slices import OTHER, bins, mean_of, quantile_bins, sliced, whole
 
 
 def test_labels_of_bins() -> None:
@@ -41,18 +41,12 @@ def test_slices_by_hand() -> None:
     assert [s.differs(overall) for s in found] == [True, True, False, False]
 
 
-def test_bins_can_keep_their_own_order() -> None:
+def test_bins_keep_their_own_order() -> None:
     """By size, the middle bin would come first."""
     values = np.concatenate([np.full(40, 0.5), np.full(60, 3.0), np.full(30, 9.0)])
-    edges = [1.0, 7.0]
-    found = sliced(
-        mean_of(values, np.ones(130)),
-        {"age": bins(values, edges)},
-        list(range(130)),
-        orders={"age": bin_names(edges)},
-        resamples=20,
-    )
-    assert [s.label for s in found] == ["< 1", "1-7", ">= 7"]
+    columns = {"age": bins(values, [1.0, 7.0]), "name": ["b"] * 40 + ["a"] * 90}
+    found = sliced(mean_of(values, np.ones(130)), columns, list(range(130)), resamples=20)
+    assert [s.label for s in found] == ["< 1", "1-7", ">= 7", "a", "b"]
 
 
 def test_one_small_slice_keeps_its_name() -> None:
