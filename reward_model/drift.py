@@ -31,7 +31,10 @@ _FEWEST_ROWS = 50
 @dataclass(frozen=True)
 class Window:
     """Rows of one stretch of time: scores name -> [N], labels name -> [N] (NaN where missing), features [N, D] or None,
-    and whose they are (None: a person of their own)."""
+    and whose they are (None: a person of their own).
+
+    A model's scores of rows it learned from are further apart than of rows it did not: for scores, compare windows on
+    the same side of its training."""
 
     people: Sequence[Hashable | None] | Groups
     scores: Mapping[str, Array] = field(default_factory=dict)

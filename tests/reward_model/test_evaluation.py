@@ -7,13 +7,17 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from reward_model.evaluation import (
+    InvalidEvaluation,
     auroc,
     brier,
+    cluster_index,
     clustered_interval,
     correlation,
     ece_if_calibrated,
     expected_calibration_error,
+    group_sums,
     log_loss,
+    require_finite,
     wilson,
     wins,
 )
@@ -103,3 +107,23 @@ def test_the_interval_covers() -> None:
 def test_few_groups_fall_back_to_wilson() -> None:
     found = clustered_interval(np.ones(50), np.repeat(np.arange(5), 10), np.ones(50), resamples=200, seed=0)
     assert (found.low, found.high) == pytest.approx(wilson(1.0, 5))
+
+
+def test_few_groups_of_an_unbounded_metric_say_nothing() -> None:
+    found = clustered_interval(np.array([3.0, 5.0]), np.array([0, 1]), np.ones(2), resamples=10, seed=0)
+    assert (found.estimate, found.low, found.high) == (4.0, -np.inf, np.inf)
+
+
+def test_columns_that_cannot_be_evaluated_are_named() -> None:
+    require_finite(a=np.zeros(2), b=np.ones(2))
+    with pytest.raises(InvalidEvaluation, match="a 2, b 1"):
+        require_finite(a=np.zeros(2), b=np.ones(1))
+    with pytest.raises(InvalidEvaluation, match="b: row 1 is inf"):
+        require_finite(a=np.zeros(2), b=np.array([0.0, np.inf]))
+
+
+def test_units_are_numbered_and_their_rows_summed() -> None:
+    index, count = cluster_index([3, None, 3, "3", None])
+    assert index.tolist() == [0, 1, 0, 2, 3]
+    assert group_sums(index, np.arange(5.0), count).tolist() == [2.0, 1.0, 3.0, 4.0]
+    assert cluster_index(np.array([7, 5, 7]))[0].tolist() == [1, 0, 1]
