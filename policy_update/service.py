@@ -39,9 +39,11 @@ def train_adapter(job: JobContext, plan: TrainingPlan) -> JobOutcome:
     job.progress(0.0, "loading models")
     base = load_base(settings)
     models = prepare_models(base, plan, settings)
-    reward_model = RewardModel.load(plan.reward_model_path)
-    weights = available_objectives(reward_model, settings.policy_update.objectives)
-    source = RewardSource(base, reward_model, weights, settings.policy_update.temperature)
+    teacher, examiner = teacher_and_examiner(RewardModel.load(plan.reward_model_path), plan.version, settings)
+    weights = available_objectives(teacher, settings.policy_update.objectives)
+    source, examining = (
+        RewardSource(base, one, weights, settings.policy_update.temperature) for one in (teacher, examiner)
+    )
     trainer = Trainer(
         models,
         settings.policy_update,
@@ -59,16 +61,32 @@ def train_adapter(job: JobContext, plan: TrainingPlan) -> JobOutcome:
             raise TryLater(f"{plan.ref} was asked to stop after {len(outcome.history)} steps: the next run begins anew")
         adapter = _save(job, plan, models, run.run_id, outcome)
         run.log_artifact_dir(adapter.path)
-        verdict = _examine(job, plan, models, source, weights)
+        verdict = _examine(job, plan, models, examining, weights)
         state = "challenger" if verdict.passed else "refused"
         with job.database.transaction() as connection:
             job.confirm_lease(connection)
             repository.record_gate(
-                connection, settings.project, plan.name, plan.version, state, gate_document(verdict, outcome, weights)
+                connection,
+                settings.project,
+                plan.name,
+                plan.version,
+                state,
+                gate_document(verdict, outcome, weights) | {"cross_fitted": examiner is not teacher},
             )
         run.set_tags({"state": state, "reasons": "; ".join(verdict.reasons)})
     log.info("adapter_gated", adapter=plan.ref, state=state, reasons=verdict.reasons, stopped=outcome.stopped)
     return JobOutcome.done(f"{plan.ref} {state}" + (f": {'; '.join(verdict.reasons)}" if verdict.reasons else ""))
+
+
+def teacher_and_examiner(
+    reward_model: RewardModel, version: int, settings: Settings
+) -> tuple[RewardModel, RewardModel]:
+    """The reward model a policy is trained against, and the one that gates it: models of disjoint halves of the people
+    where both are held (turn and turn about by version), so that what a policy learns to exploit in the one's opinions
+    does not pass the other's; else the full model twice."""
+    if not settings.policy_update.cross_fit or not reward_model.has_halves:
+        return reward_model, reward_model
+    return reward_model.half(version % 2), reward_model.half(1 - version % 2)
 
 
 def prepare_models(base: Any, plan: TrainingPlan, settings: Settings) -> Models:

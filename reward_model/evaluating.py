@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from infra.settings.reward_model import RewardModelSettings
 from reward_model.best_of_n import BestOfN, curve
-from reward_model.calibration_bins import ReliabilityDiagram, reliability_diagram
+from reward_model.calibration_bins import reliability_diagram
 from reward_model.calibration_error import calibration_report
 from reward_model.disagreement import Disagreement, disagreement
 from reward_model.drift import Drift, Window, drift
@@ -59,9 +59,11 @@ def evaluate(
     served_rows = {name: _on_policy(view, name, served) for name in heads}
     best = _best_of_n(view)
     moved = _drift(view)
-    other = None if champion is None else _disagreement(view, predictions(champion, read, everything))
+    theirs = None if champion is None else predictions(champion, read, everything)
+    other = None if theirs is None else _disagreement(view, theirs)
     document = {
         "judgments": len(judgments),
+        "heads": {name: _measured(view, name, np.flatnonzero(judgments.of(name))) for name in heads},
         "calibration": {name: report for name, (report, _) in calibrated.items()},
         "slices": {name: [asdict(one) for one in found] for name, found in slices.items()},
         "current_policy": {"adapter": served, "heads": served_rows},
@@ -70,11 +72,16 @@ def evaluate(
         "drift": asdict(moved) | {"drifted": moved.drifted},
         "disagreement": None if other is None else _changed(other, read),
     }
-    diagrams = {name: diagram for name, (_, diagram) in calibrated.items()}
-    return Examined(document, flat_of(document), lines_of(document), diagrams, slices, best, moved)
+    sides = None
+    if other is not None and theirs is not None:
+        held = read.data.split.held_out
+        sides = said.values[other[0]][held], theirs.values[other[0]][held]
+    columns = {name: parts for name, (_, parts) in calibrated.items()}
+    return Examined(document, flat_of(document), lines_of(document), columns, slices, best, moved, sides)
 
 
-def _calibration(view: _View, head: str) -> tuple[dict[str, Any], ReliabilityDiagram]:
+def _calibration(view: _View, head: str) -> tuple[dict[str, Any], tuple[Array, Array, Array]]:
+    """The report with its reliability diagram, and the (probabilities, targets, weights) both are made of."""
     rows = view.judgments.of(head)
     people, _ = cluster_index(view.people(rows))
     targets, weights = view.judgments.target[rows], view.judgments.weight[rows]
@@ -83,7 +90,9 @@ def _calibration(view: _View, head: str) -> tuple[dict[str, Any], ReliabilityDia
     report = calibration_report(
         targets, probabilities, weights, people, base_rate=chance, resamples=_RESAMPLES, seed=view.settings.seed
     )
-    return report.document(), reliability_diagram(targets, probabilities, weights, people)
+    diagram = reliability_diagram(targets, probabilities, weights, people)
+    points = {name: getattr(diagram, name).tolist() for name in ("share", "predicted", "observed")}
+    return report.document() | {"reliability": points}, (probabilities, targets, weights)
 
 
 def _slices(view: _View, head: str) -> tuple[Slice, ...]:

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from reward_model.best_of_n import BestOfN
-from reward_model.calibration_bins import ReliabilityDiagram
 from reward_model.drift import Drift
+from reward_model.held_out import UTILITY
 from reward_model.slices import Slice
+
+Array = NDArray[np.float64]
 
 _LEFT_OUT = frozenset({"slices", "best_of_n", "drift", "most_changed"})
 """Parts of the document that are tables, not numbers with a name; their headlines are added by hand."""
@@ -20,18 +23,34 @@ _LEFT_OUT = frozenset({"slices", "best_of_n", "drift", "most_changed"})
 @dataclass(frozen=True)
 class Examined:
     """`document` for the report and the manifest, `flat` numbers for the registry, `lines` for people; and what
-    pictures are drawn of: reliability diagrams and slices by head, the best-of-n curve, drift."""
+    pictures are drawn of: (probabilities, targets, weights) and slices by head, the best-of-n curve, drift, and the
+    values of challenger and champion on the same answers."""
 
     document: dict[str, Any]
     flat: dict[str, float]
     lines: tuple[str, ...]
-    diagrams: dict[str, ReliabilityDiagram] = field(default_factory=dict)
+    reliability: dict[str, tuple[Array, Array, Array]] = field(default_factory=dict)
     slices: dict[str, tuple[Slice, ...]] = field(default_factory=dict)
     best_of_n: BestOfN | None = None
     drift: Drift | None = None
+    sides: tuple[Array, Array] | None = None
 
-    def draw(self, folder: Path) -> None:
-        """Write the pictures into `folder`."""
+    def draw(self, folder: Path, ref: str) -> None:
+        """Write the pictures of the version `ref` into `folder`."""
+        from reward_model import plots  # brings matplotlib
+
+        for head, (probabilities, targets, weights) in self.reliability.items():
+            path = folder / f"reliability-{head}.png"
+            plots.reliability_diagram(path, probabilities, targets, weights, title=f"{ref}: {head}")
+        for head, found in self.slices.items():
+            metric = "share of pairs ordered as people did" if head == UTILITY else "nats gained over chance a label"
+            plots.slices_chart(folder / f"slices-{head}.png", found, title=f"{ref}: {head}", metric=metric)
+        if self.best_of_n is not None:
+            plots.best_of_n_curve(folder / "best-of-n.png", {ref: self.best_of_n}, title=f"{ref}: best of n")
+        if self.drift is not None:
+            plots.drift_chart(folder / "drift.png", self.drift, title=f"{ref}: since its training window")
+        if self.sides is not None:
+            plots.disagreement_chart(folder / "disagreement.png", *self.sides, title=f"{ref} against the champion")
 
 
 def flat_of(document: Mapping[str, Any]) -> dict[str, float]:

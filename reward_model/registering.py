@@ -1,5 +1,6 @@
 """From fitted heads to a registered version: saved, judged against the champion, evaluated, recorded; then a row."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +17,18 @@ from reward_model.data import TrainingSet
 from reward_model.drafting import write_draft
 from reward_model.evaluating import evaluate
 from reward_model.files import draft_of, publish_folder
-from reward_model.findings import plain
+from reward_model.findings import Examined, plain
 from reward_model.judging import decide, load_champion, standing_of
 from reward_model.pipeline import Fitted, recipe_of
 from reward_model.predicting import Read
 from reward_model.report import flat_metrics, summary
 from reward_model.repository import RewardModelRepository, instant_text
+from reward_model.saving import means_full
 from reward_model.scoring import RewardModel
 from reward_model.service import versions_folder
 from reward_model.versions_repository import CHALLENGER, VersionRepository
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[float, str], None]
 
@@ -72,7 +76,7 @@ def register(
     report["summary"] = [*_summary(report, decision, f"{name}@{version}"), *examined.lines]
     flat = flat_metrics(report["heads"]) | examined.flat
     progress(0.94, "recording")
-    examined.draw(draft_of(folder) / "plots")
+    _draw(examined, draft_of(folder) / "plots", f"{name}@{version}")
     hashes = publish_folder(folder, msgspec.structs.replace(manifest, report=report))
     row = {
         "name": name,
@@ -94,6 +98,16 @@ def register(
         if decision.promoted:
             VersionRepository(connection, settings.project).promote(name, version, context.clock.now())
     return Registered(name, version, report, flat, decision.promoted)
+
+
+def _draw(examined: Examined, folder: Path, ref: str) -> None:
+    """The pictures. None of them is worth a training; a full disk is told as one all the same."""
+    try:
+        examined.draw(folder, ref)
+    except Exception as error:
+        if means_full(error):
+            raise
+        log.warning("reward model: %s goes without pictures: %s: %s", ref, type(error).__name__, error)
 
 
 def _read(settings: Settings, data: TrainingSet, fitted: Fitted) -> Read:

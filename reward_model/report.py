@@ -22,9 +22,13 @@ from reward_model.evaluation import (
     log_loss,
     wins,
 )
+from reward_model.residual_noise import rate_intervals
 from reward_model.utility_head import FittedUtility
 
 Array = NDArray[np.float64]
+
+_DRAWS = 20
+"""Resamples behind the flip rate of a source."""
 
 
 def objective_metrics(
@@ -78,9 +82,41 @@ def utility_metrics(
     return found | {
         "accuracy": interval_of(margins, groups, weights, settings),
         "accuracy_bt": interval_of(plain[preferred] - plain[other], groups, weights, settings),
+        "gain_over_bt": asdict(
+            clustered_interval(
+                wins(margins) - wins(plain[preferred] - plain[other]),
+                groups,
+                weights,
+                resamples=settings.bootstrap,
+                seed=settings.seed,
+            )
+        ),
         "accuracy_of_longer": float(np.average(wins(log_length[preferred] - log_length[other]), weights=weights)),
         "log_loss": float(-np.average(np.log(recorded), weights=weights)),
         "log_loss_chance": float(np.log(2.0)),
+    }
+
+
+def noise_by_source(data: TrainingSet, utility: FittedUtility, log_length: Array, seed: int) -> dict[str, Any]:
+    """Residual flip rate of each source of pairs, after trust weighting, with its interval; {} where no pair and no
+    judge came twice, so that only one rate for all could be estimated."""
+    if utility.raters is None:
+        return {}
+    rows = data.pair_training
+    preferred, other = data.pairs[rows].T
+    _, first = np.unique(utility.judgments.pair, return_index=True)
+    found = rate_intervals(
+        utility.judgments,
+        utility.raters,
+        data.split.groups[preferred][first],
+        lengths=(log_length[preferred] - log_length[other])[first],
+        weights=data.pair_weights[rows],
+        draws=_DRAWS,
+        seed=seed,
+    )
+    return {
+        source: {"estimate": one.flip_rate, "low": one.interval[0], "high": one.interval[1]}
+        for source, one in found.by_source.items()
     }
 
 
@@ -114,10 +150,13 @@ def _line(name: str, metrics: Mapping[str, Any]) -> str:
         if "accuracy" not in metrics:
             return f"{name}: {metrics['pairs_trained']} pairs, none held out"
         robust, plain = Interval(**metrics["accuracy"]), Interval(**metrics["accuracy_bt"])
+        gain = Interval(**metrics["gain_over_bt"])
         return (
             f"{name}: {metrics['loss']} prefers as people did in {robust.estimate:.1%} of {robust.count} unseen pairs "
-            f"(95 % {robust.low:.1%} to {robust.high:.1%}), bt in {plain.estimate:.1%}; chance 50 %; "
-            f"estimated flip rate {metrics['flip_rate']:.2f}"
+            f"(95 % {robust.low:.1%} to {robust.high:.1%}), plain bt in {plain.estimate:.1%} "
+            f"(gain {gain.estimate:+.1%}, {gain.low:+.1%} to {gain.high:+.1%}); chance 50 %; "
+            f"estimated flip rate {metrics['flip_rate']:.2f} ({metrics['flip_rate_interval'][0]:.2f} to "
+            f"{metrics['flip_rate_interval'][1]:.2f})"
         )
     ranking = metrics.get("auroc")
     if ranking is None:

@@ -12,8 +12,9 @@ from torch import Tensor
 from infra.settings.reward_model import RewardModelSettings
 from reward_model.calibration import Calibration, choose_calibration
 from reward_model.data import TrainingSet
+from reward_model.judgments import same_pairs
 from reward_model.objective_head import FitOptions, FittedHead, fit_objective
-from reward_model.report import objective_metrics, utility_metrics
+from reward_model.report import noise_by_source, objective_metrics, utility_metrics
 from reward_model.subspace import Standardizer, principal_basis
 from reward_model.utility_head import FittedUtility, UtilityOptions, fit_utility_head
 
@@ -103,6 +104,7 @@ def train_heads(
         flip_rate = utility.estimate.flip_rate
         heads[UTILITY] = torch.cat([utility.parameters, torch.zeros(len(utility.parameters), 1).double()], 1)
         metrics[UTILITY] = utility_metrics(data, fitting.reduced, utility, log_length, settings)
+        metrics[UTILITY]["flip_rate_by_source"] = noise_by_source(data, utility, log_length, settings.seed)
     tensors = _tensors(space, heads, settings.ensemble)
     report = {"heads": metrics, "absent": absent, "settings": settings.model_dump(mode="json")}
     return TrainedHeads(tuple(heads), tensors, calibration, report, flip_rate, space)
@@ -172,12 +174,18 @@ def _fit_utility(fitting: _Fitting) -> FittedUtility:
     rows = data.pair_training
     preferred, other = data.pairs[rows].T
     times = np.array([answer.created_at for answer in data.answers])
+    texts = [answer.content_key for answer in data.answers]
     return fit_utility_head(
         fitting.reduced[torch.from_numpy(preferred)] - fitting.reduced[torch.from_numpy(other)],
         data.pair_weights[rows],
         data.split.groups[preferred],
         np.maximum(times[preferred], times[other]),
         fit_options(fitting.settings),
+        people=[who for who, kept in zip(data.pair_people, rows.tolist(), strict=True) if kept],
+        sources=[source for source, kept in zip(data.pair_sources, rows.tolist(), strict=True) if kept],
+        soft=data.pair_soft[rows],
+        pairs=same_pairs([texts[row] for row in preferred], [texts[row] for row in other]),
+        lengths=fitting.log_length[preferred] - fitting.log_length[other],
     )
 
 

@@ -21,7 +21,7 @@ from reward_model.repository import RewardModelRepository
 from reward_model.scoring import RewardModel
 from reward_model.service import load_training_set
 
-EXCHANGES = 40
+EXCHANGES = 160
 
 
 @pytest.fixture
