@@ -85,9 +85,12 @@ def evidence_as_of(connection: Connection, settings: Settings, instant: float) -
         replace(label, judges=judges(events[label.key], known[label.key].user_key)) if label.key in known else label
         for label in labels
     ]
+    full = len(labels) >= wanted.max_labels
+    beyond = repository.older_labels(min(label.made_at for label in labels)) if full else 0
     edited, texts = _edits(labels, known, events, wanted.edit_pair_weight)
     pairs += [pair for _, pair in edited]
     people = {pair.user_key for pair in pairs if pair.user_key}
+    people |= {name for label in labels if label.status == "provisional" for name in label.judges}
     return Evidence(
         instant=instant,
         labels=labels,
@@ -95,7 +98,7 @@ def evidence_as_of(connection: Connection, settings: Settings, instant: float) -
         answers=[*answers, *(answer for answer, _ in edited)],
         trust=repository.trust_as_of(people, instant),
         gone=_gone(repository, labels, known, bases, ledger, instant, wanted.max_labels),
-        dropped={"edits_without_text": texts},
+        dropped={"edits_without_text": texts, "label_versions_beyond_limit": beyond},
     )
 
 

@@ -14,7 +14,7 @@ from reward_model.weights import kish
 
 if TYPE_CHECKING:
     from reward_model.data import TrainingSet
-    from reward_model.rows import AnswerRow, Key
+    from reward_model.rows import AnswerRow, Key, LabelRow
 
 Array = NDArray[np.float64]
 NAMED = 50
@@ -51,9 +51,9 @@ def content_hash(made: "TrainingSet", pair_ids: Sequence[str]) -> str:
 
 
 def make_card(
-    made: "TrainingSet", labels: int, dropped: Mapping[str, int], gone: Sequence[Gone] = ()
+    made: "TrainingSet", labels: "Sequence[LabelRow]", dropped: Mapping[str, int], gone: Sequence[Gone] = ()
 ) -> dict[str, Any]:
-    """Counts of `made` (with `labels` labels): JSON. `noise` is empty: whoever estimates it fills it in."""
+    """Counts of `made`, which holds `labels`: JSON. `noise` is empty: whoever estimates it fills it in."""
     times = [answer.created_at for answer in made.answers]
     return {
         "content_hash": made.content_hash,
@@ -64,7 +64,9 @@ def make_card(
         "groups": len(set(made.split.groups.tolist())),
         "people": len({a.user_key for a in made.answers if a.user_key}),
         "judges": len({name for name in (*made.people, *made.pair_people) if name}),
-        "labels": labels,
+        "labels": len(labels),
+        "labels_by_status": _counts(label.status for label in labels),
+        "labels_by_specification": _counts(label.specification for label in labels),
         **_objectives(made),
         **_pairs(made),
         "answers_by_origin": _counts(a.origin for a in made.answers),

@@ -40,7 +40,8 @@ def clean(
     prior_trust: float = 1.0,
 ) -> Cleaned:
     """The opinions that teach. `trust`: weight in [0, 1] by person, `prior_trust` for the others; it multiplies pairs
-    only, since ingest has put it into the weights of labels already. Raises InvalidTrainingRow."""
+    and provisional labels only, since ingest has put it into the weights of final ones already. Raises
+    InvalidTrainingRow."""
     for label in labels:
         check_label(label)
     for pair in pairs:
@@ -48,7 +49,8 @@ def clean(
     dropped: Counter[str] = Counter()
     found = [label for label in labels if label.key in known]
     dropped["labels_without_interaction"] = len(labels) - len(found)
-    telling = [label for label in found if any(_says(label, name) for name in label.values)]
+    weighed = [_weighed(label, known[label.key], trust, prior_trust) for label in found]
+    telling = [label for label in weighed if any(_says(label, name) for name in label.values)]
     dropped["labels_without_value"] = len(found) - len(telling)
     merged = _merged(known, telling)
     dropped["repeated_labels"] = len(telling) - len(merged)
@@ -69,10 +71,10 @@ def judge_of(label: LabelRow, answer: AnswerRow) -> str | None:
 def check_label(label: LabelRow) -> None:
     """Raises InvalidTrainingRow unless values are None or in [0, 1], and weights finite and >= 0."""
     for name, value in label.values.items():
-        if value is not None and not 0.0 <= value <= 1.0:
+        if value is not None and not (isinstance(value, int | float) and 0.0 <= value <= 1.0):
             raise _invalid(f"label of {label.key}", f"values[{name!r}]", value, "None or a number in [0, 1]")
     for name, weight in label.weights.items():
-        if not 0.0 <= weight < math.inf:
+        if not (isinstance(weight, int | float) and 0.0 <= weight < math.inf):
             raise _invalid(f"label of {label.key}", f"weights[{name!r}]", weight, "a finite number >= 0")
 
 
@@ -85,6 +87,15 @@ def check_pair(pair: PairRow) -> None:
     ):
         if not low <= value <= high or value == math.inf:
             raise _invalid(f"pair {pair.pair_id}", name, value, f"a finite number in [{low}, {high}]")
+
+
+def _weighed(label: LabelRow, answer: AnswerRow, trust: Mapping[str, float], prior: float) -> LabelRow:
+    """A provisional label, the plain mean over its judges, with their mean trust in its weights; a final one as is."""
+    if label.status != "provisional":
+        return label
+    judges = judges_of(label, answer)
+    mean = sum(trust.get(name, prior) for name in judges) / len(judges) if judges else prior
+    return replace(label, weights={name: weight * mean for name, weight in label.weights.items()})
 
 
 def _invalid(row: str, name: str, value: float, wanted: str) -> InvalidTrainingRow:

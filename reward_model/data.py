@@ -126,9 +126,11 @@ class DataOptions:
 
 @dataclass(frozen=True)
 class _Judged:
-    """The opinions with their judges, in the order of the training set: answers [N] and pairs [M]."""
+    """The opinions with their judges, in the order of the training set: answers [N] and pairs [M]. `times` [N]: when
+    the label's opinion was given, as far as is known; NaN without a label."""
 
     rows: tuple[AnswerRow, ...]
+    times: Floats
     people: tuple[str | None, ...]
     judges: tuple[tuple[str, ...], ...]
     labelled: Bools
@@ -174,7 +176,7 @@ def build_training_set(
         **_opinion_columns(judged, by_person, options.salt),
     )
     made = replace(made, content_hash=content_hash(made, [pair.pair_id for pair in kept]))
-    return replace(made, card=make_card(made, len(cleaned.labels), cleaned.dropped, gone))
+    return replace(made, card=make_card(made, cleaned.labels, cleaned.dropped, gone))
 
 
 def _opinion_columns(judged: _Judged, by_person: PeopleSplit, salt: str) -> dict[str, Any]:
@@ -215,6 +217,7 @@ def _judged(known: Mapping[Key, AnswerRow], labels: Sequence[LabelRow], pairs: S
     pairs_of = list(zip(rows, found, strict=True))
     return _Judged(
         rows=rows,
+        times=np.array([np.nan if label is None else min(a.created_at, label.made_at) for a, label in pairs_of], float),
         people=tuple(answer.user_key if label is None else judge_of(label, answer) for answer, label in pairs_of),
         judges=tuple(
             ((a.user_key,) if a.user_key else ()) if label is None else judges_of(label, a) for a, label in pairs_of
@@ -233,10 +236,10 @@ def _split(rows: Sequence[AnswerRow], pair_index: Ints, fraction: float) -> Spli
 
 
 def _weighed(weights: Floats, judged: _Judged, cap: float, options: DataOptions) -> Floats:
-    """Weights [N, K] of labels, aged by their answers (a label made again late is no younger opinion); then each
-    objective's column capped by person."""
-    created = np.array([answer.created_at for answer in judged.rows], np.float64)
-    aged = weights * age_weights(created, options.half_life_seconds)[:, None]
+    """Weights [N, K] of labels, aged by their answers (a label made again late is no younger opinion, and an answer
+    dated after its label, by some other clock, no newer one); then each objective's column capped by person."""
+    aged = weights.copy()
+    aged[judged.labelled] *= age_weights(judged.times[judged.labelled], options.half_life_seconds)[:, None]
     people = [name or f"\x00{answer.key}" for name, answer in zip(judged.people, judged.rows, strict=True)]
     return np.stack([cap_by_person(column, people, cap) for column in aged.T], 1) if aged.size else aged
 
@@ -244,8 +247,9 @@ def _weighed(weights: Floats, judged: _Judged, cap: float, options: DataOptions)
 def _pair_weights(judged: _Judged, pair_index: Ints, cap: float, options: DataOptions) -> Floats:
     """Weights [M] of pairs, aged by the newer answer, then capped by judge."""
     created = np.array([answer.created_at for answer in judged.rows], np.float64)
-    given = np.array([pair.weight for pair in judged.pairs], np.float64)
-    aged = given * age_weights(created[pair_index].max(1, initial=-np.inf), options.half_life_seconds)
+    given, made_at = np.array([(pair.weight, pair.made_at) for pair in judged.pairs], np.float64).reshape(-1, 2).T
+    times = np.minimum(created[pair_index].max(1, initial=-np.inf), made_at)
+    aged = given * age_weights(times, options.half_life_seconds)
     return cap_by_person(aged, [pair.user_key or f"\x00{pair.pair_id}" for pair in judged.pairs], cap)
 
 

@@ -81,9 +81,15 @@ class EvidenceRepository:
                 made_at=row["made_at"],
                 status=row["status"],
                 version=row["version"],
+                specification=row["config_hash"],
             )
             for row in self._connection.execute(query).mappings()
         ]
+
+    def older_labels(self, before: float) -> int:
+        """Final versions made before the instant, replaced ones included: what a limit left out."""
+        c = labels.c
+        return self._count(select(func.count()).where(c.project == self._project, c.made_at < before, _FINAL_LABEL))
 
     def pairs_as_of(self, instant: float, limit: int) -> list[PairRow]:
         """Pairs made by `instant` and not withdrawn by then, of positive weight, the `limit` newest, newest first."""

@@ -73,7 +73,8 @@ class AnswerRow:
 @dataclass(frozen=True)
 class LabelRow:
     """The newest label of one answer. `values[objective]` in [0, 1] or None; `weights[objective]` >= 0, with trust and
-    propensity as ingest wrote them. `judges`: whose signals it was made from; empty: those of the answer's own user."""
+    propensity as ingest wrote them (provisional ones without trust). `judges`: whose signals it was made from; empty:
+    those of the answer's own user. `specification`: the hash of what labels were made by."""
 
     key: Key
     values: dict[str, float | None]
@@ -82,6 +83,7 @@ class LabelRow:
     status: str = "final"
     judges: tuple[str, ...] = ()
     version: int = 1
+    specification: str = ""
 
 
 @dataclass(frozen=True)

@@ -285,3 +285,17 @@ def test_who_is_erased_takes_along_what_they_made_of_others_answers(shop: Shop) 
     gone = shop.forget(BOB, START + 4 * DAY)
     assert gone.content == {edited.content_key}
     assert len(shop.made(START + 3 * DAY).pairs) == 0
+
+
+def test_what_a_limit_leaves_out_is_counted(shop: Shop) -> None:
+    wanted = shop.settings.reward_model.model_copy(update={"max_labels": 3})
+    shop.settings = shop.settings.model_copy(update={"reward_model": wanted})
+    for number in range(5):
+        shop.serve(number, ANN)
+        shop.happen([said(number, "shown")], at(number))
+        shop.close(START + (2 + number) * DAY)
+    made = shop.made(START + 20 * DAY)
+    assert sorted(loves(made)) == ["r2/0", "r3/0", "r4/0"], "the newest"
+    assert made.card["dropped"]["label_versions_beyond_limit"] == 2
+    assert made.card["labels_by_status"] == {"final": 3}
+    assert list(made.card["labels_by_specification"].values()) == [3]

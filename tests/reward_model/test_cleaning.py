@@ -162,3 +162,20 @@ def test_margins_come_from_the_judges_own_grades() -> None:
     assert margin(0, 3) == 0.0, "graded by somebody else"
     assert margin(0, 1, user_key="bob") == 0.0
     assert margin(0, 1, margin=0.2) == 0.2
+
+
+def test_provisional_labels_get_the_trust_that_final_ones_have() -> None:
+    rows = [answer(i) for i in range(3)]
+    labels = [
+        replace(label(rows[0], love=1.0), status="provisional"),
+        replace(label(rows[1], love=1.0), status="provisional", judges=("ann", "bot")),
+        replace(label(rows[2], love=1.0), status="provisional", judges=("bot",)),
+    ]
+    found = cleaned(rows, labels, trust={"ann": 0.8, "bot": 0.0}, prior_trust=0.5)
+    assert [row.weights["love"] for row in found.labels] == pytest.approx([0.5, 0.4])
+    assert found.dropped["labels_without_value"] == 1
+
+
+def test_a_value_that_is_no_number_is_refused_by_name() -> None:
+    with pytest.raises(InvalidTrainingRow, match="is 1, not None or a number"):
+        cleaned([answer(0)], [label(answer(0), love="1")])  # type: ignore[arg-type]

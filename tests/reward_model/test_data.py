@@ -272,9 +272,20 @@ def test_age_is_that_of_the_answer_not_of_a_label_made_again() -> None:
     assert made.weights[:, 0].tolist() == [0.5, 1.0]
 
 
+def test_an_answer_dated_in_the_future_does_not_age_the_others() -> None:
+    rows = [answer(0), answer(1), answer(10**9)]
+    labels = [label(row, made_at=20.0, love=1.0) for row in rows]
+    made = made_of(rows, labels, [], per_person_weight=9.0)
+    assert made.weights[:, 0].tolist() == [0.5, pytest.approx(2 ** (-19 / 20)), 1.0]
+    paired = [answer(0, prompt="q"), answer(10**9, prompt="q"), answer(1, prompt="q")]
+    pairs = [pair(20, paired[0], paired[1], user_key="x"), pair(10, paired[0], paired[2], user_key="y")]
+    made = made_of(paired, [], pairs, options=DataOptions(half_life_seconds=19.0))
+    assert made.pair_weights.tolist() == [0.5, 1.0]
+
+
 def test_pairs_age_with_their_newer_answer() -> None:
     rows = [answer(i, prompt="q") for i in (0, 20, 40, 41)]
-    pairs = [pair(0, rows[0], rows[1], user_key="x"), pair(1, rows[3], rows[2], user_key="y")]
+    pairs = [pair(90, rows[0], rows[1], user_key="x"), pair(91, rows[3], rows[2], user_key="y")]
     made = made_of(rows, [], pairs, options=DataOptions(half_life_seconds=21.0))
     assert made.pair_weights.tolist() == [0.5, 1.0]
 

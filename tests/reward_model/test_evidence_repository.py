@@ -56,6 +56,7 @@ def test_the_limit_keeps_the_newest_and_does_not_depend_on_insertion(database: D
         repository = EvidenceRepository(connection, "p")
         found = repository.labels_as_of(9.0, include_provisional=False, limit=3)
         assert [row.key[0] for row in found] == ["r3", "r2", "r1"]
+        assert (repository.older_labels(1.0), repository.older_labels(0.0)) == (2, 0)
 
 
 def test_withdrawn_pairs_stood_until_they_were_withdrawn(database: Database) -> None:
