@@ -74,11 +74,15 @@ class JudgedPairs:
     judgments: Judgments
     record_weights: Array
 
-    def both_orders(self) -> Ordered:
-        """What plain Bradley-Terry sees, independent votes: each order of a pair with the weight of its records."""
+    def both_orders(self, *, by_head: bool = False) -> Ordered:
+        """What plain Bradley-Terry sees, independent votes: each order of a pair with the weight of its records; with
+        `by_head` the records of one judge weigh 1 together."""
         says, pair, pairs = self.judgments.says, self.judgments.pair, self.judgments.pairs
-        ahead = np.bincount(pair, self.record_weights * says, pairs)
-        behind = np.bincount(pair, self.record_weights * (1.0 - says), pairs)
+        weights, judge = self.record_weights, self.judgments.judge
+        if by_head:
+            weights = weights / np.bincount(judge, weights, self.judgments.judges)[judge]
+        ahead = np.bincount(pair, weights * says, pairs)
+        behind = np.bincount(pair, weights * (1.0 - says), pairs)
         first, second = np.flatnonzero(ahead > 0.0), np.flatnonzero(behind > 0.0)
         rows = np.concatenate([first, second])
         direction = np.concatenate([np.ones(len(first)), -np.ones(len(second))])

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, log_expit, logsumexp
 
 from reward_model.judgments import Judgments
 
@@ -52,7 +52,8 @@ class RaterFit:
 
     log_odds [U]: what the records say about t = +1, without the prior; prior [U]: the model's part; wrong [M]: the
     probability that a record is wrong given everything; posterior [K, G] over the rates of each judge; population
-    [S, G] by source; habit b; scale (a, c).
+    [S, G] by source; habit b; scale (a, c). `log_evidence`, nats: Bethe's approximation of the log-probability of all
+    records under these parameters, by which fits with other margins compare.
     """
 
     log_odds: Array
@@ -64,6 +65,7 @@ class RaterFit:
     scale: tuple[float, float]
     grid: Array
     rounds: int
+    log_evidence: float
 
     @property
     def rates(self) -> Array:
@@ -107,13 +109,16 @@ class _World:
 @dataclass(frozen=True)
 class _View:
     """One round's expectations: `odds` [U] of the prior, `truth` [M, 1] = P(t = +1 | all but this record), `evidence`
-    [M, G], `posterior` [K, G], `share` [M, G] = P(r | all but this record) / P(this record)."""
+    [M, G], `posterior` [K, G], `share` [M, G] = P(r | all but this record) / P(this record), which is `normalizer` [M];
+    `judged` is the log-normaliser of all posteriors."""
 
     odds: Array
     truth: Array
     likelihood: _Likelihood
     posterior: Array
     share: Array
+    normalizer: Array
+    judged: float
 
 
 @dataclass
@@ -199,10 +204,11 @@ def _view(judgments: Judgments, world: _World, state: _State) -> _View:
     total = odds + _summed(judgments.pair, state.message, judgments.pairs)
     truth = expit(total[judgments.pair] - state.message)[:, None]
     evidence = truth * likelihood.first + (1.0 - truth) * likelihood.second
-    posterior = _judges(judgments, evidence, state.population)
-    share = posterior[judgments.judge] / evidence
-    share /= (share * evidence).sum(1, keepdims=True)
-    return _View(odds, truth, likelihood, posterior, share)
+    posterior, judged = _judges(judgments, evidence, state.population)
+    without = posterior[judgments.judge] / evidence
+    without /= without.sum(1, keepdims=True)
+    normalizer = (without * evidence).sum(1)
+    return _View(odds, truth, likelihood, posterior, without / normalizer[:, None], normalizer, judged)
 
 
 def _advance(judgments: Judgments, world: _World, view: _View, state: _State, made: int) -> None:
@@ -230,7 +236,17 @@ def _conclude(judgments: Judgments, world: _World, view: _View, state: _State, m
         (float(state.scale[0]), float(state.scale[1])),
         _GRID,
         made,
+        _log_evidence(judgments, view),
     )
+
+
+def _log_evidence(judgments: Judgments, view: _View) -> float:
+    """Pairs + judges - records: each record's factor stands in its pair and in its judge (Yedidia et al. 2005)."""
+    first, second = (view.share * view.likelihood.first).sum(1), (view.share * view.likelihood.second).sum(1)
+    z = view.normalizer
+    ahead = log_expit(view.odds) + _summed(judgments.pair, np.log(z * first), judgments.pairs)
+    behind = log_expit(-view.odds) + _summed(judgments.pair, np.log(z * second), judgments.pairs)
+    return float(np.logaddexp(ahead, behind).sum() + view.judged - np.log(z).sum())
 
 
 def _likelihood(judgments: Judgments, x: Array, habit: float) -> _Likelihood:
@@ -249,13 +265,13 @@ def _likelihood(judgments: Judgments, x: Array, habit: float) -> _Likelihood:
     return _Likelihood(first, second, first_slope, second_slope, first * first_wrong, second * second_wrong)
 
 
-def _judges(judgments: Judgments, evidence: Array, population: Array) -> Array:
-    """Posterior [K, G] over each judge's rate."""
+def _judges(judgments: Judgments, evidence: Array, population: Array) -> tuple[Array, float]:
+    """Posterior [K, G] over each judge's rate, and the sum of its log-normalisers."""
     logs = np.log(evidence)
     columns = [_summed(judgments.judge, logs[:, g], judgments.judges) for g in range(len(_GRID))]
     total = np.stack(columns, 1) + np.log(population[judgments.source])
-    posterior = np.exp(total - total.max(1, keepdims=True))
-    return np.asarray(posterior / posterior.sum(1, keepdims=True))
+    normalizers = logsumexp(total, axis=1)
+    return np.asarray(np.exp(total - normalizers[:, None])), float(normalizers.sum())
 
 
 def _populations(judgments: Judgments, posterior: Array) -> Array:

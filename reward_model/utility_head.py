@@ -116,12 +116,17 @@ def fit_utility_head(
 
 
 def _joint_noise(judged: JudgedPairs, margins: Array, options: UtilityOptions) -> tuple[RaterFit, float]:
-    """Judges' rates with Bradley-Terry's margins [U] as the prior, then with those of the loss they lead to; and the
-    penalty under which that loss predicts best."""
-    raters = fit_raters(judged.judgments, margins=margins, lengths=judged.lengths)
+    """Judges' rates with the better of two priors: margins [U] of Bradley-Terry, and of Bradley-Terry in which every
+    judge weighs the same, since a few busy accounts may own the first; then with margins of the loss that these lead
+    to. And the penalty under which that loss predicts best."""
+    count = judged.judgments.pairs
+    level = judged.both_orders(by_head=True)
+    starts = [margins, level.by_pair(_choose_penalty(level, options)[1], count)]
+    fits = [fit_raters(judged.judgments, margins=start, lengths=judged.lengths) for start in starts]
+    raters = max(fits, key=lambda fit: fit.log_evidence)
     favoured = judged.favoured(raters)
     l2, unseen = _choose_penalty(favoured, options, options.loss)
-    margins = favoured.by_pair(unseen, judged.judgments.pairs)
+    margins = favoured.by_pair(unseen, count)
     return fit_raters(judged.judgments, margins=margins, lengths=judged.lengths, start=raters), l2
 
 
