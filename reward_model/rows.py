@@ -22,7 +22,7 @@ def normalised(text: str) -> str:
     """Text made equal where it reads the same: Unicode NFKC, case folded, runs of spaces one space, and marks at the
     edges of words left out (inside words they stay: 3.5 is not 35; and signs do: C++ is not C)."""
     words = unicodedata.normalize("NFKC", text).casefold().split()
-    return " ".join(word.strip(_EDGES) or word for word in words)
+    return " ".join([word.strip(_EDGES) or word for word in words])
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,10 @@
 """What counts as equal."""
 
+import unicodedata
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from infra.contracts import Message
 from reward_model.rows import AnswerRow, PairRow, normalised
@@ -71,3 +75,11 @@ def test_judges_of_a_pair() -> None:
     pair = PairRow("p", ("a", 0), ("b", 0), 1.0, "matched", 0.0, user_key="bob", other_user="ann")
     assert pair.judges == ("ann", "bob")
     assert PairRow("p", ("a", 0), ("b", 0), 1.0, "duel", 0.0).judges == ()
+
+
+@given(st.text(alphabet=" \n\tab3.+?!“(*é你", max_size=25))
+def test_normalising_word_by_word(text: str) -> None:
+    marks = ".,;:!?…\"'“”‘’«»()[]{}*_~`"
+    words = unicodedata.normalize("NFKC", text).casefold().split()
+    assert normalised(text) == " ".join(word.strip(marks) or word for word in words)
+    assert normalised(normalised(text)) == normalised(text)
