@@ -116,11 +116,11 @@ def test_the_numbers_are_in_the_picture(drawn: list[Figure], tmp_path: Path) -> 
 
 
 def test_bins_of_the_reliability_diagram_by_hand(drawn: list[Figure], tmp_path: Path) -> None:
-    p, y = np.array([0.2, 0.2, 0.6, 0.8]), np.array([0.0, 1.0, 1.0, 1.0])
+    p, y = np.array([0.2, 0.2, 0.6, 0.8]), np.array([0.0, 1.0, 1.0, 0.0])
     plots.reliability_diagram(tmp_path / "p.png", p, y, np.array([1.0, 1.0, 1.0, 3.0]), title="t", bins=2)
     points = next(line for line in drawn[0].axes[0].lines if line.get_marker() == "o")
     assert points.get_xdata().tolist() == pytest.approx([0.2, 0.75])
-    assert points.get_ydata().tolist() == pytest.approx([0.5, 1.0])
+    assert points.get_ydata().tolist() == pytest.approx([0.5, 0.25])
 
 
 def test_long_lists_are_cut_and_say_so(drawn: list[Figure], tmp_path: Path) -> None:
