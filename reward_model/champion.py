@@ -1,8 +1,9 @@
 """Whether a new reward model replaces the champion: a paired test on held-out judgments neither learned from. Pure.
 
-The challenger wins when what it is charged (see `held_out`) is less than what the champion is charged by a test over
-whole people (see `comparison`). Everything else keeps the champion, and the reason says which number was missing. The
-first model has no champion to beat: it must beat chance in the same way.
+What the two are charged (see `held_out`) is compared head by head, over whole people (see `comparison`). The challenger
+wins when one head is shown to be better, and none worse; each of K heads is tested at 1 - 0.05 / K, so that two equal
+models change places in at most one training of forty. Everything else keeps the champion, and the reason gives the
+numbers. The first model has no champion to beat: it must beat chance in the same way.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from reward_model.comparison import clustered_comparison
+from reward_model.comparison import Comparison, Verdict, clustered_comparison, replacement
 from reward_model.data import TrainingSet
 from reward_model.held_out import Judgments, Predictions, charges
 
@@ -19,6 +20,7 @@ Array = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 CHANCE = "chance"
+_ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -34,18 +36,17 @@ class Rule:
 
 @dataclass(frozen=True)
 class Decision:
-    """`promoted` or kept, and why. `difference` is challenger minus `against` in nats a judgment (negative is better)
-    with its 95 % interval; None where there was nothing to compare. `by_head` are the same differences by head."""
+    """`promoted` or kept, and why. `by_head` are the tests that decide; `overall` is the same over all judgments
+    together, at 95 %, for reading only. Differences are challenger minus `against` in nats a judgment: negative is
+    better. None and {} where there was too little to compare."""
 
     promoted: bool
     reason: str
     against: str
-    difference: float | None = None
-    low: float | None = None
-    high: float | None = None
     judgments: int = 0
     people: int = 0
-    by_head: dict[str, float] = field(default_factory=dict)
+    by_head: dict[str, Comparison] = field(default_factory=dict)
+    overall: Comparison | None = None
 
     def document(self) -> dict[str, Any]:
         """As plain data."""
@@ -74,35 +75,33 @@ def compared(judgments: Judgments, challenger: Predictions, other: Predictions, 
     if len(judgments) < rule.min_judgments:
         missing = rule.min_judgments - len(judgments)
         reason = f"{missing} more judgments needed on answers neither has seen ({len(judgments)} so far)"
-        return Decision(
-            False, f"not enough evidence against {ref}: {reason}", ref, judgments=len(judgments), people=people
-        )
+        return Decision(False, f"not enough evidence against {ref}: {reason}", ref, len(judgments), people)
     mine, theirs = charges(judgments, challenger), charges(judgments, other)
-    found = clustered_comparison(
-        mine,
-        theirs,
-        judgments.people,
-        weights=judgments.weight,
-        seed=rule.seed,
-        resamples=rule.resamples,
-        fewest_people=rule.min_people,
-    )
-    return Decision(
-        found.better,
-        f"against {ref}, in nats for each of {found.rows} held-out judgments of {found.people} people: {found.reason}",
-        ref,
-        found.difference,
-        found.low,
-        found.high,
-        found.rows,
-        found.people,
-        _by_head(judgments, mine - theirs),
-    )
+
+    def test(rows: Bools, confidence: float) -> Comparison:
+        return clustered_comparison(
+            mine[rows],
+            theirs[rows],
+            [name for name, kept in zip(judgments.people, rows.tolist(), strict=True) if kept],
+            weights=judgments.weight[rows],
+            seed=rule.seed,
+            resamples=rule.resamples,
+            confidence=confidence,
+            fewest_people=rule.min_people,
+        )
+
+    heads = list(dict.fromkeys(judgments.head))
+    by_head = {name: test(judgments.of(name), 1.0 - _ALPHA / len(heads)) for name in heads}
+    promoted, _ = replacement(by_head)
+    overall = test(np.ones(len(judgments), bool), 1.0 - _ALPHA)
+    told = f"against {ref}, on {len(judgments)} held-out judgments of {people} people, nats each: {_said(by_head)}"
+    return Decision(promoted, told, ref, len(judgments), people, by_head, overall)
 
 
-def _by_head(judgments: Judgments, differences: Array) -> dict[str, float]:
-    found = {}
-    for name in dict.fromkeys(judgments.head):
-        rows = judgments.of(name)
-        found[name] = float(np.average(differences[rows], weights=judgments.weight[rows]))
-    return found
+def _said(tests: dict[str, Comparison]) -> str:
+    """The tests that decided, in words: those that speak against, else those that speak for it, else all."""
+    for verdict in (Verdict.WORSE, Verdict.BETTER):
+        found = [f"{name}: {test.reason}" for name, test in tests.items() if test.verdict is verdict]
+        if found:
+            return "; ".join(found)
+    return "; ".join(f"{name}: {test.reason}" for name, test in tests.items())

@@ -103,9 +103,10 @@ def _print_compared(found: "Compared") -> None:
     from rich.table import Table
 
     out, decision = console(), found.decision
-    table = Table("head", f"{found.a} minus {found.b}, nats", box=None, header_style="bold")
-    for head, difference in decision.by_head.items():
-        table.add_row(head, f"{difference:+.4f}")
+    table = Table("head", "judgments", f"{found.a} minus {found.b}, nats", "interval", box=None, header_style="bold")
+    for head, test in [*decision.by_head.items(), ("all together", decision.overall)]:
+        if test is not None:
+            table.add_row(head, str(test.rows), f"{test.difference:+.4f}", f"{test.low:+.4f} to {test.high:+.4f}")
     if decision.by_head:
         out.print(table)
     shown = f"{found.a} is shown to be better" if decision.promoted else f"{found.a} is not shown to be better"

@@ -37,14 +37,14 @@ def context(settings: Settings, clock: ManualClock, tiny_model_dir: Path) -> Ite
 
 
 def fill(context: Context, exchanges: int, start: int = 0, *, made_at: float = 1_700_000_000.0) -> None:
-    """Two answers a prompt, one warm and one cold: the warm one is liked and preferred, one time in eight it is not."""
+    """Two answers a prompt, one warm and one cold: the warm one is liked and preferred, one time in five it is not."""
     with context.database.transaction() as connection:
         for i in range(start, start + exchanges):
             _add_exchange(connection, context.settings.project, i, made_at)
 
 
 def _add_exchange(connection: Connection, project: str, i: int, made_at: float) -> None:
-    odd = i % 8 == 0
+    odd = i % 5 == 0
     made = Interaction(
         project=project,
         response_id=f"r{i}",

@@ -1,0 +1,67 @@
+"""SIGKILL of the real command during training, and disks without room: the same model, or a clear end."""
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from infra.settings import load_settings
+from tests.reward_model.killing import Training, prepared, stages, trained, versions
+
+EXCHANGES = 400
+SEGMENTS = -(-2 * EXCHANGES // 256)
+
+
+def same_model(one: Path, two: Path) -> None:
+    first, second = trained(load_settings(one)), trained(load_settings(two))
+    assert first.heads_sha256 == second.heads_sha256
+    assert first.calibration == second.calibration
+    assert first.report["heads"] == second.report["heads"]
+    assert first.halves
+    assert first.halves == second.halves
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+def test_a_training_killed_at_every_stage_and_at_random_ends_as_an_undisturbed_one(
+    tmp_path: Path, tiny_model_dir: Path
+) -> None:
+    calm, killed = (prepared(tmp_path / name, tiny_model_dir, EXCHANGES) for name in ("calm", "killed"))
+    started = time.monotonic()
+    assert Training(calm).end() == 0
+    duration = time.monotonic() - started
+
+    settings, draw = load_settings(killed), random.Random(4)
+    reached = [name for name, seen in stages(settings, SEGMENTS).items() if Training(killed).kill_when(seen) and seen()]
+    assert {"features", "heads", "judging"} <= set(reached)
+    for _ in range(5):
+        moment = time.monotonic() + draw.uniform(0.3, 1.0) * duration
+        if versions(settings):
+            break
+        Training(killed).kill_when(lambda moment=moment: time.monotonic() > moment)
+    if not versions(settings):
+        assert Training(killed).end() == 0
+    assert versions(settings) == versions(load_settings(calm)) == [(1, "champion")]
+    same_model(calm, killed)
+    leftovers = list((settings.data_dir / "reward_models" / "reward").glob(".*"))
+    assert not [path for path in leftovers if path.name != ".training.json"]
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_a_file_limit_in_the_middle_of_training_is_said_and_changes_nothing(
+    tmp_path: Path, tiny_model_dir: Path
+) -> None:
+    """RLIMIT_FSIZE stands for a full disk: the store fits under the limit, a segment of features does not."""
+    config = prepared(tmp_path / "small", tiny_model_dir, EXCHANGES)
+    settings = load_settings(config)
+    store = (settings.data_dir / "store.sqlite3").stat().st_size
+    run = Training(config, prefix=f"ulimit -f {store // 1024 + 64};")
+    assert run.end() == 1
+    assert "no_space_left" in run.said
+    assert "make room" in run.said
+    assert versions(settings) == []
+    again = Training(config)
+    assert again.end() == 0, again.said
+    assert versions(settings) == [(1, "champion")]
