@@ -1,5 +1,6 @@
 """From the store to a training set as of an instant: the one place that knows where each part of it comes from."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,8 @@ from reward_model.new_people import PeopleOptions
 from reward_model.readiness import missing_evidence, news_of
 
 _DAY_SECONDS = 86400.0
+_WRITTEN = Basis(frozenset(), known=True)
+"""The basis of a label of which none was kept."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ def training_set_as_of(connection: Connection, settings: Settings, instant: floa
         options=options_of(settings, evidence.trust),
         gone=evidence.gone,
     )
-    made.card["dropped"].update(evidence.dropped)
+    made.card["dropped"] = dict(sorted((Counter(made.card["dropped"]) + Counter(evidence.dropped)).items()))
     return made
 
 
@@ -75,31 +78,45 @@ def evidence_as_of(connection: Connection, settings: Settings, instant: float) -
     wanted = settings.reward_model
     labels = repository.labels_as_of(instant, include_provisional=wanted.include_provisional, limit=wanted.max_labels)
     pairs = repository.pairs_as_of(instant, wanted.max_labels)
+    full = len(labels) >= wanted.max_labels
+    beyond = repository.older_labels(labels[-1].made_at) if full else 0
     answers = repository.answers({label.key for label in labels} | {k for p in pairs for k in (p.preferred, p.other)})
     known = {answer.key: answer for answer in answers}
     ledger = repository.ledger({label.key[0] for label in labels}, instant)
     bases = repository.bases(labels)
+    # Made before its interaction came, a label could not be learned from at that instant, and so not now: ingest makes
+    # it again once the interaction is there.
+    early = {label.key for label in labels if label.key in known and not bases.get(label.key, _WRITTEN).known}
+    joined = {key: answer for key, answer in known.items() if key not in early}
+    gone = _gone(repository, labels, joined, bases, ledger, instant, wanted.max_labels)
     seen = {key: basis.events for key, basis in bases.items()}
     events = {label.key: counted(label, ledger.get(label.key, ()), seen) for label in labels}
     labels = [
-        replace(label, judges=judges(events[label.key], known[label.key].user_key)) if label.key in known else label
+        replace(label, judges=judges(events[label.key], joined[label.key].user_key)) if label.key in joined else label
         for label in labels
+        if label.key not in early
     ]
-    full = len(labels) >= wanted.max_labels
-    beyond = repository.older_labels(min(label.made_at for label in labels)) if full else 0
     edited, texts = _edits(labels, known, events, wanted.edit_pair_weight)
     pairs += [pair for _, pair in edited]
-    people = {pair.user_key for pair in pairs if pair.user_key}
-    people |= {name for label in labels if label.status == "provisional" for name in label.judges}
     return Evidence(
         instant=instant,
         labels=labels,
         pairs=pairs,
         answers=[*answers, *(answer for answer, _ in edited)],
-        trust=repository.trust_as_of(people, instant),
-        gone=_gone(repository, labels, known, bases, ledger, instant, wanted.max_labels),
-        dropped={"edits_without_text": texts, "label_versions_beyond_limit": beyond},
+        trust=repository.trust_as_of(_distrustable(labels, pairs), instant),
+        gone=gone,
+        dropped={
+            "edits_without_text": texts,
+            "labels_without_interaction": len(early),
+            "label_versions_beyond_limit": beyond,
+        },
     )
+
+
+def _distrustable(labels: Sequence[LabelRow], pairs: Sequence[PairRow]) -> set[str]:
+    """The people whose trust is not in the weights yet: judges of pairs and of provisional labels."""
+    provisional = {name for label in labels if label.status == "provisional" for name in label.judges}
+    return provisional | {pair.user_key for pair in pairs if pair.user_key}
 
 
 def reason_to_wait(

@@ -299,3 +299,47 @@ def test_what_a_limit_leaves_out_is_counted(shop: Shop) -> None:
     assert made.card["dropped"]["label_versions_beyond_limit"] == 2
     assert made.card["labels_by_status"] == {"final": 3}
     assert list(made.card["labels_by_specification"].values()) == [3]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_past_instant_gives_the_set_it_gave_then(
+    sqlite_database: "Database", settings: Settings, seed: int
+) -> None:
+    """Votes, changes of mind, edits, duels, trust and windows at random, answers that come after their votes included:
+    whatever happens later, the set of an instant stays what it was."""
+    shop = Shop(sqlite_database, settings)
+    rng = np.random.default_rng(seed)
+    then: dict[float, tuple[str, dict[str, Any]]] = {}
+    people = (ANN, BOB, CYD, None)
+    late = list(range(30, 36))
+    for number in range(16):
+        shop.serve(number, people[number % 4], f"one {number}", f"two {number}", prompt=f"q{number % 3}")
+    for step in range(25):
+        now = START + 100.0 + (step + 1) * 7000.0
+        events = []
+        for _ in range(rng.integers(0, 6)):
+            signal = str(rng.choice(["shown", "like", "dislike", "edit", "duel", "rating"]))
+            number = int(rng.choice([*range(16), *late])) if signal != "duel" else int(rng.integers(16))
+            fields: dict[str, dict[str, Any]] = {
+                "edit": {"text": f"better {step}"},
+                "rating": {"value": float(rng.integers(5)) / 4},
+                "duel": {"other_response_id": f"r{number}", "other_choice": 1},
+            }
+            more = fields.get(signal, {})
+            operation = "withdraw" if rng.random() < 0.2 and signal != "edit" else "set"
+            voter = people[rng.integers(4)] if rng.random() < 0.2 else None
+            events.append(event(f"r{number}", signal, operation=operation, user_key=voter, derived_at=now, **more))
+        shop.happen(events, now)
+        if late and rng.random() < 0.3:
+            shop.serve(late.pop(), people[rng.integers(4)], prompt="q1")
+        if rng.random() < 0.5:
+            add_trust(sqlite_database, ANN, now, float(rng.random()), project=PROJECT)
+        shop.close(now, trust={BOB: float(rng.random())})
+        made = shop.made(now)
+        then[now] = made.content_hash, made.card
+    assert len({content for content, _ in then.values()}) > 10
+    assert made.card["labels"] >= 8
+    assert {source for _, card in then.values() for source in card["pairs_by_source"]} >= {"duel", "edit"}
+    for instant, expected in then.items():
+        again = shop.made(instant)
+        assert (again.content_hash, again.card) == expected
