@@ -33,17 +33,17 @@ def world(rng: np.random.Generator, people: int, effect: float, skewed: bool) ->
 
 @pytest.mark.parametrize("skewed", [False, True])
 def test_without_a_difference_it_errs_as_often_as_it_says(skewed: bool) -> None:
-    """400 worlds without a difference: each side's false verdicts stay near 2.5 %; rows alone would err far more."""
+    """250 worlds without a difference: each side's false verdicts stay near 2.5 %; rows alone would err far more."""
     rng, wrong, naive = np.random.default_rng(3), {Verdict.BETTER: 0, Verdict.WORSE: 0}, 0
-    for world_number in range(400):
+    for world_number in range(250):
         d, people = world(rng, 60, 0.0, skewed)
-        found = clustered_comparison(d, np.zeros(len(d)), people, resamples=400, seed=world_number)
+        found = clustered_comparison(d, np.zeros(len(d)), people, resamples=300, seed=world_number)
         if found.verdict in wrong:
             wrong[found.verdict] += 1
         naive += abs(stats.ttest_1samp(d, 0.0).statistic) > 1.96
-    assert 0.004 < wrong[Verdict.BETTER] / 400 < 0.05
-    assert 0.004 < wrong[Verdict.WORSE] / 400 < 0.05
-    assert naive / 400 > 0.15
+    assert 0.002 < wrong[Verdict.BETTER] / 250 < 0.06
+    assert 0.002 < wrong[Verdict.WORSE] / 250 < 0.06
+    assert naive / 250 > 0.15
 
 
 def test_a_real_difference_is_found_and_named() -> None:

@@ -23,15 +23,15 @@ def test_psi_by_hand() -> None:
 
 
 def test_without_change_psi_is_nothing_on_average_and_the_alarm_is_rare() -> None:
-    """400 pairs of windows of one world; the level of moderate change set to 0, so that only chance decides."""
+    """250 pairs of windows of one world; the level of moderate change set to 0, so that only chance decides."""
     rng, psi, alarms = np.random.default_rng(0), [], 0
     people = np.arange(500)
-    for _ in range(400):
+    for _ in range(250):
         found = shift("s", rng.normal(size=500), rng.normal(size=500), people, people, psi_level=0.0)
         psi.append(found.psi)
         alarms += found.drifted
     assert np.mean(psi) < 0.012  # the part above its expectation only
-    assert alarms / 400 < 0.03
+    assert alarms / 250 < 0.03
 
 
 def test_people_who_repeat_themselves_are_not_many() -> None:
@@ -70,12 +70,12 @@ def test_people_in_both_windows_are_compared_with_themselves() -> None:
 
 def test_rates_hold_their_level() -> None:
     rng, alarms = np.random.default_rng(3), 0
-    for _ in range(400):
+    for _ in range(250):
         own = rng.beta(2, 6, 120)
         rows = np.repeat(np.arange(120), 8)
         a, b = ((rng.random(960) < own[rows]).astype(float) for _ in range(2))
         alarms += rate_change("love", a, b, rows, rows, 0.95).drifted
-    assert 0.02 < alarms / 400 < 0.085
+    assert 0.02 < alarms / 250 < 0.085
 
 
 def window(rng: np.random.Generator, rows: int, moved: float) -> Window:
