@@ -39,15 +39,21 @@ class FusedLora(torch.autograd.Function):
         return grad_x, None, None, grad_a, grad_b, None
 
 
-@contextmanager
-def fused(model: Any, adapter: str = "default") -> Iterator[int]:
-    """While entered, every plain LoRA layer of a peft model computes its `adapter` fused; yields how many do.
+def fuse(model: Any, adapter: str = "default") -> list[Any]:
+    """Let every plain LoRA layer of a peft model compute its `adapter` fused from now on; returns the layers changed.
 
     A layer that is anything else (quantised, a convolution, DoRA, with dropout, of mixed types) keeps peft's forward.
     """
-    changed = [module for module in model.modules() if _plain(module, adapter)]
+    changed = [module for module in model.modules() if _plain(module, adapter) and "forward" not in vars(module)]
     for module in changed:
         module.forward = _forward(module, adapter)
+    return changed
+
+
+@contextmanager
+def fused(model: Any, adapter: str = "default") -> Iterator[int]:
+    """`fuse` while entered; yields how many layers were changed."""
+    changed = fuse(model, adapter)
     try:
         yield len(changed)
     finally:

@@ -1,0 +1,1 @@
+"""Tests of the fine-tuned reward model, on tiny random language models."""
