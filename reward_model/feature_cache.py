@@ -1,5 +1,6 @@
 """Features on disk: safetensors segments, each written once and never changed, oldest thrown out first."""
 
+import hashlib
 import json
 import logging
 import os
@@ -42,8 +43,13 @@ class FeatureCache:
             return
         path = self._folder / f"{secrets.token_hex(12)}.safetensors"
         draft = path.with_suffix(".part")
-        save_file({"rows": torch.stack(list(rows.values()))}, draft, metadata={"keys": json.dumps(list(rows))})
-        os.replace(draft, path)
+        stacked = torch.stack(list(rows.values())).contiguous()
+        try:
+            save_file({"rows": stacked}, draft, metadata={"keys": json.dumps(list(rows)), "sha256": _digest(stacked)})
+            os.replace(draft, path)
+        except Exception:
+            draft.unlink(missing_ok=True)  # on a full disk half a segment would only take room
+            raise
         self._trim(keep=path)
 
     def _trim(self, keep: Path) -> None:
@@ -58,10 +64,17 @@ class FeatureCache:
         yield from sorted(self._folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
 
 
+def _digest(rows: Tensor) -> str:
+    return hashlib.sha256(rows.numpy().tobytes()).hexdigest()
+
+
 def _rows(path: Path, keys: set[str]) -> dict[str, Tensor]:
     with safe_open(path, "pt") as segment:
         names: list[str] = json.loads(segment.metadata()["keys"])
         if keys.isdisjoint(names):
             return {}
         rows = segment.get_tensor("rows")
+        expected = segment.metadata().get("sha256")
+    if expected is not None and expected != _digest(rows):
+        raise ValueError("its rows are not the ones that were written")
     return {name: rows[i].clone() for i, name in enumerate(names) if name in keys}

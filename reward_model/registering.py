@@ -1,6 +1,7 @@
 """From fitted heads to a registered version: saved, judged against the champion, evaluated, recorded; then a row."""
 
 import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from reward_model.drafting import write_draft
 from reward_model.evaluating import evaluate
 from reward_model.files import draft_of, publish_folder
 from reward_model.findings import Examined, plain
-from reward_model.judging import decide, load_champion, standing_of
+from reward_model.judging import Standing, decide, load_champion, standing_of
 from reward_model.pipeline import Fitted, recipe_of
 from reward_model.predicting import Read
 from reward_model.report import flat_metrics, summary
@@ -56,7 +57,26 @@ def register(
     progress: Progress,
     confirm: Callable[[Connection], None],
 ) -> Registered:
-    """Save the folder, record the run, insert the row: the row comes last and makes it exist."""
+    """Save the folder, record the run, insert the row: the row comes last and makes it exist.
+
+    Whatever is raised, nothing is registered, and no half-written folder stays.
+    """
+    folder = versions_folder(context.settings)
+    try:
+        return _register(context, data, fitted, instant, progress, confirm)
+    finally:
+        for draft in folder.glob(".*.part"):
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _register(
+    context: Context,
+    data: TrainingSet,
+    fitted: Fitted,
+    instant: float,
+    progress: Progress,
+    confirm: Callable[[Connection], None],
+) -> Registered:
     settings, name = context.settings, context.settings.reward_model.name
     standing = standing_of(context)
     version, before = standing.next_version, standing.champion or standing.newest
@@ -64,40 +84,60 @@ def register(
     progress(0.86, "saving")
     predecessor = None if before is None else Path(before["path"])
     manifest = write_draft(settings, data, fitted, folder, version, context.clock.now(), predecessor)
-    read = _read(settings, data, fitted)
-    progress(0.88, "judging against the champion")
-    challenger = RewardModel.load(draft_of(folder))
-    champion, problem = load_champion(standing, read)
-    decision = decide(context, read, challenger, standing, champion, problem)
-    progress(0.9, "evaluating on the hold-out")
-    examined = evaluate(read, challenger, champion, standing.served, settings.reward_model)
-    report = fitted.heads.report
-    report |= {"champion": plain(decision.document()), "evaluation": plain(examined.document)}
-    report["summary"] = [*_summary(report, decision, f"{name}@{version}"), *examined.lines]
+    decision, examined = _measure(context, _read(settings, data, fitted), standing, draft_of(folder), progress)
+    report, ref = fitted.heads.report, f"{name}@{version}"
+    report |= {"champion": decision.document(), "evaluation": examined.document}
+    report["summary"] = [*_summary(report, decision, ref), *examined.lines]
+    report = plain(report)
     flat = flat_metrics(report["heads"]) | examined.flat
     progress(0.94, "recording")
-    _draw(examined, draft_of(folder) / "plots", f"{name}@{version}")
+    _draw(examined, draft_of(folder) / "plots", ref)
     hashes = publish_folder(folder, msgspec.structs.replace(manifest, report=report))
+    run_id = _file_run(context, ref, folder, data, flat)
     row = {
         "name": name,
         "version": version,
         "path": str(folder),
         "base_model_hash": fitted.loaded.base_model_hash,
         "file_hashes": hashes,
-        "metrics": {**report, "card": data.card},
+        "labels_as_of": instant_text(instant),
+        "run_id": run_id,
+        "state": CHALLENGER,
+        **_evidence(data, report),
+    }
+    _insert(context, row, decision.promoted, confirm)
+    return Registered(name, version, report, flat, decision.promoted)
+
+
+def _measure(
+    context: Context, read: Read, standing: Standing, draft: Path, progress: Progress
+) -> tuple[Decision, Examined]:
+    """The version in `draft` against the champion, and everything else that is measured of it."""
+    progress(0.88, "judging against the champion")
+    challenger = RewardModel.load(draft)
+    champion, problem = load_champion(standing, read)
+    decision = decide(context, read, challenger, standing, champion, problem)
+    progress(0.9, "evaluating on the hold-out")
+    return decision, evaluate(read, challenger, champion, standing.served, context.settings.reward_model)
+
+
+def _evidence(data: TrainingSet, report: dict[str, Any]) -> dict[str, Any]:
+    """What the model was trained on and how good it is, as columns of its row."""
+    return {
+        "metrics": {**report, "card": plain(data.card)},
         "data_hash": data.content_hash,
         "labels_used": int(data.card["labels"]),
-        "labels_as_of": instant_text(instant),
-        "run_id": _file_run(context, f"{name}@{version}", folder, data, flat),
-        "created_at": context.clock.now(),
-        "state": CHALLENGER,
     }
+
+
+def _insert(context: Context, row: dict[str, Any], promoted: bool, confirm: Callable[[Connection], None]) -> None:
+    """The row, and the change of champion with it: one transaction, in which the lease is held."""
+    now = context.clock.now()
     with context.database.transaction() as connection:
         confirm(connection)
-        RewardModelRepository(connection, settings.project).add(row)
-        if decision.promoted:
-            VersionRepository(connection, settings.project).promote(name, version, context.clock.now())
-    return Registered(name, version, report, flat, decision.promoted)
+        RewardModelRepository(connection, context.settings.project).add({**row, "created_at": now})
+        if promoted:
+            VersionRepository(connection, context.settings.project).promote(row["name"], row["version"], now)
 
 
 def _draw(examined: Examined, folder: Path, ref: str) -> None:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sqlalchemy import select
@@ -50,12 +50,17 @@ def prepared(folder: Path, model: Path, exchanges: int) -> Path:
 class Training:
     """One run of `plaudit reward-model train`."""
 
-    def __init__(self, config: Path, prefix: str = "") -> None:
+    def __init__(self, config: Path, prefix: str = "", wrapped: Sequence[str] = ()) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("PLAUDIT_")}
         self.log = config.with_name("train.log")
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
-                ["bash", "-c", f"{prefix} exec {sys.executable} -m plaudit --config {config} reward-model train"],
+                [
+                    *wrapped,
+                    "bash",
+                    "-c",
+                    f"{prefix} exec {sys.executable} -m plaudit --config {config} reward-model train",
+                ],
                 cwd=ROOT,
                 env={**clean, "OMP_NUM_THREADS": "1", "PLAUDIT_LOGGING__FORMAT": "json"},
                 stdout=out,

@@ -1,8 +1,10 @@
 """Features on disk: found again, bounded, and never fatal to lose."""
 
+import errno
 import os
 from pathlib import Path
 
+import pytest
 import torch
 
 from reward_model.feature_cache import FeatureCache
@@ -31,6 +33,26 @@ def test_a_damaged_segment_costs_its_own_rows_only(tmp_path: Path) -> None:
     next(tmp_path.glob("*.safetensors")).write_bytes(b"no safetensors")
     cache.write(rows("b"))
     assert set(cache.read({"a", "b"})) == {"b"}
+
+
+def test_a_single_wrong_bit_is_noticed(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, 10**9)
+    cache.write(rows("a", "b"))
+    path = next(tmp_path.glob("*.safetensors"))
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(bytes(content))
+    assert cache.read({"a", "b"}) == {}
+
+
+def test_half_a_segment_does_not_stay_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_source: object, _target: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="No space"):
+        FeatureCache(tmp_path, 10**9).write(rows("a"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_unfinished_segment_is_not_there(tmp_path: Path) -> None:
