@@ -20,6 +20,7 @@ from ingest.rows import (
     OTHER_CHOICE,
     RESPONSE_ID,
     SIGNAL,
+    TEXT,
     USER_KEY,
     VALUE,
     LedgerRow,
@@ -48,13 +49,20 @@ CLOSES_AT = 10
 Answer = tuple[str, int]
 Fact = Sequence[Any]
 """What is known of an interaction: (response_id, user_key, created_at, ...)."""
+Said = tuple[str, str, int]
+"""What a label says: values and weights as JSON, and the number of signals that hold."""
+History = tuple[tuple[Any, ...], ...]
+"""What one person said of one answer, oldest first: (signal, operation, value), without the value where it says nothing
+while the window is open. Never a signal about two answers."""
 _Held = dict[Any, float | None]
 _OPEN = Setting(closed=False)
 _MAX_VECTORS = 4096
 """Vectors of values whose JSON is kept: more only come up where ratings or strengths are finely graded."""
+_MAX_HISTORIES = 16_384
+"""Histories of which is kept what they say: more only come up as above."""
 _CENSORED = SIGNALS["dwell"]
-"""Signals that no definition looks at while the window is open. (Reading times differ from answer to answer; without
-them few different things are said of open answers.) A test holds every definition to it."""
+"""Signals of which no definition looks at the value while the window is open. (Reading times differ from answer to
+answer; without them few different things happen to open answers.) A test holds every definition to it."""
 
 
 class ProvisionalLabels:
@@ -64,7 +72,7 @@ class ProvisionalLabels:
         self.labelling = labelling
         self._objectives = labelling.objectives
         self._vectors: dict[tuple[float | None, ...], tuple[str, str]] = {}
-        self._known: dict[tuple[tuple[str, float | None], ...], tuple[str, str]] = {}
+        self._histories: dict[History, Said] = {}
 
     def rows(
         self,
@@ -81,34 +89,37 @@ class ProvisionalLabels:
         known_rows: list[LabelRow] = []
         other_rows: list[LabelRow] = []
         for (response_id, choice), ledger in answers.items():
-            known = facts.get(response_id)
+            fact = facts.get(response_id)
             if len(ledger) > 1:
                 ledger.sort(key=instant_of)
-            start, owner = (ledger[0][DERIVED_AT], OWNER) if known is None else (known[2], known[1])
-            voters, count = told(ledger, owner or OWNER)
-            values, weights = self._documents(voters)
-            (other_rows if known is None else known_rows).append(
-                (project, response_id, choice, 0, "provisional", values, weights, count, config_hash, made_at,
-                 start + window)
-            )  # fmt: skip
+            start, owner = (ledger[0][DERIVED_AT], OWNER) if fact is None else (fact[2], fact[1])
+            history = _history(ledger)
+            said = self._said(history) if history is not None else self._of_voters(*told(ledger, owner or OWNER))
+            (other_rows if fact is None else known_rows).append(
+                (project, response_id, choice, 0, "provisional", *said, config_hash, made_at, start + window)
+            )
         return known_rows, other_rows
 
-    def _documents(self, voters: Sequence[_Held]) -> tuple[str, str]:
-        """JSON of values and weights."""
-        if len(voters) != 1:
-            return self._of_vector(tuple([objective.value(voters, _OPEN) for objective in self._objectives]))
-        (held,) = voters  # the mean over one voter
-        if not _CENSORED.isdisjoint(held):
-            held = {signal: value for signal, value in held.items() if signal not in _CENSORED}
-        said = tuple(held.items())
-        known = self._known.get(said)
-        if known is None:
-            vector = tuple([objective.value([held], _OPEN) for objective in self._objectives])
-            known = _keep(self._known, said, self._of_vector(vector))
-        return known
+    def _said(self, history: History) -> Said:
+        """What the label says of one person's history. Few different ones come up, so it is kept."""
+        said = self._histories.get(history)
+        if said is None:
+            if len(self._histories) >= _MAX_HISTORIES:
+                self._histories.clear()
+            held = _held(history)
+            said = self._histories[history] = self._of_voters([held] if held else [], len(held))
+        return said
+
+    def _of_voters(self, voters: Sequence[_Held], count: int) -> Said:
+        return *self._of_vector(tuple([objective.value(voters, _OPEN) for objective in self._objectives])), count
 
     def _of_vector(self, vector: tuple[float | None, ...]) -> tuple[str, str]:
-        return self._vectors.get(vector) or _keep(self._vectors, vector, self._encode(vector))
+        documents = self._vectors.get(vector)
+        if documents is None:
+            if len(self._vectors) >= _MAX_VECTORS:
+                self._vectors.clear()
+            documents = self._vectors[vector] = self._encode(vector)
+        return documents
 
     def _encode(self, vector: Sequence[float | None]) -> tuple[str, str]:
         pairs = list(zip(self._objectives, vector, strict=True))
@@ -117,11 +128,29 @@ class ProvisionalLabels:
         return msgspec.json.encode(values).decode(), msgspec.json.encode(weights).decode()
 
 
-def _keep(known: dict[Any, tuple[str, str]], key: Any, documents: tuple[str, str]) -> tuple[str, str]:
-    if len(known) >= _MAX_VECTORS:
-        known.clear()
-    known[key] = documents
-    return documents
+def _history(rows: Sequence[LedgerRow]) -> History | None:
+    """The history that rows, oldest first, make; None if several people speak, or one of two answers."""
+    voter = rows[0][USER_KEY]
+    history = []
+    for row in rows:
+        signal = row[SIGNAL]
+        if row[USER_KEY] != voter or signal in PAIR_SIGNALS:
+            return None
+        history.append(row[SIGNAL:VALUE] if signal in _CENSORED else row[SIGNAL:TEXT])
+    return tuple(history)
+
+
+def _held(history: History) -> _Held:
+    """The signals that hold. As `told`, of one voter."""
+    held: _Held = {}
+    for signal, operation, *value in history:
+        if operation != "set":
+            held.pop(signal, None)
+            continue
+        if signal in OPPOSITES:
+            held.pop(OPPOSITES[signal], None)
+        held[signal] = value[0] if value else None
+    return held
 
 
 def by_answer(rows: Iterable[LedgerRow]) -> dict[Answer, list[LedgerRow]]:

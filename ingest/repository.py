@@ -10,17 +10,16 @@ from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, delete, literal_column, select, text
 
 from infra.contracts import Interaction, Label, PreferencePair
 from infra.db import insert_ignore_many, upsert_many
 from infra.db.tables.feedback import feedback_events, interactions, labels, pairs
-from ingest.codec import interaction_hash
 from ingest.labels import InteractionFacts
 from ingest.ledger import Version
 from ingest.provisional import LABEL_COLUMNS, Fact, LabelRow
-from ingest.rows import DERIVED_AT, LEDGER_COLUMNS, OTHER, SOLICITED, TEXT, VALUE, LedgerRow
+from ingest.repository_rows import interaction_row, label_of, label_row, pair_row
+from ingest.rows import DERIVED_AT, LEDGER_COLUMNS, PROJECT, SOURCE, VALUE, LedgerRow
 
 Answer = tuple[str, int]
 
@@ -30,8 +29,11 @@ _VERSION_COLUMNS = ", ".join(Version._fields)
 _LEDGER = ", ".join(LEDGER_COLUMNS)
 _TOLD = ", ".join("choice" if name == "text" else name for name in LEDGER_COLUMNS[: DERIVED_AT + 1])
 """In the order of a row; a small column stands in for the text, which may be long."""
-_VALUED = tuple(name for name in LEDGER_COLUMNS if name not in ("text", "other_response_id", "solicited"))
+_COMMON = ("choice", "operation", "text", "other_response_id", "other_choice", "solicited", "project", "source")
+"""What most rows of a batch have in common."""
+_VALUED = tuple(name for name in LEDGER_COLUMNS if name not in _COMMON)
 _BARE = tuple(name for name in _VALUED if name != "value")
+_common = itemgetter(*map(LEDGER_COLUMNS.index, _COMMON))
 _valued = itemgetter(*map(LEDGER_COLUMNS.index, _VALUED))
 _bare = itemgetter(*map(LEDGER_COLUMNS.index, _BARE))
 
@@ -48,21 +50,24 @@ class FeedbackRepository:
         """Add rows to the ledger; one whose id is there stays as it is. Returns how many were new."""
         if not self._sqlite:
             return insert_ignore_many(self._connection, feedback_events, LEDGER_COLUMNS, rows)
-        # Python's driver takes ten times as long for a NULL as for a number, so rows that have none of the rare fields
-        # leave them out.
+        # Most rows have none of the rare fields and share most of the others. They leave them out, since Python's
+        # driver takes ten times as long for a NULL as for a number, or say them once.
+        usual = (0, "set", None, None, 0, None, rows[0][PROJECT], rows[0][SOURCE]) if rows else ()
         bare: list[LedgerRow] = []
         valued: list[LedgerRow] = []
         others: list[LedgerRow] = []
         for row in rows:
-            if row[TEXT] is not None or row[OTHER] is not None or row[SOLICITED] is not None:
+            if _common(row) != usual:
                 others.append(row)
             elif row[VALUE] is None:
                 bare.append(_bare(row))
             else:
                 valued.append(_valued(row))
-        return sum(
-            insert_ignore_many(self._connection, feedback_events, columns, some)
-            for columns, some in ((_BARE, bare), (_VALUED, valued), (LEDGER_COLUMNS, others))
+        shared = {name: value for name, value in zip(_COMMON, usual, strict=False) if value is not None}
+        return (
+            insert_ignore_many(self._connection, feedback_events, _BARE, bare, shared=shared)
+            + insert_ignore_many(self._connection, feedback_events, _VALUED, valued, shared=shared)
+            + insert_ignore_many(self._connection, feedback_events, LEDGER_COLUMNS, others)
         )
 
     def told(self, response_ids: Iterable[str]) -> Sequence[LedgerRow]:
@@ -76,7 +81,7 @@ class FeedbackRepository:
 
     def insert_interactions(self, items: Sequence[Interaction]) -> tuple[int, list[int]]:
         """Add interactions; returns as `insert_events` does."""
-        rows = [_interaction_row(item) for item in items]
+        rows = [interaction_row(item) for item in items]
         new = insert_ignore_many(self._connection, interactions, _INTERACTION_COLUMNS, rows)
         if new == len(rows):
             return new, []
@@ -100,11 +105,11 @@ class FeedbackRepository:
     def owners(self, response_ids: Iterable[str]) -> dict[str, Fact]:
         """What provisional labels need of the known interactions: (response_id, user_key, created_at) by response."""
         rows = self._by_ids("interactions", "response_id", "response_id, user_key, created_at", response_ids)
-        return {row[0]: row for row in rows}
+        return {row[0]: tuple(row) for row in rows}
 
     def put_labels(self, made: Iterable[Label]) -> None:
         """Write labels; the provisional one of an answer is replaced."""
-        upsert_many(self._connection, labels, LABEL_COLUMNS, [_label_row(label) for label in made])
+        upsert_many(self._connection, labels, LABEL_COLUMNS, [label_row(label) for label in made])
 
     def put_provisional(self, rows: Sequence[LabelRow], *, windows_stand: bool) -> None:
         """Write labels made by `ingest.provisional`; what says nothing new is left alone, `made_at` included.
@@ -142,7 +147,7 @@ class FeedbackRepository:
             )
             .order_by(columns.version)
         )
-        return {(row.response_id, row.choice): _label(row) for row in rows}
+        return {(row.response_id, row.choice): label_of(row) for row in rows}
 
     def current_label(self, response_id: str, choice: int) -> tuple[Label | None, bool]:
         """(the newest final label, else the provisional one; whether later events wait to be counted)."""
@@ -154,7 +159,7 @@ class FeedbackRepository:
         ).all()
         if not rows:
             return None, False
-        return _label(rows[-1]), rows[0].version == 0 and len(rows) > 1
+        return label_of(rows[-1]), rows[0].version == 0 and len(rows) > 1
 
     def due(self, closed_before: float, limit: int) -> list[Answer]:
         """Answers with a provisional label whose window closed at or before `closed_before`, oldest first.
@@ -191,7 +196,7 @@ class FeedbackRepository:
 
     def put_pairs(self, held: Iterable[PreferencePair], withdrawn_ids: Iterable[str], now: float) -> None:
         """Write the pairs that hold and mark those that no longer do."""
-        rows = [_pair_row(pair) for pair in held]
+        rows = [pair_row(pair) for pair in held]
         upsert_many(self._connection, pairs, _PAIR_COLUMNS, rows, update=("user_key", "withdrawn_at"))
         if ids := sorted(withdrawn_ids):
             self._connection.execute(
@@ -224,76 +229,3 @@ class FeedbackRepository:
 
     def _hashes(self, table: str, key: str, ids: Iterable[str]) -> dict[str, bytes]:
         return {row[0]: bytes(row[1]) for row in self._by_ids(table, key, f"{key}, content_hash", set(ids))}
-
-
-def _interaction_row(item: Interaction) -> tuple[Any, ...]:
-    return (
-        item.project,
-        item.response_id,
-        item.conversation_id,
-        item.user_key,
-        item.created_at,
-        item.adapter,
-        item.experiment,
-        item.arm,
-        item.propensity,
-        item.phase,
-        item.source,
-        lengths_of(item),
-        msgspec.msgpack.encode(item),
-        interaction_hash(item),
-    )
-
-
-def lengths_of(item: Interaction) -> str:
-    """JSON: [[choice, characters, tokens], ...] of the answers; 0 tokens where the answer was made elsewhere."""
-    lengths = [(answer.choice, len(answer.text), len(answer.token_ids)) for answer in item.answers]
-    return msgspec.json.encode(lengths).decode()
-
-
-def _label_row(label: Label) -> tuple[Any, ...]:
-    return (
-        label.project,
-        label.response_id,
-        label.choice,
-        label.version,
-        label.status,
-        label.values,
-        label.weights,
-        label.events_counted,
-        label.config_hash,
-        label.made_at,
-        label.window_closes_at,
-    )
-
-
-def _label(row: Any) -> Label:
-    return Label(
-        project=row.project,
-        response_id=row.response_id,
-        choice=row.choice,
-        version=row.version,
-        status=row.status,
-        values=row.objective_values,
-        weights=row.weights,
-        made_at=row.made_at,
-        window_closes_at=row.window_closes_at,
-        events_counted=row.events_counted,
-        config_hash=row.config_hash,
-    )
-
-
-def _pair_row(pair: PreferencePair) -> tuple[Any, ...]:
-    return (
-        pair.project,
-        pair.pair_id,
-        pair.preferred_response_id,
-        pair.preferred_choice,
-        pair.other_response_id,
-        pair.other_choice,
-        pair.source,
-        pair.user_key,
-        pair.weight,
-        pair.made_at,
-        None,
-    )

@@ -5,7 +5,8 @@ INSERT ... SELECT from it: some five times cheaper for the client than a stateme
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -61,14 +62,16 @@ def insert_ignore_many(
     rows: Iterable[Sequence[Any]],
     *,
     json_encoded: bool = False,
+    shared: Mapping[str, Any] | None = None,
 ) -> int:
     """Insert many rows, keeping those that are already there; returns how many were new.
 
     `rows` are tuples in the order of `columns`, and go to the driver as they are; JSON columns are serialised here,
-    unless `json_encoded` says that they hold JSON text already.
+    unless `json_encoded` says that they hold JSON text already. `shared`: columns of which all rows have the same
+    value; they go to SQLite once for many rows.
     """
-    parameters = _as_parameters(table, columns, rows, json_encoded)
-    return _write(connection, table, columns, parameters, " ON CONFLICT DO NOTHING")
+    lot = _Lot(table, columns, _as_parameters(table, columns, rows, json_encoded), shared or {})
+    return _write(connection, lot, " ON CONFLICT DO NOTHING")
 
 
 def upsert_many(
@@ -80,17 +83,18 @@ def upsert_many(
     update: Sequence[str] | None = None,
     if_changed: Sequence[str] = (),
     json_encoded: bool = False,
+    shared: Mapping[str, Any] | None = None,
 ) -> int:
     """Insert or update many rows by primary key, the fast way; returns how many rows were written. Of several rows with
     one key the last holds.
 
-    `if_changed`: leave a row that is there alone unless one of these columns differs. `json_encoded` as in
-    `insert_ignore_many`.
+    `if_changed`: leave a row that is there alone unless one of these columns differs. `json_encoded` and `shared` as
+    in `insert_ignore_many`.
     """
-    parameters = _as_parameters(table, columns, rows, json_encoded)
+    lot = _Lot(table, columns, _as_parameters(table, columns, rows, json_encoded), shared or {})
     quote = connection.dialect.identifier_preparer.quote
     keys = [column.name for column in table.primary_key]
-    updated = list(update) if update is not None else [name for name in columns if name not in keys]
+    updated = list(update) if update is not None else [name for name in lot.names if name not in keys]
     assignments = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in updated)
     target = ", ".join(quote(name) for name in keys)
     suffix = f" ON CONFLICT ({target}) DO UPDATE SET {assignments}"
@@ -99,52 +103,71 @@ def upsert_many(
         suffix += " WHERE " + " OR ".join(
             f"{quote(table.name)}.{quote(name)} {differs} excluded.{quote(name)}" for name in if_changed
         )
-    return _write(connection, table, columns, parameters, suffix, [columns.index(name) for name in keys])
+    return _write(connection, lot, suffix, [columns.index(name) for name in keys if name in columns])
 
 
-def _write(
-    connection: Connection,
-    table: Table,
-    columns: Sequence[str],
-    rows: list[Sequence[Any]],
-    suffix: str,
-    keys: Sequence[int] = (),
-) -> int:
-    """`keys`: places of the primary key in a row, where the statement updates."""
-    if not rows:
+@dataclass(frozen=True, slots=True)
+class _Lot:
+    """Rows for one table: tuples in the order of `columns`, and what all of them share."""
+
+    table: Table
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    shared: Mapping[str, Any]
+
+    @property
+    def names(self) -> list[str]:
+        """All columns, the shared ones first."""
+        return [*self.shared, *self.columns]
+
+    def whole(self) -> "_Lot":
+        """The same rows with everything in each of them."""
+        values = tuple(self.shared.values())
+        return _Lot(self.table, self.names, [(*values, *row) for row in self.rows], {}) if values else self
+
+
+def _write(connection: Connection, lot: _Lot, suffix: str, keys: Sequence[int] = ()) -> int:
+    """`keys`: places of the primary key, as far as it is not shared, in a row, where the statement updates."""
+    if not lot.rows:
         return 0
     if connection.dialect.name == "sqlite":
-        return _insert_chunks(connection, table, columns, rows, suffix)
+        return _insert_chunks(connection, lot, suffix)
     # One INSERT ... SELECT must not update a row twice.
-    if len(rows) >= COPY_ROWS and (not keys or len({tuple([row[k] for k in keys]) for row in rows}) == len(rows)):
-        return _copy(connection, table, columns, rows, suffix)
-    return _execute(connection, _insert_sql(connection, table, columns, 1) + suffix, [tuple(row) for row in rows])
+    if len(lot.rows) >= COPY_ROWS and (
+        not keys or len({tuple([row[k] for k in keys]) for row in lot.rows}) == len(lot.rows)
+    ):
+        return _copy(connection, lot.whole(), suffix)
+    one = lot.whole()
+    return _execute(connection, _insert_sql(connection, one, 1) + suffix, [tuple(row) for row in one.rows])
 
 
-def _insert_chunks(
-    connection: Connection, table: Table, columns: Sequence[str], rows: list[Sequence[Any]], suffix: str
-) -> int:
-    written = 0
+def _insert_chunks(connection: Connection, lot: _Lot, suffix: str) -> int:
+    written, rows = 0, lot.rows
     whole = len(rows) - len(rows) % CHUNK_ROWS
+    shared = tuple(lot.shared.values())
     if whole:
-        sql = _insert_sql(connection, table, columns, CHUNK_ROWS) + suffix
+        sql = _insert_sql(connection, lot, CHUNK_ROWS) + suffix
         for start in range(0, whole, CHUNK_ROWS):
-            written += _execute(connection, sql, tuple(chain.from_iterable(rows[start : start + CHUNK_ROWS])))
+            parameters = tuple(chain(shared, chain.from_iterable(rows[start : start + CHUNK_ROWS])))
+            written += _execute(connection, sql, parameters)
     if whole < len(rows):
-        sql = _insert_sql(connection, table, columns, 1) + suffix
-        written += _execute(connection, sql, [tuple(row) for row in rows[whole:]])
+        sql = _insert_sql(connection, lot, 1) + suffix
+        written += _execute(connection, sql, [(*shared, *row) for row in rows[whole:]])
     return written
 
 
-def _insert_sql(connection: Connection, table: Table, columns: Sequence[str], rows: int) -> str:
+def _insert_sql(connection: Connection, lot: _Lot, rows: int) -> str:
     quote = connection.dialect.identifier_preparer.quote
     mark = "?" if connection.dialect.name == "sqlite" else "%s"
-    names = ", ".join(quote(table.columns[name].name) for name in columns)
-    values = ", ".join([f"({', '.join([mark] * len(columns))})"] * rows)
-    return f"INSERT INTO {quote(table.name)} ({names}) VALUES {values}"  # noqa: S608
+    names = ", ".join(quote(lot.table.columns[name].name) for name in lot.names)
+    # SQLite numbers the marks, so that what rows share is bound once; a mark without a number is the next one.
+    marks = [f"{mark}{place}" for place in range(1, len(lot.shared) + 1)] + [mark] * len(lot.columns)
+    values = ", ".join([f"({', '.join(marks)})"] * rows)
+    return f"INSERT INTO {quote(lot.table.name)} ({names}) VALUES {values}"  # noqa: S608
 
 
-def _copy(connection: Connection, table: Table, columns: Sequence[str], rows: list[Sequence[Any]], suffix: str) -> int:
+def _copy(connection: Connection, rows_of: _Lot, suffix: str) -> int:
+    table, columns, rows = rows_of.table, rows_of.columns, rows_of.rows
     quote = connection.dialect.identifier_preparer.quote
     names = ", ".join(quote(table.columns[name].name) for name in columns)
     lot = quote(f"incoming_{table.name}_{len(columns)}")

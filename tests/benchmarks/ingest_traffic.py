@@ -8,6 +8,7 @@ names its user, device, and both client times.
 """
 
 import random
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,8 @@ from infra.contracts import Answer, Interaction, Message, new_response_id, uuid7
 
 ANSWERS_PER_SECOND = 1000.0
 USERS = 50_000
-START = 1_700_000_000.0
+START = time.time() - 3600.0
+"""Unix seconds: the windows of these answers are open, as those of recent answers are."""
 
 MIX: tuple[tuple[str, float, float], ...] = (
     ("shown", 1.0, 0.5),

@@ -90,6 +90,19 @@ def test_however_many_the_result_is_the_same(database: Database, count: int) -> 
         assert set(connection.execute(select(dead_letters.c.status)).scalars()) == {"dropped"}
 
 
+@pytest.mark.parametrize("count", [1, COPY_ROWS, 2 * CHUNK_ROWS + 1])
+def test_what_rows_share_is_in_each_of_them(database: Database, count: int) -> None:
+    shared = {"project": "p", "expires_at": 4.0}
+    rows = [(f"n{i}", f"h{i}") for i in range(count)]
+    with database.transaction() as connection:
+        assert insert_ignore_many(connection, leases, ("name", "holder"), rows, shared=shared) == count
+        assert insert_ignore_many(connection, leases, ("name", "holder"), rows, shared=shared) == 0
+        changed = [(name, "new") for name, _ in rows]
+        upsert_many(connection, leases, ("name", "holder"), changed, shared={"project": "p", "expires_at": 5.0})
+        told = connection.execute(select(leases).order_by(leases.c.name)).all()
+    assert told == sorted(("p", name, "new", 5.0) for name, _ in rows)
+
+
 def test_a_copy_leaves_nothing_for_the_next(postgres_database: Database) -> None:
     """Twice in one transaction, once in another one, and after one that was rolled back."""
     rows = [("p", f"n{i}", "first", 1.0) for i in range(COPY_ROWS)]
