@@ -67,6 +67,7 @@ class Conductor:
                 await self._phase(
                     "the reward model learns", self._trained("reward-model", repository.newest_reward_model)
                 )
+                self._require_champion()
                 await self._phase("the policy learns", self._trained("policy-update", _gated))
                 if self._refused():
                     return self.story
@@ -110,6 +111,14 @@ class Conductor:
             await asyncio.sleep(0.5)
         detail = f"{run['status']}: {run['detail']}" if run is not None else "it never ran"
         raise LoopDidNotClose(f"job {job} brought nothing within its time; its last run {detail}")
+
+    def _require_champion(self) -> None:
+        """Without a reward model that beats chance no policy is trained: nothing is left to wait for."""
+        with self._database.reading() as connection:
+            row = repository.newest_reward_model(connection, self._project)
+        if row is not None and row["state"] != "champion":
+            why = row["metrics"].get("champion", {}).get("reason", "")
+            raise LoopDidNotClose(f"{row['name']}@{row['version']} is not good enough to train a policy against: {why}")
 
     def _refused(self) -> bool:
         with self._database.reading() as connection:

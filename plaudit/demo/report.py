@@ -118,6 +118,7 @@ HEAD_COLUMNS = (
     ("length_correlation", "length corr."),
     ("accuracy", "pairwise accuracy"),
     ("accuracy_bt", "plain BT"),
+    ("gain_over_bt", "gain over BT"),
     ("flip_rate", "flip rate"),
 )
 
@@ -134,6 +135,20 @@ def reward_table(row: Any) -> dict[str, Any] | None:
         "rows": [{"name": n, "cells": [_number(values.get(key)) for key, _ in columns]} for n, values in heads.items()],
         "lines": [str(line) for line in row["metrics"].get("summary", [])],
     }
+
+
+def loss_comparison(row: Any) -> str:
+    """The default loss beside plain Bradley-Terry on the same unseen pairs; empty where there is no such head."""
+    found = row["metrics"].get("heads", {}).get("utility", {}) if row is not None else {}
+    if "accuracy_bt" not in found:
+        return ""
+    gain = found.get("gain_over_bt", {})
+    told = f" (gain {gain['estimate']:+.1%}, {gain['low']:+.1%} to {gain['high']:+.1%})" if gain else ""
+    robust, plain = found["accuracy"], found["accuracy_bt"]
+    return (
+        f"{found['loss']} {robust['estimate']:.1%}, plain bt {plain['estimate']:.1%} of {robust['count']} unseen pairs"
+        f"{told}; flip rate {found['flip_rate']:.2f}"
+    )
 
 
 def training_data(row: Any) -> dict[str, Any] | None:
@@ -206,6 +221,9 @@ def print_table(facts: Facts, page: Path, console: Console) -> None:
     table = Table(title="One turn of the loop", show_header=False)
     for tile in tiles(facts):
         table.add_row(tile["name"], tile["value"])
+    compared = loss_comparison(facts.reward_model)
+    if compared:
+        table.add_row("reward model", compared)
     table.add_row("outcome", facts.headline)
     for reason in facts.reasons:
         table.add_row("", reason)

@@ -68,3 +68,20 @@ def test_only_an_earlier_demo_is_replaced(tmp_path: Path, options: DemoOptions) 
     profile.write(options)
     _fresh(options.folder)
     assert not options.folder.exists()
+
+
+def test_the_default_loss_stands_beside_plain_bradley_terry() -> None:
+    interval = {"estimate": 0.6, "low": 0.5, "high": 0.7, "count": 40, "groups": 20}
+    utility = {
+        "loss": "huber_bt",
+        "flip_rate": 0.12,
+        "accuracy": interval,
+        "accuracy_bt": interval | {"estimate": 0.55},
+        "gain_over_bt": {"estimate": 0.05, "low": -0.01, "high": 0.11},
+    }
+    row = {"metrics": {"heads": {"utility": utility}}}
+    assert report.loss_comparison(row) == (
+        "huber_bt 60.0%, plain bt 55.0% of 40 unseen pairs (gain +5.0%, -1.0% to +11.0%); flip rate 0.12"
+    )
+    assert report.loss_comparison(None) == ""
+    assert report.loss_comparison({"metrics": {"heads": {"love": {}}}}) == ""
