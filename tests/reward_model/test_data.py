@@ -169,7 +169,7 @@ def worlds(draw: st.DrawFn) -> tuple[list[AnswerRow], list[LabelRow], list[PairR
     return answers, labels, pairs
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(worlds(), st.randoms())
 def test_the_order_of_the_rows_plays_no_part(
     world: tuple[list[AnswerRow], list[LabelRow], list[PairRow]], random: Any
@@ -187,7 +187,7 @@ def test_the_order_of_the_rows_plays_no_part(
         assert getattr(one, name) == getattr(other, name)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(worlds())
 def test_what_holds_of_every_training_set(world: tuple[list[AnswerRow], list[LabelRow], list[PairRow]]) -> None:
     made = made_of(*world)
@@ -217,7 +217,7 @@ def test_what_holds_of_every_training_set(world: tuple[list[AnswerRow], list[Lab
         assert not held & {n for n, yes in zip(names, made.split.training, strict=True) if yes}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(worlds())
 def test_nobody_new_and_nobody_of_the_other_half_was_learned_from(
     world: tuple[list[AnswerRow], list[LabelRow], list[PairRow]],

@@ -123,5 +123,6 @@ def test_unequal_news_are_worth_fewer() -> None:
 
 
 def test_what_was_made_at_the_last_instant_is_not_new() -> None:
-    assert news_of(labels(3, 3, made_at=5.0), [], 5.0, ("love",)).labels == 0
+    pairs = [PairRow("p", ("a", 0), ("b", 0), 1.0, "duel", 5.0)]
+    assert news_of(labels(3, 3, made_at=5.0), pairs, 5.0, ("love",)) == News(0, 0, 0.0, 0.0)
     assert news_of([], [], 0.0, ()).effective == 0.0
