@@ -29,12 +29,11 @@ from numpy.typing import NDArray
 from scipy.special import expit, log_expit, logsumexp
 
 from reward_model.judgments import Judgments
+from reward_model.rater_likelihood import GRID, Likelihood, likelihood_of
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-_GRID: Array = expit(np.linspace(-5.0, 4.0, 25))
-"""Candidate error rates r, from .007 to .98."""
 _HABIT_PRECISION = 0.25
 """Prior precision of b: N(0, 2^2)."""
 _PRIOR_PRECISION = np.array([1e-3, 30.0])
@@ -84,18 +83,6 @@ class RaterFit:
 
 
 @dataclass(frozen=True)
-class _Likelihood:
-    """P(record | t, r) [M, G] for both truths, its derivative by b, and P(wrong and record | t, r)."""
-
-    first: Array
-    second: Array
-    first_slope: Array
-    second_slope: Array
-    first_wrong: Array
-    second_wrong: Array
-
-
-@dataclass(frozen=True)
 class _World:
     """What stands still: margins and habits [U] (zero where the truth is known), sure log-odds [U], what is fitted."""
 
@@ -114,7 +101,7 @@ class _View:
 
     odds: Array
     truth: Array
-    likelihood: _Likelihood
+    likelihood: Likelihood
     posterior: Array
     share: Array
     normalizer: Array
@@ -193,14 +180,14 @@ def _begin(judgments: Judgments, with_margins: bool, start: RaterFit | None) -> 
     message = judgments.weight * (np.log(says) - np.log1p(-says))
     if start is not None:
         return _State(message, start.population, start.habit, np.array(start.scale))
-    population = np.tile((1.0 - _GRID) ** 3, (len(judgments.source_names), 1))
+    population = np.tile((1.0 - GRID) ** 3, (len(judgments.source_names), 1))
     population /= population.sum(1, keepdims=True)
     return _State(message, population, 0.0, np.array([1.0 if with_margins else 0.0, 0.0]))
 
 
 def _view(judgments: Judgments, world: _World, state: _State) -> _View:
     odds = state.scale[0] * world.margins + state.scale[1] * world.habits + world.sure
-    likelihood = _likelihood(judgments, world.habits, state.habit)
+    likelihood = likelihood_of(judgments, world.habits, state.habit)
     total = odds + _summed(judgments.pair, state.message, judgments.pairs)
     truth = expit(total[judgments.pair] - state.message)[:, None]
     evidence = truth * likelihood.first + (1.0 - truth) * likelihood.second
@@ -234,7 +221,7 @@ def _conclude(judgments: Judgments, world: _World, view: _View, state: _State, m
         state.population,
         float(state.habit),
         (float(state.scale[0]), float(state.scale[1])),
-        _GRID,
+        GRID,
         made,
         _log_evidence(judgments, view),
     )
@@ -249,26 +236,10 @@ def _log_evidence(judgments: Judgments, view: _View) -> float:
     return float(np.logaddexp(ahead, behind).sum() + view.judged - np.log(z).sum())
 
 
-def _likelihood(judgments: Judgments, x: Array, habit: float) -> _Likelihood:
-    """Weights are powers: a record that weighs half counts half in the logarithm."""
-    reached, certain = 2.0 * np.minimum(_GRID, 1.0 - _GRID), np.maximum(2.0 * _GRID - 1.0, 0.0)
-    y, v = judgments.says[:, None], judgments.weight[:, None]
-    points_wrong = expit(-habit * x[judgments.pair])[:, None]
-    step = reached * points_wrong * (1.0 - points_wrong) * -x[judgments.pair][:, None]
-    first_rate, second_rate = certain + reached * points_wrong, certain + reached * (1.0 - points_wrong)
-    first = y * (1.0 - first_rate) + (1.0 - y) * first_rate
-    second = y * second_rate + (1.0 - y) * (1.0 - second_rate)
-    first_slope, second_slope = v * (1.0 - 2.0 * y) * step / first, v * (2.0 * y - 1.0) * -step / second
-    first_wrong, second_wrong = (1.0 - y) * first_rate / first, y * second_rate / second
-    if (v != 1.0).any():
-        first, second = first**v, second**v
-    return _Likelihood(first, second, first_slope, second_slope, first * first_wrong, second * second_wrong)
-
-
 def _judges(judgments: Judgments, evidence: Array, population: Array) -> tuple[Array, float]:
     """Posterior [K, G] over each judge's rate, and the sum of its log-normalisers."""
     logs = np.log(evidence)
-    columns = [_summed(judgments.judge, logs[:, g], judgments.judges) for g in range(len(_GRID))]
+    columns = [_summed(judgments.judge, logs[:, g], judgments.judges) for g in range(len(GRID))]
     total = np.stack(columns, 1) + np.log(population[judgments.source])
     normalizers = logsumexp(total, axis=1)
     return np.asarray(np.exp(total - normalizers[:, None])), float(normalizers.sum())
@@ -277,7 +248,7 @@ def _judges(judgments: Judgments, evidence: Array, population: Array) -> tuple[A
 def _populations(judgments: Judgments, posterior: Array) -> Array:
     """EM's weights [S, G] of the grid; one judge's worth of the uniform keeps every rate possible."""
     active = np.bincount(judgments.judge, minlength=judgments.judges) > 0
-    made = np.full((len(judgments.source_names), len(_GRID)), 1.0 / len(_GRID))
+    made = np.full((len(judgments.source_names), len(GRID)), 1.0 / len(GRID))
     np.add.at(made, judgments.source[active], posterior[active])
     return np.asarray(made / made.sum(1, keepdims=True))
 
