@@ -23,6 +23,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +101,12 @@ def speed(arguments: argparse.Namespace) -> dict[str, Any]:
 def accuracy(arguments: argparse.Namespace) -> dict[str, Any]:
     """Hold-out accuracy of both after as many steps, and the paired difference with its 95 % bootstrap interval."""
     task = make_task(arguments)
-    other = "TRL, grouped by length"  # the same training as by its defaults, in half the time
-    right = {}
-    for name in (OWN, other):
-        result = run(name, task, arguments.trl_python)
-        scores = np.array(result["scores"])
-        right[name] = (scores[:, 0] > scores[:, 1]).astype(float)
-        print(f"{name}: {right[name].mean():.3f}, {sum(w for w, _ in result['steps']):.0f} s", flush=True)
+    other = "TRL, no checkpointing, grouped by length"  # the same training as by its defaults, much sooner
+    names = (OWN, other)
+    with ThreadPoolExecutor() as both:  # in no hurry: this is not timed
+        results = dict(zip(names, both.map(lambda name: run(name, task, arguments.trl_python), names), strict=True))
+    scores = {name: np.array(result["scores"]) for name, result in results.items()}
+    right = {name: (values[:, 0] > values[:, 1]).astype(float) for name, values in scores.items()}
     difference = right[OWN] - right[other]
     draws = np.random.default_rng(0).integers(0, len(difference), (10_000, len(difference)))
     low, high = np.quantile(difference[draws].mean(1), [0.025, 0.975])

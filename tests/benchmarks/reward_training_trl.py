@@ -56,6 +56,7 @@ def main() -> None:
         report_to="none",
         save_strategy="no",
         disable_tqdm=True,
+        remove_unused_columns=False,  # the column of lengths is read by the sampler alone
         seed=task["seed"],
     )
     data = Dataset.from_dict(
