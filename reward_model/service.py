@@ -17,6 +17,7 @@ from reward_model.data import TrainingSet
 from reward_model.readiness import missing_evidence, news_of
 from reward_model.repository import RewardModelRepository, instant_seconds
 from reward_model.saving import no_space_said
+from reward_model.triggers import drifted
 from reward_model.versions_repository import VersionRepository
 
 Progress = Callable[[float, str], None]
@@ -112,6 +113,8 @@ def reason_to_wait(context: Context, instant: float) -> str | None:
         settings,
         trained_before=last is not None,
         news=news,
+        drifted=news.effective >= settings.drift_share * settings.min_new_labels
+        and bool(drifted(evidence.labels, since, objectives)),
     )
 
 

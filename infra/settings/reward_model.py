@@ -20,6 +20,8 @@ class RewardModelSettings(Section):
     """Both the positive and the negative mass (sums of y and of 1 - y) a head needs."""
     min_new_labels: int = Field(100, ge=0)
     """Labels and pairs, together, that must be new since the last reward model's instant before another is trained."""
+    drift_share: float = Field(0.25, gt=0, le=1)
+    """Share of `min_new_labels` that is enough where the rates of what people say have moved since the last model."""
     min_pairs: int = Field(100, ge=2)
     """Preference pairs the utility head needs; with fewer it is absent, and the report says so."""
     include_provisional: bool = False
