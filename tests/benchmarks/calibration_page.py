@@ -1,0 +1,210 @@
+"""The page of `bench_reward_calibration`, and whether it reaches what was asked for."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from reward_model.offline_online import OfflineOnline
+from tests.benchmarks.calibration_heads import AnchorResult, HeadResult, Size
+from tests.benchmarks.calibration_page_heads import anchors, balance, heads, span, told, word
+from tests.benchmarks.calibration_trials import LEARNING, SilenceResult, TrialResult
+
+R, SLOPE = 0.95, (0.8, 1.2)
+
+
+@dataclass
+class Findings:
+    """Results by seed; `anchors[seed]` one for each size of the anchor set."""
+
+    heads: list[HeadResult] = field(default_factory=list)
+    balance: list[tuple[float, float, float]] = field(default_factory=list)
+    anchors: list[list[AnchorResult]] = field(default_factory=list)
+    trials: list[TrialResult] = field(default_factory=list)
+    silence: list[SilenceResult] = field(default_factory=list)
+
+
+def render(found: Findings, size: Size) -> tuple[str, bool]:
+    """(the page, whether every figure asked for is reached)."""
+    parts = [
+        _intro(size),
+        _trials(found.trials, size),
+        _shift(found.trials),
+        _silence(found.silence),
+        heads(found.heads),
+        balance(found.balance),
+        anchors(found.anchors),
+    ]
+    return "\n\n".join("\n".join(lines) for lines, _ in parts) + "\n", all(reached for _, reached in parts)
+
+
+def _intro(size: Size) -> tuple[list[str], bool]:
+    return [
+        "# Calibration, anchors, and predicted against realised love",
+        "",
+        *told(
+            "What is real and what is simulated. Questions, answers and the human preferences between answers are "
+            "those of FineGrainedRLHF and hh-rlhf; every answer is rewritten in ten manners by plain edits (shorter, a "
+            "friendly opening, a warm close, a list, a hedge, a refusal ...). Features are MiniLM's hidden states of "
+            "these texts. People are simulated: each has a generosity, a taste and a habit of voting; what they think "
+            "of an answer depends on its manner, its length, which answer people preferred, an interaction (lists suit "
+            "factual questions), a bend (too much warmth repels) and a trait that is in no text. The reward model "
+            "knows none of this."
+        ),
+        "",
+        *told(
+            f"The base policy answers {size.people:,} people {size.answers} times each on 60 % of the questions; its "
+            "log is all that the reward model learns from. Calibration is judged on new people and the other 40 % of "
+            "the questions."
+        ),
+    ], True
+
+
+def _trials(trials: Sequence[TrialResult], size: Size) -> tuple[list[str], bool]:
+    main = [trial.main for trial in trials]
+    lines = [
+        "## Predicted against realised",
+        "",
+        *told(
+            "Fourteen candidates re-select among the answers the base policy can give: along the style people like "
+            "(both ways), along single traits, along nothing, and along the reward model's own score, which is what a "
+            "policy update does. Predicted: mean calibrated probability of love over 8 answers to each question kept "
+            f"away from training. Realised: share of loved answers among {size.trial_people:,} new people with "
+            f"{size.trial_answers} answers each, on all questions. Awful candidates (less than half of their control's "
+            "love) are left out. `corrected`: r without the known errors of measurement. Slope: realised on predicted, "
+            "errors on both sides (York). 95 % intervals."
+        ),
+        "",
+        "| seed | candidates | left out | r | corrected | slope | signs between candidates | signs to control "
+        "| trust |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for number, one in enumerate(main):
+        lines.append(f"| {1000 + number} | {len(one.points)} | {len(one.left_out)} | {_cells(one)} |")
+    r, slopes = _rs(main), _slopes(main)
+    reached_r, reached_slope = float(np.median(r)) >= R, SLOPE[0] <= float(np.median(slopes)) <= SLOPE[1]
+    flattered = _rs([trial.everything for trial in trials])
+    within = sum(SLOPE[0] <= value <= SLOPE[1] for value in slopes)
+    beyond = [trial.unforeseeable for trial in trials]
+    lines += [
+        "",
+        *told(
+            f"Median r {np.median(r):.3f} ({min(r):.3f} to {max(r):.3f}), at least {R} in {sum(v >= R for v in r)} of "
+            f"{len(r)} seeds; median slope {np.median(slopes):.2f} ({min(slopes):.2f} to {max(slopes):.2f}), within "
+            f"{SLOPE[0]} to {SLOPE[1]} in {within} of {len(slopes)}. With awful candidates kept the median r is "
+            f"{np.median(flattered):.3f}. Asked for: r >= {R} ({word(reached_r)}), slope {SLOPE[0]} to {SLOPE[1]} "
+            f"({word(reached_slope)}), by the medians."
+        ),
+        "",
+        *told(
+            "Eight other candidates are chosen by what no reward model can read off an answer: which one people "
+            "preferred, and a trait in no text (along the whole appeal, and along that part alone). Median r "
+            f"{span(_rs(beyond), 3)}, median slope {span(_slopes(beyond), 2)}."
+        ),
+        "",
+        "With less feedback to learn from (same candidates, same trials):",
+        "",
+        "| labels | median r | median slope |",
+        "|---|---|---|",
+    ]
+    for labels in LEARNING:
+        some = [trial.by_labels[labels] for trial in trials if labels in trial.by_labels]
+        if some:
+            lines.append(f"| {labels:,} | {span(_rs(some), 3)} | {span(_slopes(some), 2)} |")
+    return lines, reached_r and reached_slope
+
+
+def _shift(trials: Sequence[TrialResult]) -> tuple[list[str], bool]:
+    lines = [
+        "## Covariate shift",
+        "",
+        "| case | median r | median slope | mean of predicted minus realised |",
+        "|---|---|---|---|",
+        f"| none | {_three([trial.main for trial in trials])} |",
+    ]
+    shifted = [trial for trial in trials if trial.shifted]
+    for name in shifted[0].shifted if shifted else ():
+        lines.append(f"| {name} | {_three([trial.shifted[name] for trial in shifted])} |")
+    lines += [
+        "",
+        *told(
+            "Candidates unlike anything in the log: most answers in a manner the base policy hardly uses. "
+            "`held`: seeds in which the 95 % range that the line through the other candidates gives held the "
+            "realised rate."
+        ),
+        "",
+        "| candidate | predicted | realised | held |",
+        "|---|---|---|---|",
+    ]
+    for place, first in enumerate(trials[0].far):
+        far = [trial.far[place] for trial in trials]
+        held = sum(one.low <= one.realised <= one.high for one in far)
+        predicted, realised = (
+            float(np.median([getattr(one, name) for one in far])) for name in ("predicted", "realised")
+        )
+        lines.append(f"| {first.name} | {predicted:.3f} | {realised:.3f} | {held} of {len(far)} |")
+    return lines, True
+
+
+def _silence(results: Sequence[SilenceResult]) -> tuple[list[str], bool]:
+    if not results:
+        return [], True
+    lines = [
+        "## Silence",
+        "",
+        *told(
+            "`sentiment` is learned from voters alone (three in ten). Here its predictions are held against "
+            "what *everybody* thinks, voter or not. People on a phone like more and vote more; in the last case "
+            "likers have three times the odds of voting. Weights are the inverse of the true chance of a vote "
+            "on the device."
+        ),
+        "",
+        "| case | median r | median slope | mean of predicted minus true |",
+        "|---|---|---|---|",
+    ]
+    for name in results[0].opinion:
+        lines.append(f"| {name} | {_three([one.opinion[name] for one in results])} |")
+    lines += [
+        f"| `love` where likers vote more | {_three([one.love for one in results])} |",
+        "",
+        *told(
+            "Ranking survives silence; the level does not. Weights mend the part that the device explains and "
+            "nothing else: where silence depends on the opinion, a predicted sentiment is that of voters, and "
+            "says so. `love` counts silence as 0 and means the same before and after, so its predictions stay "
+            "rates."
+        ),
+    ]
+    return lines, True
+
+
+def _cells(one: OfflineOnline) -> str:
+    assert one.levels is not None
+    assert one.line is not None
+    assert one.between is not None
+    assert one.to_control is not None
+    corrected = "-" if one.levels.corrected is None else f"{one.levels.corrected:.3f}"
+    return (
+        f"{one.levels.r:.3f} ({one.levels.low:.2f} to {one.levels.high:.2f}) | {corrected} "
+        f"| {one.line.slope:.2f} ({one.line.slope_low:.2f} to {one.line.slope_high:.2f}) "
+        f"| {one.between.accuracy:.0%} ({one.between.low:.0%} to {one.between.high:.0%}; "
+        f"ceiling {one.between.ceiling:.0%}) "
+        f"| {one.to_control.accuracy:.0%} ({one.to_control.low:.0%} to {one.to_control.high:.0%}) "
+        f"| {one.trust.level} ({one.trust.number:.2f})"
+    )
+
+
+def _three(reports: Sequence[OfflineOnline]) -> str:
+    biases = [np.mean([p.predicted.value - p.realised.value for p in one.points]) for one in reports]
+    return f"{span(_rs(reports), 3)} | {span(_slopes(reports), 2)} | {np.median(biases):+.3f}"
+
+
+def _rs(reports: Sequence[OfflineOnline]) -> list[float]:
+    return _each(reports, lambda one: None if one.levels is None else one.levels.r)
+
+
+def _slopes(reports: Sequence[OfflineOnline]) -> list[float]:
+    return _each(reports, lambda one: None if one.line is None else one.line.slope)
+
+
+def _each(reports: Sequence[OfflineOnline], value: Callable[[OfflineOnline], float | None]) -> list[float]:
+    return [found for one in reports if (found := value(one)) is not None]

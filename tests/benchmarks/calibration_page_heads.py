@@ -1,0 +1,140 @@
+"""The parts of the page of `bench_reward_calibration` about single heads, and the words both parts use."""
+
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+
+from reward_model.calibration_error import TOLERANCE
+from tests.benchmarks.calibration_heads import AnchorResult, HeadResult
+from tests.benchmarks.calibration_population import OBJECTIVES
+
+DRIFT = 0.02
+
+
+def heads(heads: Sequence[HeadResult]) -> tuple[list[str], bool]:
+    """Calibration of each head, and whether it reaches what was asked for."""
+    lines = [
+        "## Calibration of each head",
+        "",
+        *told(
+            "On the hold-out: new people, unseen questions, the base policy. Debiased error: root mean square "
+            "over 15 bins of equal mass with its own sampling variance, clustered by person, taken off. Medians "
+            "over seeds with the range; skill = 1 - Brier / Brier of the base rate in training."
+        ),
+        "",
+        "| objective | labels | kind chosen | debiased error | largest upper end | plain ECE | Brier skill "
+        "| lowest lower end | reached |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    reached = True
+    for objective in OBJECTIVES:
+        some = [one for one in heads if one.objective == objective]
+        errors, skills = [one.report.error for one in some], [one.report.skill for one in some]
+        good = max(errors) <= TOLERANCE and min(skills) > 0 and min(one.report.labels for one in some) >= 5000
+        reached &= good
+        kinds = ", ".join(sorted({one.kind for one in some}))
+        lines.append(
+            f"| {objective} | {min(one.report.labels for one in some):,} | {kinds} | {span(errors, 3)} "
+            f"| {max(one.report.error_high for one in some):.3f} | {span([one.report.ece_plain for one in some], 3)} "
+            f"| {span(skills, 3)} | {min(one.report.skill_low for one in some):.3f} | {word(good)} |"
+        )
+    asked = f"Asked for: error at most {TOLERANCE} at 5,000 labels or more, skill above 0, in every seed"
+    lines += ["", f"{asked}: {word(reached)}.", ""]
+    return lines + _kinds(heads) + _small(heads), reached
+
+
+def _kinds(heads: Sequence[HeadResult]) -> list[str]:
+    names = list(heads[0].errors)
+    lines = ["Debiased error by kind of calibration, medians:", "", "| objective | " + " | ".join(names) + " |"]
+    lines.append("|---" * (len(names) + 1) + "|")
+    for objective in OBJECTIVES:
+        some = [one.errors for one in heads if one.objective == objective]
+        cells = " | ".join(f"{np.median([one[name] for one in some]):.3f}" for name in names)
+        lines.append(f"| {objective} | {cells} |")
+    return lines
+
+
+def _small(heads: Sequence[HeadResult]) -> list[str]:
+    values = [value for one in heads for value in one.small]
+    rejected = sum(value < 0.05 for value in values)
+    return [
+        "",
+        "On hold-outs of 1,000 labels the bootstrap test against perfect calibration rejects "
+        f"{rejected} of {len(values)} at 5 %.",
+    ]
+
+
+def balance(balance: Sequence[tuple[float, float, float]]) -> tuple[list[str], bool]:
+    """What thinning negatives does, and its correction."""
+    if not balance:
+        return [], True
+    thinned, corrected, full = (float(np.median(column)) for column in zip(*balance, strict=True))
+    return [
+        "## Class balance",
+        "",
+        "Love trained on as many negatives as positives: the debiased error is",
+        f"{thinned:.3f} as trained, {corrected:.3f} after the correction for the live base rate, {full:.3f} trained on",
+        "everything.",
+    ], True
+
+
+def anchors(anchors: Sequence[Sequence[AnchorResult]]) -> tuple[list[str], bool]:
+    """Drift between retrainings, and whether it is small enough."""
+    if not anchors:
+        return [], True
+    results = [one for seed in anchors for one in seed]
+    retrainings = list(results[0].heads)
+    worst = max(value for one in results for moved in one.heads.values() for value in moved.values())
+    on_pin = max(one.on_pin for one in results)
+    lines = [
+        "## Scale drift between two retrainings",
+        "",
+        *told(
+            "sqrt(change of mean^2 + change of standard deviation^2) over the anchors: in units of probability "
+            "for heads, of the old standard deviation for the utility. Largest over the seeds."
+        ),
+        "",
+        "| | "
+        + " | ".join(
+            f"{name}, {count} anchors" for name in retrainings for count in (one.anchors for one in anchors[0])
+        )
+        + " |",
+        "|---" * (1 + len(retrainings) * len(anchors[0])) + "|",
+    ]
+    for objective in OBJECTIVES:
+        cells = [
+            f"{max(seed[place].heads[name][objective] for seed in anchors):.4f}"
+            for name in retrainings
+            for place in range(len(anchors[0]))
+        ]
+        lines.append(f"| {objective} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        "| utility, twice the duels | before the pin | on the anchors of the pin | on answers the pin has not seen |",
+        "|---|---|---|---|",
+    ]
+    for place, first in enumerate(anchors[0]):
+        cells = [max(getattr(seed[place], name) for seed in anchors) for name in ("raw", "on_pin", "pinned")]
+        lines.append(f"| {first.anchors} anchors | " + " | ".join(f"{value:.4f}" for value in cells) + " |")
+    reached = worst <= DRIFT and on_pin <= DRIFT
+    lines += [
+        "",
+        f"Asked for: at most {DRIFT} on the same anchors: {word(reached)} (heads {worst:.4f}, utility {on_pin:.4f}).",
+    ]
+    return lines, reached
+
+
+def told(text: str) -> list[str]:
+    """A paragraph as lines."""
+    return textwrap.wrap(text, 118, break_long_words=False, break_on_hyphens=False)
+
+
+def span(values: Sequence[float], digits: int) -> str:
+    """Median (smallest to largest)."""
+    return f"{np.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def word(reached: bool) -> str:
+    """Reached, or missed."""
+    return "reached" if reached else "**missed**"
