@@ -13,6 +13,7 @@ from infra.models.chat import render_chat
 from infra.models.features import pooled_hidden_states
 from infra.models.loading import LoadedModel
 from infra.runtime import TryLater
+from reward_model.encoders import encoder_features, load_encoder
 from reward_model.feature_cache import FeatureCache
 
 _CHUNK = 256
@@ -29,6 +30,8 @@ class FeatureRecipe:
     max_prompt_tokens: int
     max_answer_tokens: int
     opening_tokens: int = 0
+    encoder: str = ""
+    """Name of an encoder that is read instead of the backbone (see `encoders`); the layers then mean nothing."""
 
     def cache_name(self, loaded: LoadedModel) -> str:
         """Equal only where the same answer has the same features: recipe, weights, tokenizer, template, precision."""
@@ -56,7 +59,9 @@ def answer_features(
     batch_size: int,
 ) -> Tensor:
     """Features [N, layers x 2 x H], float32: for each layer the mean over the answer's tokens, then the last one; and
-    the mean of its opening where the recipe has one."""
+    the mean of its opening where the recipe has one. With an encoder [N, 2 x H], see `encoders.encoder_features`."""
+    if recipe.encoder:
+        return encoder_features(load_encoder(recipe.encoder, loaded.device), prompts, answers, recipe.max_answer_tokens)
     encoded = [encode(loaded, recipe, messages, text) for messages, text in zip(prompts, answers, strict=True)]
     return pooled_hidden_states(
         loaded,

@@ -49,6 +49,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     max_prompt_tokens: int
     max_answer_tokens: int
     opening_tokens: int = 0
+    encoder: str = ""
     calibration: dict[str, Any]
     flip_rate: float = 0.0
     utility_scale: float = 1.0

@@ -18,13 +18,20 @@ from reward_model.score_cache import ScoreCache, score_key
 from reward_model.scores import UTILITY, BackboneMismatch, Scores
 from reward_model.subspace import Standardizer
 
-__all__ = ["UTILITY", "BackboneMismatch", "NoHalves", "RewardModel", "Scores"]
+__all__ = ["UTILITY", "BackboneMismatch", "FeaturesMismatch", "NoHalves", "RewardModel", "Scores"]
 
 
 class NoHalves(PlauditError):
     """A reward model without cross-fitted halves was asked for one."""
 
     code = "no_halves"
+    status = 409
+
+
+class FeaturesMismatch(PlauditError):
+    """Features that are not those a reward model was trained on."""
+
+    code = "features_mismatch"
     status = 409
 
 
@@ -64,6 +71,7 @@ class RewardModel:
             self.manifest.max_prompt_tokens,
             self.manifest.max_answer_tokens,
             self.manifest.opening_tokens,
+            self.manifest.encoder,
         )
 
     def score(
@@ -95,6 +103,14 @@ class RewardModel:
     def score_hidden(self, pooled: Tensor) -> Scores:
         """Rewards from features [B, D] pooled already, as `pooled_hidden_states(..., recipe.layers,
         opening=recipe.opening_tokens)` of the frozen backbone gives them."""
+        width = self.standardizer.mean.shape[0]
+        if pooled.shape[1] != width:
+            source = self.manifest.encoder or "the hidden states its manifest names"
+            raise FeaturesMismatch(
+                f"features have {pooled.shape[1]} columns, this reward model reads {width} from {source}: give it "
+                "those, or let `score` make them",
+                field="reward_model.encoder",
+            )
         x = self.standardizer.apply(pooled.detach().cpu())
         logits = torch.einsum("bd,ked->bke", x, self.weights) + self.intercepts
         raw = logits.double().numpy()
