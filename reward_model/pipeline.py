@@ -10,6 +10,7 @@ from infra.models.loading import LoadedModel, load_base
 from infra.settings import Settings, config_hash
 from reward_model.crossfit import document, train_halves
 from reward_model.data import TrainingSet
+from reward_model.encoders import load_encoder
 from reward_model.feature_cache import FeatureCache
 from reward_model.features import FeatureRecipe, cached_features
 from reward_model.files import HalfHeads, Manifest
@@ -26,7 +27,10 @@ def recipe_of(settings: Settings, loaded: LoadedModel) -> FeatureRecipe:
     wanted = settings.reward_model
     depth = int(loaded.model.config.num_hidden_layers)
     layers = dict.fromkeys(max(min(layer, depth), -depth - 1) for layer in wanted.layers)
-    return FeatureRecipe(tuple(layers), wanted.max_prompt_tokens, wanted.max_answer_tokens, wanted.opening_tokens)
+    encoder = load_encoder(wanted.encoder, loaded.device).identity if wanted.encoder else ""
+    return FeatureRecipe(
+        tuple(layers), wanted.max_prompt_tokens, wanted.max_answer_tokens, wanted.opening_tokens, encoder
+    )
 
 
 def cache_of(settings: Settings, recipe: FeatureRecipe, loaded: LoadedModel) -> FeatureCache | None:
@@ -115,6 +119,7 @@ def manifest_of(settings: Settings, data: TrainingSet, fitted: Fitted, version: 
         max_prompt_tokens=recipe.max_prompt_tokens,
         max_answer_tokens=recipe.max_answer_tokens,
         opening_tokens=recipe.opening_tokens,
+        encoder=recipe.encoder,
         calibration=_documents(heads),
         flip_rate=heads.flip_rate,
         halves=tuple(HalfHeads(calibration=_documents(half), flip_rate=half.flip_rate) for half in halves),

