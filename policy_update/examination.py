@@ -1,6 +1,7 @@
 """The held-out examination: champion and candidate answer the same prompts, and are scored as in training."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,15 @@ from policy_update.trainer import Models
 CHUNK_PROMPTS = 8
 
 
+@dataclass(frozen=True)
+class Examined:
+    """The verdict, and the answers both gave to the same prompts, which it rests on."""
+
+    verdict: Verdict
+    candidate: Sampled
+    champion: Sampled
+
+
 def examine(
     models: Models,
     settings: PolicyUpdateSettings,
@@ -25,7 +35,7 @@ def examine(
     sample: Callable[[Any, Sequence[Conversation], int, int], Rollout],
     reward: Callable[[Rollout], Rewards],
     on_progress: Callable[[float], None] = lambda fraction: None,
-) -> Verdict:
+) -> Examined:
     """Answer `held_out` with candidate (`models.sampler`) and champion (`models.reference`), then judge.
 
     `sample(model, conversations, answers each, seed)` draws; `reward` scores, guardrail heads included.
@@ -44,7 +54,8 @@ def examine(
     tokens = np.array([count for _, count in to_champion])
     kl_champion = float(np.average([kl for kl, _ in to_champion], weights=tokens))
     kl_base = float(np.average([kl for kl, _ in to_base], weights=tokens))
-    return judge(_collect(candidate), _collect(champion), weights, kl_champion, kl_base, settings.gate)
+    new, old = _collect(candidate), _collect(champion)
+    return Examined(judge(new, old, weights, kl_champion, kl_base, settings.gate), new, old)
 
 
 @torch.no_grad()

@@ -86,3 +86,14 @@ def assemble(
         columns.append(value)
         noises.append(float(np.nanmean(error)))
     return Rewards(tuple(names), torch.stack(columns, 1), torch.tensor(noises, dtype=torch.float64))
+
+
+def predicted_rates(
+    rewards: Mapping[str, np.ndarray[Any, Any]], objectives: Sequence[str]
+) -> dict[str, np.ndarray[Any, Any]]:
+    """The probability heads among `objectives` as probabilities again, (N,) each: what `assemble` made log-odds of."""
+    return {
+        name: values if name in UNTRANSFORMED else 1.0 / (1.0 + np.exp(-values))
+        for name, values in rewards.items()
+        if name in objectives and name != "utility"
+    }

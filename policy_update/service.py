@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 import torch
+from sqlalchemy import Connection
 
 from infra.contracts import AdapterVersion
 from infra.models.fingerprint import measure
@@ -17,14 +18,15 @@ from infra.registry import Registry
 from infra.runtime import JobContext, JobOutcome, TryLater
 from infra.settings import Settings
 from policy_update import repository
-from policy_update.examination import examine
+from policy_update.examination import Examined, examine
 from policy_update.gate import Verdict
 from policy_update.merging import copy_of, merge_into
-from policy_update.objectives import available_objectives
+from policy_update.objectives import available_objectives, predicted_rates
 from policy_update.plan import TrainingPlan
 from policy_update.recipes import recipe_named
 from policy_update.scoring import RewardSource, rollout_sampler
 from policy_update.trainer import Models, StepRecord, Trainer, TrainingRun
+from reward_model.offline_online_service import record_predictions
 from reward_model.scoring import RewardModel
 
 log = structlog.get_logger(__name__)
@@ -61,7 +63,8 @@ def train_adapter(job: JobContext, plan: TrainingPlan) -> JobOutcome:
             raise TryLater(f"{plan.ref} was asked to stop after {len(outcome.history)} steps: the next run begins anew")
         adapter = _save(job, plan, models, run.run_id, outcome)
         run.log_artifact_dir(adapter.path)
-        verdict = _examine(job, plan, models, examining, weights)
+        examined = _examine(job, plan, models, examining, weights)
+        verdict = examined.verdict
         state = "challenger" if verdict.passed else "refused"
         with job.database.transaction() as connection:
             job.confirm_lease(connection)
@@ -73,6 +76,7 @@ def train_adapter(job: JobContext, plan: TrainingPlan) -> JobOutcome:
                 state,
                 gate_document(verdict, outcome, weights) | {"cross_fitted": examiner is not teacher},
             )
+            _predict(connection, job, plan, examined, examiner.objectives)
         run.set_tags({"state": state, "reasons": "; ".join(verdict.reasons)})
     log.info("adapter_gated", adapter=plan.ref, state=state, reasons=verdict.reasons, stopped=outcome.stopped)
     return JobOutcome.done(f"{plan.ref} {state}" + (f": {'; '.join(verdict.reasons)}" if verdict.reasons else ""))
@@ -174,7 +178,7 @@ def _save(job: JobContext, plan: TrainingPlan, models: Models, run_id: str, outc
 
 def _examine(
     job: JobContext, plan: TrainingPlan, models: Models, source: RewardSource, weights: dict[str, float]
-) -> Verdict:
+) -> Examined:
     wanted = job.settings.policy_update
 
     def sample(model: Any, conversations: Sequence[Any], each: int, seed: int) -> Any:
@@ -184,6 +188,27 @@ def _examine(
         job.progress(TRAINING_SHARE + (1 - TRAINING_SHARE) * fraction, "the gate: held-out prompts")
 
     return examine(models, wanted, weights, plan.prompts.held_out, sample, source.guarded_rewards, report)
+
+
+def _predict(
+    connection: Connection, job: JobContext, plan: TrainingPlan, examined: Examined, objectives: Sequence[str]
+) -> None:
+    """Keep the rates predicted of candidate and champion, before anybody sees the candidate: held later against what
+    people did, they say how far predictions may be trusted."""
+    prompts = list(plan.prompts.held_out)[: job.settings.policy_update.gate.prompts]
+    record_predictions(
+        connection,
+        job.settings.project,
+        candidate=plan.ref,
+        control=plan.champion,
+        reward_model=plan.reward_model,
+        prompts=prompts,
+        candidate_scores=predicted_rates(examined.candidate.rewards, objectives),
+        control_scores=predicted_rates(examined.champion.rewards, objectives),
+        candidate_prompt=examined.candidate.prompt,
+        control_prompt=examined.champion.prompt,
+        now=job.clock.now(),
+    )
 
 
 def _reporter(job: JobContext, run: Any, settings: Settings) -> Callable[[StepRecord], None]:

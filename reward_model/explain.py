@@ -111,7 +111,7 @@ def explain(context: Context, response_id: str, choice: int = 0) -> Explained:
     if row is None:
         raise NoRewardModel("no reward model has been trained yet: `plaudit reward-model train` says what is missing")
     answer, label = _answer_and_label(context, (response_id, choice))
-    model, other = RewardModel.load(row["path"]), _other(row, standing.newest)
+    model, other = RewardModel.load(row["path"]), _other(context, row)
     loaded = load_base(context.settings)
     scores = model.score(loaded, [answer.messages], [answer.text])
     asked = _asked(context, model, loaded, answer, label)
@@ -223,5 +223,8 @@ def _answer_and_label(context: Context, key: Key) -> tuple[AnswerRow, dict[str, 
     return found[0], label
 
 
-def _other(row: RowMapping, newest: RowMapping | None) -> RowMapping | None:
-    return newest if newest is not None and ref_of(newest) != ref_of(row) else None
+def _other(context: Context, row: RowMapping) -> RowMapping | None:
+    """The newest version but this one."""
+    with context.database.reading() as connection:
+        versions = VersionRepository(connection, context.settings.project).all_versions(row["name"])
+    return next((one for one in reversed(versions) if one["version"] != row["version"]), None)

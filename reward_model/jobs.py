@@ -4,9 +4,12 @@ from infra.runtime import Context, Job, JobContext, JobOutcome
 
 
 def run_reward_model(job: JobContext) -> JobOutcome:
-    """Train a reward model when there is enough new feedback, or say how many labels are missing."""
+    """Train a reward model when there is enough new feedback, or say how many labels are missing. First, what people
+    did with past candidates is held against what was predicted of them."""
+    from reward_model.offline_online_service import fill_points
     from reward_model.service import train
 
+    fill_points(job.context, job.confirm_lease)
     outcome = train(job.context, job.progress, should_stop=job.should_stop, confirm=job.confirm_lease)
     if outcome.skipped:
         return JobOutcome.skipped(outcome.skipped)

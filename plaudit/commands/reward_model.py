@@ -11,6 +11,7 @@ from plaudit.commands.jobs import run_once
 if TYPE_CHECKING:
     from reward_model.asking import Compared, Evaluated
     from reward_model.explain import Explained
+    from reward_model.offline_online import OfflineOnline
 
 app = group("Robust reward models.")
 
@@ -72,6 +73,21 @@ def explain(
     _print_json(found.document()) if as_json else _print_explained(found)
 
 
+@app.command("offline-online")
+def offline_online(
+    objective: Annotated[str, typer.Option(help="Whose predicted and realised rates.")] = "love",
+    as_json: AsJson = False,
+) -> None:
+    """What was predicted of past candidates against what people did, and how far the gate may be trusted."""
+    from reward_model.offline_online_service import fill_points, report
+
+    with opened("reward-model") as context:
+        fill_points(context)
+        with context.database.reading() as connection:
+            found = report(connection, context.settings.project, objective)
+    _print_json(found.document()) if as_json else _print_offline_online(found, objective)
+
+
 def _print_json(document: dict[str, Any]) -> None:
     print(json.dumps(document, indent=2))
 
@@ -111,6 +127,21 @@ def _print_compared(found: "Compared") -> None:
         out.print(table)
     shown = f"{found.a} is shown to be better" if decision.promoted else f"{found.a} is not shown to be better"
     out.print(escape(f"{shown}: {decision.reason}"))
+
+
+def _print_offline_online(found: "OfflineOnline", objective: str) -> None:
+    from rich.table import Table
+
+    out = console()
+    table = Table("candidate", f"{objective} predicted", "realised", box=None, header_style="bold")
+    for point in found.points:
+        table.add_row(point.candidate, f"{point.predicted.value:.3f}", f"{point.realised.value:.3f}")
+    out.print(table if found.points else "no candidate has both a prediction and an experiment that has ended")
+    if found.levels is not None:
+        out.print(f"r = {found.levels.r:.3f} ({found.levels.low:.3f} to {found.levels.high:.3f})")
+    if found.line is not None:
+        out.print(f"slope {found.line.slope:.2f} ({found.line.slope_low:.2f} to {found.line.slope_high:.2f})")
+    out.print(f"trust in the gate: {found.trust.level}: {found.trust.meaning}")
 
 
 def _print_explained(found: "Explained") -> None:
