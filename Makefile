@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest -p tests.plugins.skips -p tests.plugins.togeth
 PACKAGES := plaudit serving policy_update reward_model ab_testing ingest infra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-full check bench bench-ingest tools
+.PHONY: help setup demo up test test-full check bench bench-ingest bench-reward-model tools
 
 help: ## Show the available commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench: setup ## Run the benchmarks, alone on the machine
 
 bench-ingest: setup ## Measure ingest against its bare limit, alone on the machine (half an hour)
 	$(BIN)/python -m tests.benchmarks.bench_ingest
+
+bench-reward-model: setup ## Compare the losses of the reward model on real pairs, alone on the machine (20 minutes)
+	$(BIN)/python -m tests.benchmarks.bench_reward_model
 
 # Debian packages some tests need; installed only as root on Debian or Ubuntu.
 tools:
