@@ -65,21 +65,30 @@ def train_adapter(job: JobContext, plan: TrainingPlan) -> JobOutcome:
         run.log_artifact_dir(adapter.path)
         examined = _examine(job, plan, models, examining, weights)
         verdict = examined.verdict
-        state = "challenger" if verdict.passed else "refused"
-        with job.database.transaction() as connection:
-            job.confirm_lease(connection)
-            repository.record_gate(
-                connection,
-                settings.project,
-                plan.name,
-                plan.version,
-                state,
-                gate_document(verdict, outcome, weights) | {"cross_fitted": examiner is not teacher},
-            )
-            _predict(connection, job, plan, examined, examiner.objectives)
+        state = _record(job, plan, examined, outcome, weights, teacher, examiner)
         run.set_tags({"state": state, "reasons": "; ".join(verdict.reasons)})
     log.info("adapter_gated", adapter=plan.ref, state=state, reasons=verdict.reasons, stopped=outcome.stopped)
     return JobOutcome.done(f"{plan.ref} {state}" + (f": {'; '.join(verdict.reasons)}" if verdict.reasons else ""))
+
+
+def _record(
+    job: JobContext,
+    plan: TrainingPlan,
+    examined: Examined,
+    outcome: TrainingRun,
+    weights: dict[str, float],
+    teacher: RewardModel,
+    examiner: RewardModel,
+) -> str:
+    """Write down the verdict and what was predicted, in one transaction; the adapter's new state."""
+    verdict = examined.verdict
+    state = "challenger" if verdict.passed else "refused"
+    document = gate_document(verdict, outcome, weights) | {"cross_fitted": examiner is not teacher}
+    with job.database.transaction() as connection:
+        job.confirm_lease(connection)
+        repository.record_gate(connection, job.settings.project, plan.name, plan.version, state, document)
+        _predict(connection, job, plan, examined, examiner.objectives)
+    return state
 
 
 def teacher_and_examiner(

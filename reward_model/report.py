@@ -22,6 +22,7 @@ from reward_model.evaluation import (
     log_loss,
     wins,
 )
+from reward_model.length import length_report
 from reward_model.residual_noise import rate_intervals
 from reward_model.utility_head import FittedUtility
 
@@ -71,6 +72,12 @@ def utility_metrics(
     }
     scores = (reduced @ utility.parameters[0]).numpy()
     found["length_correlation"] = correlation(scores[data.split.held_out], log_length[data.split.held_out])
+    held = data.split.held_out
+    if held.any():
+        prompts = np.unique(
+            [a.prompt_key for a, kept in zip(data.answers, held, strict=True) if kept], return_inverse=True
+        )
+        found["length"] = length_report(scores[held], log_length[held], np.asarray(prompts[1], np.int64).reshape(-1))
     if not rows.any():
         return found
     preferred, other = data.pairs[rows].T

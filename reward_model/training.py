@@ -1,7 +1,7 @@
 """From a training set and its features to fitted heads and a report on held-out data. No files, no store."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from infra.settings.reward_model import RewardModelSettings
 from reward_model.calibration import Calibration, choose_calibration
 from reward_model.data import TrainingSet
 from reward_model.judgments import same_pairs
+from reward_model.length_removal import without_length
 from reward_model.objective_head import FitOptions, FittedHead, fit_objective
 from reward_model.report import noise_by_source, objective_metrics, utility_metrics
 from reward_model.subspace import Standardizer, principal_basis
@@ -100,7 +101,7 @@ def train_heads(
     if reason is not None:
         absent[UTILITY] = reason
     else:
-        utility = _fit_utility(fitting)
+        utility = _length_removed(fitting, _fit_utility(fitting))
         flip_rate = utility.estimate.flip_rate
         heads[UTILITY] = torch.cat([utility.parameters, torch.zeros(len(utility.parameters), 1).double()], 1)
         metrics[UTILITY] = utility_metrics(data, fitting.reduced, utility, log_length, settings)
@@ -187,6 +188,21 @@ def _fit_utility(fitting: _Fitting) -> FittedUtility:
         pairs=same_pairs([texts[row] for row in preferred], [texts[row] for row in other]),
         lengths=fitting.log_length[preferred] - fitting.log_length[other],
     )
+
+
+def _length_removed(fitting: _Fitting, utility: FittedUtility) -> FittedUtility:
+    """The utility without what follows length, where the settings say so. Plain Bradley-Terry stays as it is."""
+    if fitting.settings.utility_length == "kept":
+        return utility
+    rows = np.flatnonzero(fitting.data.split.training)
+    prompts = np.unique([fitting.data.answers[row].prompt_key for row in rows], return_inverse=True)[1]
+    cleaned = without_length(
+        utility.parameters,
+        fitting.reduced[torch.from_numpy(rows)],
+        torch.from_numpy(fitting.log_length[rows]),
+        torch.from_numpy(np.asarray(prompts).reshape(-1)),
+    )
+    return replace(utility, parameters=cleaned)
 
 
 def _tensors(space: Subspace, heads: dict[str, Tensor], ensemble: int) -> dict[str, Tensor]:

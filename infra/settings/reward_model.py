@@ -85,6 +85,9 @@ class RewardModelSettings(Section):
     """Loss of the utility head, a name in `reward_model.losses`."""
     thresholds: tuple[float, ...] = (2.0, 4.0, 10.0, 100.0)
     """Candidate thresholds t > 1 of huber_bt: below probability 1/t the loss becomes linear in the probability."""
+    utility_length: Literal["kept", "removed"] = "kept"
+    """Whether the utility may follow length. `removed`: what a linear function of length explains, within prompts, is
+    taken out along a second head that follows nothing but length. Correlations are reported either way."""
     max_flip_rate: float = Field(0.45, ge=0.0, lt=0.5)
     """Largest flip rate the noise estimate may return."""
     per_person_weight: float = Field(30.0, gt=0)
