@@ -14,11 +14,13 @@ from infra.contracts import Message, PlauditError
 from infra.models.loading import LoadedModel
 from reward_model.features import FeatureRecipe, answer_features
 from reward_model.files import Manifest, read_folder
+from reward_model.finetuning.saved import MANIFEST_FILE as FINETUNED_MANIFEST
+from reward_model.finetuning.saved import FinetunedRewardModel
 from reward_model.score_cache import ScoreCache, score_key
 from reward_model.scores import UTILITY, BackboneMismatch, Scores
 from reward_model.subspace import Standardizer
 
-__all__ = ["UTILITY", "BackboneMismatch", "FeaturesMismatch", "NoHalves", "RewardModel", "Scores"]
+__all__ = ["UTILITY", "BackboneMismatch", "FeaturesMismatch", "NoHalves", "RewardModel", "Scores", "open_reward_model"]
 
 
 class NoHalves(PlauditError):
@@ -149,3 +151,10 @@ class RewardModel:
         return replace(
             self, manifest=manifest, weights=weights, intercepts=intercepts, half_heads=(), cache=ScoreCache()
         )
+
+
+def open_reward_model(path: str | Path, loaded: LoadedModel) -> RewardModel | FinetunedRewardModel:
+    """Whatever kind of reward model a folder holds; both score alike. Raises DamagedRewardModel, BackboneMismatch."""
+    if (Path(path) / FINETUNED_MANIFEST).is_file():
+        return FinetunedRewardModel.load(path, loaded)
+    return RewardModel.load(path)
