@@ -40,7 +40,7 @@ def records_of(context: Context) -> list[StoredRecord]:
     return found
 
 
-def settle(plant: Plant, events: Sequence[dict[str, Any]], timeout_seconds: float = 90.0) -> None:
+def settle(plant: Plant, events: Sequence[dict[str, Any]], timeout_seconds: float = 180.0) -> None:
     """Wait until everything sent is stored and every window is closed."""
     wanted = len({event["event_id"] for event in events})
     answers = len({event["response_id"] for event in events})
@@ -106,7 +106,7 @@ def clean_run(
             context.event_log.append(topic, [again]).result(10)
         consumer = FeedbackConsumer(context)
         closing.callback(consumer.close)
-        consumer.drain(60.0)
+        consumer.drain(60.0 + 0.1 * len(ordered))  # in steps as small as the drill's, each with its flush
 
         def final() -> bool:
             consumer.drain(5.0)
@@ -116,6 +116,6 @@ def clean_run(
                     select(func.count()).select_from(labels).where(labels.columns.version == 0)
                 ).scalar_one()
 
-        wait_until(final, 30.0, "the end of every window of the clean run", every_seconds=0.2)
+        wait_until(final, 30.0 + 0.1 * len(ordered), "the end of every window of the clean run", every_seconds=0.2)
         with context.database.reading() as connection:
             return newest_labels(connection), pairs_that_hold(connection)
