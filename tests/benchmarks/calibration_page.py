@@ -97,6 +97,11 @@ def _trials(trials: Sequence[TrialResult], size: Size) -> tuple[list[str], bool]
         ),
         "",
         *told(
+            "A slope above 1 means that gains are foreseen too small: what heads cannot read off a text, and what they "
+            "have not labels enough to learn, is missing from a prediction."
+        ),
+        "",
+        *told(
             "Eight other candidates are chosen by what no reward model can read off an answer: which one people "
             "preferred, and a trait in no text (along the whole appeal, and along that part alone). Median r "
             f"{span(_rs(beyond), 3)}, median slope {span(_slopes(beyond), 2)}."
@@ -168,10 +173,10 @@ def _silence(results: Sequence[SilenceResult]) -> tuple[list[str], bool]:
         f"| `love` where likers vote more | {_three([one.love for one in results])} |",
         "",
         *told(
-            "Ranking survives silence; the level does not. Weights mend the part that the device explains and "
-            "nothing else: where silence depends on the opinion, a predicted sentiment is that of voters, and "
-            "says so. `love` counts silence as 0 and means the same before and after, so its predictions stay "
-            "rates."
+            "Weights take out of the level what the device explains and nothing else: compare the rows with one "
+            "another, since questions kept away from training have an offset of their own, as in the rows above. "
+            "Where silence depends on the opinion a predicted sentiment is that of voters. `love` counts silence as "
+            "0, before and after, so voting habits do not enter its comparison."
         ),
     ]
     return lines, True
