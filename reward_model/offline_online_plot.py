@@ -1,5 +1,6 @@
 """The picture of predicted against realised rates: every past candidate with its errors, the line, and the ideal."""
 
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from reward_model.offline_online import OfflineOnline
 BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#8C8C8C", "#222222"
 _Z95 = 1.96
 _MOST_NAMES = 20
+_WIDTH = 100
 
 
 def scatter(
@@ -73,4 +75,5 @@ def _lines(axes: Axes, report: OfflineOnline) -> None:
 
 def _told(report: OfflineOnline) -> str:
     out = f"; {len(report.left_out)} awful left out" if report.left_out else ""
-    return f"trust: {report.trust.level} ({report.trust.number:.2f}), {report.trust.meaning}{out}"
+    said = f"trust: {report.trust.level} ({report.trust.number:.2f}), {report.trust.meaning}{out}"
+    return textwrap.fill(said, _WIDTH)
