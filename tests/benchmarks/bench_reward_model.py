@@ -1,6 +1,6 @@
 """`make bench-reward-model`: what each loss wins back from raters who err; writes docs/benchmarks/robust-losses.md.
 
-    python -m tests.benchmarks.bench_reward_model [--seeds 4] [--workers N] [--quick]
+    python -m tests.benchmarks.bench_reward_model [--seeds 4] [--workers N] [--quick] [--resume]
 
 Features of a frozen encoder (read once, kept in `build/reward-features`), simulated raters on recorded preferences,
 every loss tuned alike, accuracy on clean unseen pairs. `--quick`: two levels of two kinds, one seed, no page.
@@ -90,32 +90,38 @@ def product(pairs: RealPairs, kind: str, level: float) -> dict[str, float]:
 
 
 def tasks(seeds: int, quick: bool) -> list[Task]:
-    """The longest first."""
+    """In the order of the page."""
     if quick:
         return [Task("cell", name, kind, 0.4, 1) for name in SETS for kind in ("person", "length")] + [
             Task("attack", ATTACKS[0])
         ]
-    cells = [Task("cell", name, "random", 0.0, seeds) for name in reversed(SETS)]
-    cells += [Task("cell", n, kind, level, seeds) for n in reversed(SETS) for kind in KINDS for level in LEVELS[1:]]
+    cells = [Task("cell", name, "random", 0.0, seeds) for name in SETS]
+    cells += [Task("cell", name, kind, level, seeds) for name in SETS for kind in KINDS for level in LEVELS[1:]]
     attacks = [Task("attack", attack, seeds=seed) for attack in ATTACKS for seed in range(ATTACK_SEEDS)]
     return cells + attacks + [Task("product", name, kind, 0.4) for name in SETS for kind in KINDS]
 
 
-def everything(todo: list[Task], workers: int) -> list[tuple[Task, Any]]:
-    """Results in the order of `todo`, with a bar."""
+def urgent(task: Task) -> tuple[int, float]:
+    """What is begun first when not everything is there: what the page is about, strong noise before weak."""
+    return (0 if task.level in (0.3, 0.4) and task.what == "cell" else 1 if task.what == "attack" else 2, -task.level)
+
+
+def everything(todo: list[Task], workers: int, kept: Path) -> list[tuple[Task, Any]]:
+    """Results in the order of `todo`, with a bar; what an interrupted run left in the file `kept` is not done again."""
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    found: dict[Task, Any] = {}
-    console = Console()
+    found: dict[Task, Any] = pickle.loads(kept.read_bytes()) if kept.exists() else {}
+    missing = sorted((task for task in todo if task not in found), key=urgent)
     with (
-        Progress(*columns, TimeRemainingColumn(), console=console) as bar,
+        Progress(*columns, TimeRemainingColumn(), console=Console(soft_wrap=True)) as bar,
         ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool,
     ):
-        shown = bar.add_task("robust losses", total=len(todo))
-        waiting = {pool.submit(perform, task): task for task in todo}
+        shown = bar.add_task("robust losses", total=len(todo), completed=len(todo) - len(missing))
+        waiting = {pool.submit(perform, task): task for task in missing}
         for done in as_completed(waiting):
             task = waiting[done]
             found[task] = done.result()
+            kept.write_bytes(pickle.dumps(found))
             bar.console.print(f"{task.what} {task.name} {task.kind} {task.level:g} {_line(found[task])}")
             bar.advance(shown)
     return [(task, found[task]) for task in todo]
@@ -137,16 +143,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--resume", action="store_true", help="go on from what an interrupted run has done")
     options = parser.parse_args()
     if not SHARED.is_dir():
         raise SystemExit(f"{SHARED} is not there: set PLAUDIT_SHARED to the folder with the shared data")
-    begun = time.monotonic()
     torch.set_num_threads(options.workers)
     for name in SETS:
         real_pairs(name, CACHE)
-    results = everything(tasks(options.seeds, options.quick), options.workers)
+    begun, kept = time.monotonic(), CACHE / ("quick.pickle" if options.quick else "results.pickle")
+    if not options.resume:
+        kept.unlink(missing_ok=True)
+    results = everything(tasks(options.seeds, options.quick), options.workers, kept)
     if not options.quick:
-        (CACHE / "results.pickle").write_bytes(pickle.dumps(results))
         write(PAGE, results, options.seeds * OUTER, time.monotonic() - begun)
 
 

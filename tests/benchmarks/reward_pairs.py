@@ -59,16 +59,24 @@ def real_pairs(name: str, cache: Path) -> RealPairs:
     if not file.exists():
         cache.mkdir(parents=True, exist_ok=True)
         np.save(file, _features(texts))
-    features = np.load(file).astype(np.float64)
-    standard = (features - features.mean(0)) / np.maximum(features.std(0), 1e-4)
-    standard[:, :_ENCODED] /= np.sqrt(2.0 * _ENCODED)  # both views weigh the same
-    standard[:, _ENCODED:] /= np.sqrt(2.0 * (features.shape[1] - _ENCODED))
+    reduced = file.with_name(f"{file.stem}-{COMPONENTS}.npy")
+    if not reduced.exists():
+        np.save(reduced, _principal(np.load(file).astype(np.float64), texts.pairs))
+    differences = np.load(reduced)
     preferred, other = texts.pairs.T
     truth = np.where(np.random.default_rng(7).random(len(texts.pairs)) < 0.5, 1.0, -1.0)
-    rows = (standard[preferred] - standard[other]) * truth[:, None]
-    axes = np.linalg.svd(rows, full_matrices=False)[2][:COMPONENTS]
     lengths = np.log1p([len(answer) for answer in texts.answers])
-    return RealPairs(rows @ axes.T, (lengths[preferred] - lengths[other]) * truth, truth, texts.groups)
+    return RealPairs(differences * truth[:, None], (lengths[preferred] - lengths[other]) * truth, truth, texts.groups)
+
+
+def _principal(features: Array, pairs: Ints) -> Array:
+    """Differences preferred - other on their leading axes, [U, COMPONENTS]; both backbones weigh the same."""
+    standard = (features - features.mean(0)) / np.maximum(features.std(0), 1e-4)
+    standard[:, :_ENCODED] /= np.sqrt(2.0 * _ENCODED)
+    standard[:, _ENCODED:] /= np.sqrt(2.0 * (features.shape[1] - _ENCODED))
+    rows = standard[pairs[:, 0]] - standard[pairs[:, 1]]
+    values, vectors = np.linalg.eigh(rows @ rows.T)
+    return np.asarray(vectors[:, -COMPONENTS:] * np.sqrt(values[-COMPONENTS:]))
 
 
 def _hh() -> _Texts:

@@ -23,8 +23,8 @@ Raters are simulated. Each pair is judged by 3 of 60 raters with names, whose re
 - coordinated: some accounts always vote against the truth; the others err in 5 %.
 
 {runs} runs a cell: seeds (raters, errors, folds) times five outer folds by group. In each run the penalty and the
-loss's own parameter are chosen in three inner folds by the likelihood of the corrupted records of unseen pairs, the same way
-for every loss. Accuracy is that of the order of clean held-out pairs. Intervals are 95 %, paired with plain
+loss's own parameter are chosen in three inner folds by the likelihood of the corrupted records of unseen pairs, the
+same way for every loss. Accuracy is that of the order of clean held-out pairs. Intervals are 95 %, paired with plain
 Bradley-Terry, over resampled groups; gains are in points of accuracy. `told` is the same loss with the true chance of
 error of every record, the most that knowing the noise can bring."""
 
@@ -39,9 +39,9 @@ that had not seen the pair. Realised is the share of records that are wrong.
 """
 
 ATTACK = """340 people judge 10 pairs each (10 % flips on top of honest doubt), 20 accounts judge 30 pairs each; every
-pair is judged once; 20 features, linear taste. `inverted` accounts vote against the better answer of ordinary pairs, `extreme`
-ones plant pairs that all point the same way. `fit_utility_head` is called as in production. Accuracy of 5,000 unseen
-pairs; AUROC: how well low reliability singles out the accounts.
+pair is judged once; 20 features, linear taste. `inverted` accounts vote against the better answer of ordinary pairs,
+`extreme` ones plant pairs that all point the same way. `fit_utility_head` is called as in production. Accuracy of 5,000
+unseen pairs; AUROC: how well low reliability singles out the accounts.
 
 """
 

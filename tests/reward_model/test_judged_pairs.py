@@ -12,7 +12,7 @@ ROWS = torch.tensor([[1.0, 2.0], [-1.0, -2.0], [0.5, 0.0], [1.0, 2.0]], dtype=to
 """One pair judged three times, once the other way round, and another."""
 
 
-def columns() -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+def columns() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.array([1.0, 0.5, 2.0, 1.0]), np.array([7, 7, 8, 7]), np.array([10.0, 30.0, 20.0, 20.0])
 
 

@@ -28,7 +28,7 @@ def test_three_witnesses_by_hand() -> None:
     rates = np.array([0.1, 0.2, 0.35])
     c = 1 - 2 * rates
     d = tuple((1 - c[i] * c[j]) / 2 for i, j in ((0, 1), (0, 2), (1, 2)))
-    assert from_three_signals(d) == pytest.approx(tuple(rates))  # type: ignore[arg-type]
+    assert from_three_signals(d) == pytest.approx(tuple(rates))
     with pytest.raises(ValueError, match="below 1/2"):
         from_three_signals((0.5, 0.1, 0.1))
 
