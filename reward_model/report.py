@@ -23,6 +23,7 @@ from reward_model.evaluation import (
     wins,
 )
 from reward_model.length import length_report
+from reward_model.matched_pairs import MATCHED
 from reward_model.residual_noise import rate_intervals
 from reward_model.utility_head import FittedUtility
 
@@ -59,8 +60,11 @@ def objective_metrics(
 def utility_metrics(
     data: TrainingSet, reduced: Tensor, utility: FittedUtility, log_length: Array, settings: RewardModelSettings
 ) -> dict[str, Any]:
-    """Pairwise accuracy of the robust head and of plain Bradley-Terry on held-out pairs, with clustered intervals."""
-    rows = data.pair_held_out
+    """The utility head on held-out data: how it was fitted, how it follows length, and on stated preferences (those
+    made of two labels count as training data only) its accuracy and plain Bradley-Terry's, with clustered intervals."""
+    stated = np.array([source != MATCHED for source in data.pair_sources], bool)
+    rows = data.pair_held_out & stated
+    scores, plain = (reduced @ utility.parameters[0]).numpy(), (reduced @ utility.plain).numpy()
     found: dict[str, Any] = {
         "loss": settings.loss,
         "l2": utility.l2,
@@ -69,39 +73,34 @@ def utility_metrics(
         "flip_rate_interval": list(utility.estimate.interval),
         "pairs_trained": int(data.pair_training.sum()),
         "pairs_held_out": int(rows.sum()),
+        **_length(data, scores, log_length),
     }
-    scores = (reduced @ utility.parameters[0]).numpy()
-    found["length_correlation"] = correlation(scores[data.split.held_out], log_length[data.split.held_out])
-    held = data.split.held_out
-    if held.any():
-        prompts = np.unique(
-            [a.prompt_key for a, kept in zip(data.answers, held, strict=True) if kept], return_inverse=True
-        )
-        found["length"] = length_report(scores[held], log_length[held], np.asarray(prompts[1], np.int64).reshape(-1))
     if not rows.any():
         return found
     preferred, other = data.pairs[rows].T
-    margins = scores[preferred] - scores[other]
-    plain = (reduced @ utility.plain).numpy()
+    margins, margins_bt = scores[preferred] - scores[other], plain[preferred] - plain[other]
     rate = utility.estimate.flip_rate
     recorded = (1.0 - rate) * sigmoid(margins) + rate * sigmoid(-margins)
     groups, weights = data.split.groups[preferred], data.pair_weights[rows]
     return found | {
-        "accuracy": interval_of(margins, groups, weights, settings),
-        "accuracy_bt": interval_of(plain[preferred] - plain[other], groups, weights, settings),
-        "gain_over_bt": asdict(
-            clustered_interval(
-                wins(margins) - wins(plain[preferred] - plain[other]),
-                groups,
-                weights,
-                resamples=settings.bootstrap,
-                seed=settings.seed,
-            )
-        ),
+        "accuracy": interval_of(wins(margins), groups, weights, settings),
+        "accuracy_bt": interval_of(wins(margins_bt), groups, weights, settings),
+        "gain_over_bt": interval_of(wins(margins) - wins(margins_bt), groups, weights, settings),
         "accuracy_of_longer": float(np.average(wins(log_length[preferred] - log_length[other]), weights=weights)),
         "log_loss": float(-np.average(np.log(recorded), weights=weights)),
         "log_loss_chance": float(np.log(2.0)),
     }
+
+
+def _length(data: TrainingSet, scores: Array, log_length: Array) -> dict[str, Any]:
+    """How the utility of held-out answers follows their length, before and after an explicit regressor."""
+    held = data.split.held_out
+    found: dict[str, Any] = {"length_correlation": correlation(scores[held], log_length[held])}
+    if held.any():
+        names = [answer.prompt_key for answer, kept in zip(data.answers, held.tolist(), strict=True) if kept]
+        prompts = np.asarray(np.unique(names, return_inverse=True)[1], np.int64).reshape(-1)
+        found["length"] = length_report(scores[held], log_length[held], prompts)
+    return found
 
 
 def noise_by_source(data: TrainingSet, utility: FittedUtility, log_length: Array, seed: int) -> dict[str, Any]:
@@ -128,10 +127,10 @@ def noise_by_source(data: TrainingSet, utility: FittedUtility, log_length: Array
 
 
 def interval_of(
-    margins: Array, groups: NDArray[np.int64], weights: Array, settings: RewardModelSettings
+    values: Array, groups: NDArray[np.int64], weights: Array, settings: RewardModelSettings
 ) -> dict[str, Any]:
-    """Pairwise accuracy as a document: estimate, low, high, count, groups."""
-    return asdict(clustered_interval(wins(margins), groups, weights, resamples=settings.bootstrap, seed=settings.seed))
+    """A weighted mean as a document: estimate, low, high, count, groups."""
+    return asdict(clustered_interval(values, groups, weights, resamples=settings.bootstrap, seed=settings.seed))
 
 
 def flat_metrics(heads: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
