@@ -12,7 +12,7 @@ from infra.models.loading import LoadedModel, load_folder
 from reward_model.feature_cache import FeatureCache
 from reward_model.features import FeatureRecipe, TrainingStopped, answer_features, cached_features, encode
 from reward_model.files import DamagedRewardModel, Manifest, write_folder
-from reward_model.scoring import BackboneMismatch, RewardModel
+from reward_model.scoring import BackboneMismatch, FeaturesMismatch, RewardModel
 
 RECIPE = FeatureRecipe((0, 2), 32, 16, 4)
 ASKED = [(Message("user", "How can I sleep?"),), (Message("user", "What is the capital?"),)]
@@ -64,6 +64,22 @@ def test_hidden_states_that_are_there_already_score_the_same(saved: Path, tiny_l
     model = RewardModel.load(saved)
     pooled = answer_features(tiny_loaded, RECIPE, ASKED, ANSWERS, 2)
     assert np.array_equal(model.score_hidden(pooled).values, model.score(tiny_loaded, ASKED, ANSWERS, 2).values)
+
+
+def test_features_of_another_width_are_refused(saved: Path) -> None:
+    with pytest.raises(FeaturesMismatch, match="128 columns, this reward model reads 192"):
+        RewardModel.load(saved).score_hidden(torch.zeros(2, 128))
+
+
+def test_what_was_scored_is_kept_by_content(saved: Path, tiny_loaded: LoadedModel) -> None:
+    model = RewardModel.load(saved)
+    first = model.score(tiny_loaded, ASKED, ANSWERS, 2)
+    turned = model.score(tiny_loaded, ASKED[::-1], ANSWERS[::-1], 2)
+    assert (model.cache.hits, model.cache.misses) == (2, 2)
+    assert np.array_equal(turned.values, first.values[::-1])
+    swapped = model.score(tiny_loaded, ASKED, ANSWERS[::-1], 2)  # other pairs of prompt and answer
+    assert model.cache.misses == 4
+    assert not np.array_equal(swapped.values, turned.values)
 
 
 def test_no_answers_no_scores(saved: Path, tiny_loaded: LoadedModel) -> None:
