@@ -43,7 +43,6 @@ TRL = {
     "TRL, no checkpointing": {"checkpointing": False, "sampling": "random"},
     "TRL, no checkpointing, grouped by length": {"checkpointing": False, "sampling": "group_by_length"},
 }
-HELD_OUT = 300
 
 
 def run(name: str, task: dict[str, Any], trl_python: str) -> dict[str, Any]:
@@ -64,7 +63,7 @@ def make_task(arguments: argparse.Namespace) -> dict[str, Any]:
     folder = fetch_base(load_settings())
     loaded = load_folder(folder, device="cpu")
     pairs = tokenised(loaded, conversations(), arguments.max_length)
-    training, held_out = split(pairs, HELD_OUT)
+    training, held_out = split(pairs, arguments.held_out)
     return {
         "model": str(folder),
         "train": [pairs[i] for i in training],
@@ -144,6 +143,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--max-length", type=int, default=256, help="longer pairs are left out, as TRL does")
+    parser.add_argument("--held-out", type=int, default=300, help="pairs the accuracy is measured on")
     parser.add_argument("--micro-tokens", type=int, default=512)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--learning-rate", type=float, default=1e-4)
