@@ -40,6 +40,8 @@ def settings_document(options: DemoOptions, pinned: Sequence[str] = ()) -> dict[
             "min_labels": 200,
             # About 1.3 answers and 0.3 pairs come from each visit: training begins as the last people leave.
             "min_new_labels": int(1.4 * options.people_before),
+            # Two cores: no training beside the experiment because its people say something new.
+            "drift_share": 1.0,
             "min_pairs": 60,
             "layers": [4, 16],
             "opening_tokens": 16,

@@ -40,7 +40,7 @@ def test_help_names_every_command_of_the_design() -> None:
     ("group", "commands"),
     [
         ("ingest", ["api", "consume", "label", "dead-letters", "trust", "honeypots"]),
-        ("reward-model", ["train"]),
+        ("reward-model", ["train", "evaluate", "compare", "explain", "offline-online"]),
         ("policy-update", ["train"]),
         ("ab-testing", ["decide"]),
         ("config", ["show", "example"]),
