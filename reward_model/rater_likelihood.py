@@ -40,3 +40,9 @@ def likelihood_of(judgments: Judgments, x: Array, habit: float) -> Likelihood:
     if (v != 1.0).any():
         first, second = first**v, second**v
     return Likelihood(first, second, first_slope, second_slope, first * first_wrong, second * second_wrong)
+
+
+def habit_of(lengths: Array) -> Array:
+    """x [U] in [-1, 1] of differences in log-length [U]: tanh(1.5 d / rms(d)); zeros where nothing differs."""
+    spread = float(np.sqrt(np.mean(lengths**2))) if len(lengths) else 0.0
+    return np.asarray(np.tanh(1.5 * lengths / spread)) if spread > 0.0 else np.zeros(len(lengths))

@@ -4,13 +4,15 @@ The model. Pair u has a truth t = +1 (its first text is better) with log-odds
 
     log P(t = +1) / P(t = -1) = a m_u + c x_u,
 
-m_u the margin of a reward model that has not seen u, x_u = tanh(1.5 d_u / rms(d)) its habit: d_u is how much longer the
-first text is. Judge k errs with probability r_k where habit is silent; half of an unreliable judge's errors come from
-not reading, so that with h = s(-b t x_u), the chance that habit points at the wrong text,
+m_u the margin of a reward model that has not seen u (less what length explains of it), x_u = tanh(1.5 d_u / rms(d)) its
+habit: d_u is how much longer the first text is. Judge k errs with probability r_k where habit is silent; half of an
+unreliable judge's errors come from not reading, so that with h = s(-b t x_u), the chance that habit points at the wrong
+text,
 
     P(record wrong | t) = 2 r_k h                         r_k <= 1/2: a share 2 r_k by habit, the rest by the truth
                         = 1 - 2 (1 - r_k) (1 - h)         r_k > 1/2: a share 2 (1 - r_k) by habit, the rest against it
 
+A habit is believed in only where it explains the records clearly better than none.
 Given t, the records of a pair are independent; this joint likelihood, not one record at a time, is what repetition pays
 for (Dawid and Skene 1979; Raykar et al., JMLR 2010; RE-PO, arXiv 2509.24159). Rates r_k come from a distribution on a
 grid, one for each source, estimated by the data (non-parametric empirical Bayes, Kiefer and Wolfowitz 1956): where all
@@ -22,14 +24,14 @@ Between rounds the grid's weights take an EM step, b, a and c a scoring step. Fo
 one record, and only the mean rate of each source is learned.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_expit, logsumexp
 
 from reward_model.judgments import Judgments
-from reward_model.rater_likelihood import GRID, Likelihood, likelihood_of
+from reward_model.rater_likelihood import GRID, Likelihood, habit_of, likelihood_of
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -41,8 +43,8 @@ _PRIOR_PRECISION = np.array([1e-3, 30.0])
 _FIRST_RATE = 0.25
 _SURE = 12.0
 """Log-odds of a pair whose truth is known."""
-_STEP = 1.7
-"""Over-relaxation of the scoring steps, which EM would make too short."""
+_STRONGER = 2.0
+"""Nats of evidence that a habit must bring to be believed in: a spurious one tilts every pair by its length."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class _World:
     habits: Array
     sure: Array
     fits_habit: bool
-    fits_scale: bool
+    fits_margins: bool
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,17 @@ def fit_raters(
     known (honeypots), 0 elsewhere. `start`: an earlier fit of the same judges, to go on from. Ends when no message or
     parameter moves by more than `tolerance`, or after `rounds`.
     """
-    world = _world(judgments, margins, lengths, known)
-    state = _begin(judgments, margins is not None, start)
+    plain = _fitted(judgments, _world(judgments, margins, None, known), start, rounds, tolerance)
+    if lengths is None:
+        return plain
+    leaning = _fitted(judgments, _world(judgments, margins, lengths, known), start, rounds, tolerance)
+    penalty = 0.5 * _HABIT_PRECISION * leaning.habit**2
+    return leaning if leaning.log_evidence - penalty > plain.log_evidence + _STRONGER else plain
+
+
+def _fitted(judgments: Judgments, world: _World, start: RaterFit | None, rounds: int, tolerance: float) -> RaterFit:
+    """The rounds."""
+    state = _begin(judgments, world.fits_margins, start if start is None or world.fits_habit else _straight(start))
     made, moved = 0, np.inf
     while made < rounds and (made < 9 or moved > tolerance):
         before = (state.message, state.habit)
@@ -147,10 +158,9 @@ def fit_raters(
     return _conclude(judgments, world, view, state, made)
 
 
-def habit_of(lengths: Array) -> Array:
-    """x [U] in [-1, 1] of differences in log-length [U]: tanh(1.5 d / rms(d)); zeros where nothing differs."""
-    spread = float(np.sqrt(np.mean(lengths**2))) if len(lengths) else 0.0
-    return np.asarray(np.tanh(1.5 * lengths / spread)) if spread > 0.0 else np.zeros(len(lengths))
+def _straight(fit: RaterFit) -> RaterFit:
+    """The same start without a habit."""
+    return replace(fit, habit=0.0, scale=(fit.scale[0], 0.0))
 
 
 def told_log_odds(judgments: Judgments, wrong_if_first: Array, wrong_if_second: Array) -> Array:
@@ -166,13 +176,20 @@ def told_log_odds(judgments: Judgments, wrong_if_first: Array, wrong_if_second: 
 def _world(judgments: Judgments, margins: Array | None, lengths: Array | None, known: Array | None) -> _World:
     silent = np.zeros(judgments.pairs)
     asked = np.ones(judgments.pairs) if known is None else (known == 0.0).astype(np.float64)
+    habits = silent if lengths is None else habit_of(lengths)
     return _World(
-        silent if margins is None else margins * asked,
-        silent if lengths is None else habit_of(lengths),
+        silent if margins is None else _cleared(margins, habits) * asked,
+        habits,
         silent if known is None else _SURE * known,
         lengths is not None,
-        margins is not None or lengths is not None,
+        margins is not None,
     )
+
+
+def _cleared(margins: Array, habits: Array) -> Array:
+    """Margins without their projection on the habits: a model that learned from records with a habit has it too, and
+    would vouch for it."""
+    return np.asarray(margins - (margins @ habits) / max(float(habits @ habits), 1e-300) * habits)
 
 
 def _begin(judgments: Judgments, with_margins: bool, start: RaterFit | None) -> _State:
@@ -205,7 +222,7 @@ def _advance(judgments: Judgments, world: _World, view: _View, state: _State, ma
     state.population = _populations(judgments, view.posterior)
     if world.fits_habit and made >= 2:
         state.habit += _habit_step(view, state.habit)
-    if world.fits_scale and made >= 5:
+    if (world.fits_margins or world.fits_habit) and made >= 5:
         log_odds = _summed(judgments.pair, state.message, judgments.pairs)
         state.scale = _scale_step(world, view.odds, log_odds, state.scale)
 
@@ -260,7 +277,7 @@ def _habit_step(view: _View, habit: float) -> float:
     two = view.share * (1.0 - view.truth) * likelihood.second
     slope = float((one * likelihood.first_slope + two * likelihood.second_slope).sum()) - _HABIT_PRECISION * habit
     information = float((one * likelihood.first_slope**2 + two * likelihood.second_slope**2).sum())
-    return float(np.clip(_STEP * slope / (information + _HABIT_PRECISION), -1.0, 1.0))
+    return float(np.clip(slope / (information + _HABIT_PRECISION), -1.0, 1.0))
 
 
 def _scale_step(world: _World, odds: Array, log_odds: Array, scale: Array) -> Array:
@@ -270,7 +287,7 @@ def _scale_step(world: _World, odds: Array, log_odds: Array, scale: Array) -> Ar
     believed, expected = expit(odds + log_odds)[asked], expit(odds[asked])
     slope = rows.T @ (believed - expected) - _PRIOR_PRECISION * scale
     curvature = (rows * (expected * (1.0 - expected))[:, None]).T @ rows + np.diag(_PRIOR_PRECISION)
-    moved = scale + np.clip(_STEP * np.linalg.solve(curvature, slope), -1.0, 1.0)
+    moved = scale + np.clip(np.linalg.solve(curvature, slope), -1.0, 1.0)
     return np.array([max(moved[0], 0.0), moved[1]])
 
 

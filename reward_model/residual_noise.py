@@ -84,7 +84,7 @@ def rate_intervals(
         refit = fit_raters(
             again,
             margins=raters.prior[pairs],
-            lengths=None if lengths is None else lengths[pairs],
+            lengths=None if lengths is None or raters.habit == 0.0 else lengths[pairs],
             known=None if known is None else known[pairs],
             start=raters,
             rounds=_ROUNDS,

@@ -5,7 +5,8 @@ import pytest
 from scipy.special import expit
 
 from reward_model.judgments import gather
-from reward_model.rater_noise import fit_raters, habit_of, told_log_odds
+from reward_model.rater_likelihood import habit_of
+from reward_model.rater_noise import fit_raters, told_log_odds
 from tests.reward_model.raters import simulate
 
 
@@ -58,6 +59,16 @@ def test_errors_towards_the_longer_answer_are_taken_for_what_they_are(rate: floa
     assert found.habit > 0.7
     assert found.wrong.mean() == pytest.approx(made.wrong, abs=0.05)
     assert np.mean(found.direction == made.truth) > np.mean(blind.direction == made.truth)
+
+
+def test_a_habit_that_nobody_has_is_not_believed_in() -> None:
+    """Margins that know of length, raters who do not mind it: a spurious habit would tilt every pair."""
+    made = simulate(np.full(40, 0.3), 1300, 3)
+    margins = 0.3 * made.truth - 0.3 * made.lengths + np.random.default_rng(2).normal(size=1300)
+    found = fit_raters(made.judgments, margins=margins, lengths=made.lengths)
+    blind = fit_raters(made.judgments, margins=margins)
+    assert found.habit == 0.0
+    assert np.array_equal(found.log_odds, blind.log_odds)
 
 
 def test_turning_all_pairs_turns_all_answers() -> None:
