@@ -164,9 +164,9 @@ def _measured(view: _View, head: str, rows: Ints) -> dict[str, Any]:
 def _best_of_n(view: _View) -> BestOfN | None:
     """Choosing by the utility (else by the first head) among held-out labelled answers to one prompt; the truth is the
     label of the first objective."""
-    data, name = view.read.data, view.read.data.objectives[0] if view.read.data.objectives else ""
-    scorer = UTILITY if UTILITY in view.said.values else name
-    if scorer not in view.said.values:
+    data = view.read.data
+    scorer = next((name for name in (UTILITY, *data.objectives) if name in view.said.values), None)
+    if not data.objectives or scorer is None:
         return None
     told = np.flatnonzero(~np.isnan(data.targets[:, 0]) & data.split.held_out)
     prompts: dict[str, list[int]] = {}

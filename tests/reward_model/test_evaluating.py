@@ -109,3 +109,14 @@ def test_pictures_are_written(examined: Examined, tmp_path: Path) -> None:
     assert {"reliability-love.png", "slices-love.png", "slices-utility.png", "best-of-n.png", "drift.png"} <= drawn
     assert "disagreement.png" in drawn
     assert all(path.stat().st_size > 5000 for path in tmp_path.iterdir())
+
+
+def test_pairs_alone_are_enough(world: tuple[Read, RewardModel, TrainedHeads]) -> None:
+    read = world[0]
+    empty = np.zeros((len(read.data.answers), 0))
+    data = replace(read.data, objectives=(), targets=empty, weights=empty)
+    heads = train_heads(data, read.features, SETTINGS)
+    found = evaluate(replace(read, data=data), model_of(heads), None, "base", SETTINGS)
+    assert list(found.document["heads"]) == ["utility"]
+    assert found.best_of_n is None
+    assert found.document["disagreement"] is None
