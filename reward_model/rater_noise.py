@@ -137,17 +137,19 @@ def fit_raters(
     known (honeypots), 0 elsewhere. `start`: an earlier fit of the same judges, to go on from. Ends when no message or
     parameter moves by more than `tolerance`, or after `rounds`.
     """
-    plain = _fitted(judgments, _world(judgments, margins, None, known), start, rounds, tolerance)
+    world = _world(judgments, margins, lengths, known)
+    straight = _fitted(judgments, replace(world, fits_habit=False), start, rounds, tolerance)
     if lengths is None:
-        return plain
-    leaning = _fitted(judgments, _world(judgments, margins, lengths, known), start, rounds, tolerance)
+        return straight
+    leaning = _fitted(judgments, world, start, rounds, tolerance)
     penalty = 0.5 * _HABIT_PRECISION * leaning.habit**2
-    return leaning if leaning.log_evidence - penalty > plain.log_evidence + _STRONGER else plain
+    return leaning if leaning.log_evidence - penalty > straight.log_evidence + _STRONGER else straight
 
 
 def _fitted(judgments: Judgments, world: _World, start: RaterFit | None, rounds: int, tolerance: float) -> RaterFit:
     """The rounds."""
-    state = _begin(judgments, world.fits_margins, start if start is None or world.fits_habit else _straight(start))
+    state = _begin(judgments, world.fits_margins, start)
+    state.habit *= float(world.fits_habit)
     made, moved = 0, np.inf
     while made < rounds and (made < 9 or moved > tolerance):
         before = (state.message, state.habit)
@@ -156,11 +158,6 @@ def _fitted(judgments: Judgments, world: _World, start: RaterFit | None, rounds:
         moved = max(_largest(state.message - before[0]), abs(state.habit - before[1]))
         made += 1
     return _conclude(judgments, world, view, state, made)
-
-
-def _straight(fit: RaterFit) -> RaterFit:
-    """The same start without a habit."""
-    return replace(fit, habit=0.0, scale=(fit.scale[0], 0.0))
 
 
 def told_log_odds(judgments: Judgments, wrong_if_first: Array, wrong_if_second: Array) -> Array:
@@ -222,7 +219,7 @@ def _advance(judgments: Judgments, world: _World, view: _View, state: _State, ma
     state.population = _populations(judgments, view.posterior)
     if world.fits_habit and made >= 2:
         state.habit += _habit_step(view, state.habit)
-    if (world.fits_margins or world.fits_habit) and made >= 5:
+    if (world.fits_margins or world.habits.any()) and made >= 5:
         log_odds = _summed(judgments.pair, state.message, judgments.pairs)
         state.scale = _scale_step(world, view.odds, log_odds, state.scale)
 
