@@ -14,8 +14,8 @@ from infra.contracts import SystemClock
 from infra.db.tables import reward_models
 from infra.runtime import open_context
 from infra.settings import Settings, load_settings
+from infra.settings.describing import toml_value
 from reward_model.files import Manifest, read_folder
-from tests.e2e.deployment import toml_value
 from tests.reward_model.test_service import fill
 
 ROOT = Path(__file__).parents[2]

@@ -3,6 +3,7 @@
 import random
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,10 @@ from tests.reward_model.killing import Training, prepared, stages, trained, vers
 
 EXCHANGES = 400
 SEGMENTS = -(-2 * EXCHANGES // 256)
+
+
+def passed(moment: float) -> bool:
+    return time.monotonic() > moment
 
 
 def same_model(one: Path, two: Path) -> None:
@@ -40,7 +45,7 @@ def test_a_training_killed_at_every_stage_and_at_random_ends_as_an_undisturbed_o
         moment = time.monotonic() + draw.uniform(0.3, 1.0) * duration
         if versions(settings):
             break
-        Training(killed).kill_when(lambda moment=moment: time.monotonic() > moment)
+        Training(killed).kill_when(partial(passed, moment))
     if not versions(settings):
         assert Training(killed).end() == 0
     assert versions(settings) == versions(load_settings(calm)) == [(1, "champion")]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from reward_model.length_removal import without_length
 
@@ -14,9 +15,9 @@ def world(count: int, seed: int = 0):  # type: ignore[no-untyped-def]
     return x, length, torch.arange(count) // 4
 
 
-def within(values: torch.Tensor, groups: torch.Tensor) -> np.ndarray:  # type: ignore[type-arg]
-    means = torch.stack([values[groups == g].mean() for g in groups.unique()])
-    return (values - means[groups]).numpy()
+def within(values: torch.Tensor, groups: torch.Tensor) -> NDArray[np.float64]:
+    means = torch.stack([values[groups == g].mean() for g in range(int(groups.max()) + 1)])
+    return np.asarray((values - means[groups]).numpy())
 
 
 def test_covariance_with_length_within_prompts_is_gone_for_every_refit() -> None:
