@@ -128,16 +128,20 @@ def test_a_death_at_any_stage_changes_nothing_and_is_made_good(
     assert leftovers == ["1"]
 
 
-def test_one_class_is_said_and_no_version_is_made(context: Context) -> None:
+def test_one_class_is_said_and_the_champion_stays(context: Context, clock: ManualClock) -> None:
     fill(context, EXCHANGES)
+    run(context)
+    assert states(context) == ["champion"]
+    fill(context, 40, start=EXCHANGES, made_at=clock.advance(60.0))
+    clock.advance(1.0)
     with context.database.transaction() as connection:
         connection.execute(update(labels).values(objective_values={"love": 1.0}))
         connection.execute(pairs.delete())
     outcome = run_reward_model(JobContext(context))
     assert outcome.status == "skipped"
     assert "of one class" in outcome.detail
-    assert rows(context) == []
-    assert list(context.settings.data_dir.glob("reward_models/*/*")) == []
+    assert states(context) == ["champion"]
+    assert [path.name for path in versions_folder(context.settings).iterdir()] == ["1"]
 
 
 def test_a_damaged_cache_is_computed_again_and_gives_the_same_model(context: Context) -> None:
