@@ -57,6 +57,13 @@ def _intro(size: Size) -> tuple[list[str], bool]:
             "log is all that the reward model learns from. Calibration is judged on new people and the other 40 % of "
             "the questions."
         ),
+        "",
+        *told(
+            "This world was not drawn blind: its features, candidates, labels, penalties and the strength of tastes were "
+            "changed several times on seed 1000 with r and slope in view (they began at r .7 to .8 and slopes of 2.4 to "
+            "5.6, with 20,000 to 60,000 labels and weaker tastes). Read r as what can be reached where text shows what "
+            "people like, not as what will be; a frozen configuration on fresh seeds is still to be run."
+        ),
     ], True
 
 
