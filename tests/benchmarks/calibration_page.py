@@ -61,8 +61,8 @@ def _intro(size: Size) -> tuple[list[str], bool]:
         *told(
             "This world was not drawn blind: its features, candidates, labels, penalties and the strength of tastes "
             "were changed several times on seed 1000 with r and slope in view (they began at r .7 to .8 and slopes of "
-            "2.4 to 5.6, with 20,000 to 60,000 labels and weaker tastes). Read r as what can be reached where text shows "
-            "what people like, not as what will be; a frozen configuration on fresh seeds is still to be run."
+            "2.4 to 5.6, with 20,000 to 60,000 labels and weaker tastes). Read r as what can be reached where text "
+            "shows what people like, not as what will be; a frozen configuration on fresh seeds is still to be run."
         ),
     ], True
 
