@@ -13,9 +13,9 @@ from infra.contracts import PlauditError
 from infra.models.loading import load_base
 from infra.runtime import Context
 from reward_model.data import AnswerRow, Key, TrainingSet
-from reward_model.features import answer_features, cached_features
+from reward_model.features import answer_features
 from reward_model.judging import ref_of, standing_of
-from reward_model.pipeline import cache_of
+from reward_model.pipeline import read_features
 from reward_model.repository import RewardModelRepository
 from reward_model.scoring import RewardModel
 from reward_model.service import load_training_set
@@ -137,16 +137,11 @@ def _asked(
 ) -> _Asked:
     settings, recipe = context.settings, model.recipe
     data = load_training_set(context, context.clock.now())
-    everything = cached_features(
-        loaded,
-        recipe,
-        [one.messages for one in data.answers],
-        [one.text for one in data.answers],
-        [one.content_key for one in data.answers],
-        cache=cache_of(settings, recipe, loaded),
-        batch_size=settings.reward_model.batch_size,
-        progress=lambda _share, _text: None,
-    ) if data.answers else torch.zeros(0, model.standardizer.mean.shape[0])  # fmt: skip
+    everything = (
+        read_features(settings, loaded, data, recipe=recipe)
+        if data.answers
+        else torch.zeros(0, model.standardizer.mean.shape[0])
+    )
     return _Asked(answer, label, answer_features(loaded, recipe, [answer.messages], [answer.text], 1), data, everything)
 
 

@@ -66,9 +66,11 @@ def read_features(
     data: TrainingSet,
     progress: Progress = lambda _fraction, _text: None,
     should_stop: Callable[[], bool] = lambda: False,
+    recipe: FeatureRecipe | None = None,
 ) -> Tensor:
-    """Features [N, D] of every answer of `data`, from the cache where they are known. Raises TrainingStopped."""
-    recipe = recipe_of(settings, loaded)
+    """Features [N, D], N >= 1, of every answer of `data`, from the cache where they are known, by the settings' recipe
+    unless another is given. Raises TrainingStopped."""
+    recipe = recipe or recipe_of(settings, loaded)
     return cached_features(
         loaded,
         recipe,
