@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.settings.policy_update import GateSettings
+from infra.settings.policy_gate import GateSettings
 from infra.statistics import Estimate, clustered_difference
 
 

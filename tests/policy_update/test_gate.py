@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from infra.settings.policy_update import GateSettings
+from infra.settings.policy_gate import GateSettings
 from policy_update.gate import Sampled, Verdict, judge, repetition
 
 WEIGHTS = {"love": 1.0, "relevance": 1.0}

@@ -12,7 +12,8 @@ from infra.db.tables import adapters, offline_online_points
 from infra.runtime import Context, JobContext, open_context
 from infra.settings import Settings
 from infra.settings.infrastructure import ModelSettings
-from infra.settings.policy_update import GateSettings, PolicyUpdateSettings
+from infra.settings.policy_gate import GateSettings
+from infra.settings.policy_update import PolicyUpdateSettings
 from infra.settings.reward_model import RewardModelSettings
 from policy_update.jobs import run_policy_update
 from reward_model.jobs import run_reward_model
