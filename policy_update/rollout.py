@@ -10,7 +10,7 @@ from torch import Tensor
 from infra.models.kv_cache import left_padded, right_padded
 from infra.models.loading import LoadedModel, decoder_and_head
 from infra.models.logprobs import sampled_logprobs as logprobs_at
-from infra.models.prefix import completion_hidden
+from infra.models.prefix import completion_hidden, completion_states
 from policy_update.prompts import Conversation
 
 
@@ -72,15 +72,13 @@ def sampled_logprobs(model: Any, rollout: Rollout, rows: slice, temperature: flo
     decoder, head = model if isinstance(model, tuple) else decoder_and_head(model)
     owner = rollout.owner[rows]
     first, last = int(owner.min()), int(owner.max()) + 1
-    hidden, _ = completion_hidden(
-        decoder,
-        rollout.prompt_ids[first:last],
-        rollout.prompt_mask[first:last],
-        owner - first,
-        rollout.ids[rows],
-        rollout.mask[rows],
+    ids, mask = rollout.ids[rows], rollout.mask[rows]
+    states = completion_states(
+        decoder, rollout.prompt_ids[first:last], rollout.prompt_mask[first:last], owner - first, ids, mask
     )
-    return masked_logprobs(hidden, head, rollout.ids[rows], rollout.mask[rows], temperature)
+    keep = mask.bool()
+    flat = logprobs_at(states, head, ids[keep], temperature)
+    return torch.zeros(mask.shape, device=flat.device).masked_scatter(keep, flat)
 
 
 def masked_logprobs(hidden: Tensor, head: Tensor, ids: Tensor, mask: Tensor, temperature: float) -> Tensor:

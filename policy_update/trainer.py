@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from infra.contracts import PlauditError
-from infra.models.loading import LoadedModel, decoder_and_head
 from infra.settings.policy_update import PolicyUpdateSettings
 from policy_update import advantages as advantage_stage
+from policy_update.faces import Models
 from policy_update.merging import merge_into
 from policy_update.objectives import Rewards
 from policy_update.optimizer import MasterAdamW
@@ -61,17 +61,6 @@ class StepRecord:
     sampling_seconds: float
     scoring_seconds: float
     update_seconds: float
-
-
-@dataclass
-class Models:
-    """The four faces of one base: `base` untouched, `policy` the peft model that learns, `sampler` its merged copy,
-    `reference` the champion merged (the base itself before any promotion)."""
-
-    base: LoadedModel
-    policy: Any
-    sampler: Any
-    reference: Any
 
 
 @dataclass
@@ -199,11 +188,11 @@ class Trainer:
 
     def _backward(self, rollout: Rollout, advantage: Tensor, reference: Tensor) -> tuple[float, float, float]:
         """Accumulate the step's gradient in micro-batches of whole prompts. Returns (KL, sampler mismatch, clipped)."""
-        decoder, head = decoder_and_head(self.models.policy)
+        learner = self.models.learner()
         tokens, answers = float(rollout.mask.sum()), float(len(rollout.ids))
         kl = mismatch = clipped_share = 0.0
         for rows in rollout.micro_batches(self.settings.micro_batch_prompts):
-            new = sampled_logprobs((decoder, head), rollout, rows, self.settings.temperature)
+            new = sampled_logprobs(learner, rollout, rows, self.settings.temperature)
             mask, old = rollout.mask[rows], new.detach()
             term = clipped(new, old, advantage[rows], low=self.recipe.clip_low, high=self.recipe.clip_high)
             correction = truncated_importance(old, rollout.sampler_logprobs[rows], IMPORTANCE_CAP)

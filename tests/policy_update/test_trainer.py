@@ -154,7 +154,7 @@ def test_merging_goes_back_to_the_base_each_time(tiny_loaded: "LoadedModel") -> 
 
 def test_lora_can_be_kept_to_the_upper_layers(tiny_loaded: "LoadedModel") -> None:
     from infra.models.lora import attach_lora
-    from policy_update.service import linear_layers
+    from policy_update.faces import linear_layers
 
     names = linear_layers(tiny_loaded.model, 1)
     assert len(names) == 7
