@@ -62,30 +62,25 @@ def draw(logits: Tensor, controls: Controls, uniforms: Tensor, head: int = HEAD)
 def _draw_whole(logits: Tensor, temperature: Tensor, uniforms: Tensor) -> Draw:
     """Inverse cumulative distribution in two stages: which block of the vocabulary, then which entry of it."""
     count, size = logits.shape
-    scaled = logits.float()
-    highest = scaled.max(-1, keepdim=True).values
-    scaled = scaled.sub_(highest) if scaled is not logits else scaled - highest
     plain = bool((temperature == 1).all())
-    raw_total = None if plain else scaled.exp().sum(-1, dtype=torch.float64)
-    mass = (scaled if plain else scaled / temperature[:, None]).exp()
+    mass = logits.softmax(-1, dtype=torch.float32) if plain else (logits.float() / temperature[:, None]).softmax(-1)
     blocks = -(-size // BLOCK)
     if blocks * BLOCK != size:
         mass = torch.nn.functional.pad(mass, (0, blocks * BLOCK - size))
     mass = mass.view(count, blocks, BLOCK)
     by_block = mass.sum(-1).double().cumsum(-1)
-    total = by_block[:, -1]
-    target = (uniforms.to(logits.device).double() * total)[:, None]
+    target = (uniforms.to(logits.device).double() * by_block[:, -1])[:, None]
     block = (by_block <= target).sum(-1, keepdim=True).clamp_max(blocks - 1)
     below = torch.where(block > 0, by_block.gather(1, (block - 1).clamp_min(0)), 0.0)
     inside = mass.gather(1, block[:, :, None].expand(-1, 1, BLOCK)).squeeze(1).double()
     within = (inside.cumsum(-1) + below <= target).sum(-1, keepdim=True)
     # Rounding may carry the target past the block's end: its last entry with any mass is meant.
     last = BLOCK - 1 - (inside > 0).flip(-1).int().argmax(-1, keepdim=True)
-    token = block * BLOCK + torch.minimum(within, last)
-    chosen = scaled.gather(1, token).squeeze(1).double()
-    sampled = chosen / temperature.double() - total.log()
-    raw = sampled if raw_total is None else chosen - raw_total.log()
-    return Draw(token.squeeze(1), raw.float(), sampled.float())
+    pick = torch.minimum(within, last)
+    token = block * BLOCK + pick
+    sampled = (inside.gather(1, pick) / by_block[:, -1:]).log()
+    raw = sampled if plain else (logits.gather(1, token).float() - logits.float().logsumexp(-1, keepdim=True)).double()
+    return Draw(token.squeeze(1), raw.squeeze(1).float(), sampled.squeeze(1).float())
 
 
 def _draw_sorted(logits: Tensor, controls: Controls, uniforms: Tensor, head: int) -> Draw:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from infra.models.lean.attention import Block, attend, make_block
-from infra.models.lean.layers import SwiGlu, rms_norm, rotate
+from infra.models.lean.layers import rms_norm, rotate, swiglu
 from infra.models.lean.weights import Layer, LeanDecoder
 
 
@@ -90,4 +90,4 @@ def feed_forward(layer: Layer, x: Tensor) -> Tensor:
     """The gated layer [T, H] -> [T, H]."""
     parts = [product(x) for product in layer.gate_up]
     both = parts[0] if len(parts) == 1 else torch.cat(parts, -1)
-    return layer.down[0](SwiGlu.apply(both))  # type: ignore[no-untyped-call]
+    return layer.down[0](swiglu(both))

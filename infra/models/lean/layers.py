@@ -52,16 +52,15 @@ class MergedLora(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        grad = grads[0]
-        down = x @ torch.cat([pair.a for pair in ctx.pairs]).t()  # [T, sum R]
+        grad, pairs = grads[0], ctx.pairs
+        ranks = [pair.a.shape[0] for pair in pairs]
+        down = (x @ torch.cat([pair.a for pair in pairs]).t()).split(ranks, 1)  # [T, R] each
+        through = [grad[:, pair.start : pair.end] @ pair.b for pair in pairs]
+        to_a = (torch.cat(through, 1).t() @ x).split(ranks)
         found: list[Tensor | None] = []
-        begin = 0
-        for pair in ctx.pairs:
-            rank = pair.a.shape[0]
-            own = grad[:, pair.start : pair.end]
-            found.append(((own @ pair.b).t() @ x).mul_(pair.scale))
-            found.append((own.t() @ down[:, begin : begin + rank]).mul_(pair.scale))
-            begin += rank
+        for pair, own_a, own_down in zip(pairs, to_a, down, strict=True):
+            to_b = grad[:, pair.start : pair.end].t() @ own_down
+            found += [own_a * pair.scale, to_b.mul_(pair.scale)]
         grad_x = grad @ weight if ctx.needs_input_grad[0] else None
         return grad_x, None, None, None, *found
 
@@ -71,16 +70,16 @@ class RmsNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        wide = x.float()
-        scale = wide.square().mean(-1, keepdim=True).add_(eps).rsqrt_()
-        if x.requires_grad:
-            ctx.save_for_backward(x, weight, scale)
-        return (wide * scale).to(x.dtype).mul_(weight)
+        ctx.save_for_backward(x, weight)
+        ctx.eps = eps
+        return F.rms_norm(x, (x.shape[-1],), weight, eps)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        x, weight, scale = ctx.saved_tensors
-        normed = x.float().mul_(scale)
+        x, weight = ctx.saved_tensors
+        wide = x.float()
+        scale = wide.square().mean(-1, keepdim=True).add_(ctx.eps).rsqrt_()
+        normed = wide.mul_(scale) if wide is not x else wide * scale
         inner = (grads[0] * weight).float()
         along = (inner * normed).mean(-1, keepdim=True)
         return inner.sub_(normed.mul_(along)).mul_(scale).to(x.dtype), None, None
@@ -88,6 +87,8 @@ class RmsNorm(torch.autograd.Function):
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """RmsNorm [T, I] -> [T, I]."""
+    if not (x.requires_grad and torch.is_grad_enabled()):
+        return F.rms_norm(x, (x.shape[-1],), weight, eps)
     return RmsNorm.apply(x, weight, eps)  # type: ignore[no-any-return,no-untyped-call]
 
 
@@ -97,8 +98,7 @@ class SwiGlu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, both: Tensor) -> Tensor:
         gate, up = both.chunk(2, -1)
-        if both.requires_grad:
-            ctx.save_for_backward(both)
+        ctx.save_for_backward(both)
         return F.silu(gate).mul_(up)
 
     @staticmethod
@@ -111,6 +111,14 @@ class SwiGlu(torch.autograd.Function):
         torch.mul(grad, F.silu(gate), out=to_up)
         to_gate.copy_(torch.ops.aten.silu_backward(grad * up, gate))
         return out
+
+
+def swiglu(both: Tensor) -> Tensor:
+    """SwiGlu [T, 2 I] -> [T, I]."""
+    if not (both.requires_grad and torch.is_grad_enabled()):
+        gate, up = both.chunk(2, -1)
+        return F.silu(gate).mul_(up)
+    return SwiGlu.apply(both)  # type: ignore[no-any-return,no-untyped-call]
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
