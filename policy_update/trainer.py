@@ -19,17 +19,15 @@ from torch import Tensor
 from infra.contracts import PlauditError
 from infra.models.loading import LoadedModel, decoder_and_head
 from infra.settings.policy_update import PolicyUpdateSettings
-from policy_update import advantages as advantage_stage
+from policy_update.algebra.experience import Experience, Targets, Totals
+from policy_update.algebra.recipe import Recipe
+from policy_update.algebra.regularizers import adapt_coefficient
 from policy_update.merging import merge_into
 from policy_update.objectives import Rewards
 from policy_update.optimizer import MasterAdamW
-from policy_update.policy_terms import clip_fraction, clipped, truncated_importance
 from policy_update.prompts import Conversation
-from policy_update.recipes import Recipe
-from policy_update.regularizers import adapt_coefficient
 from policy_update.rollout import Rollout, sampled_logprobs
 
-IMPORTANCE_CAP = 2.0
 STEP_BACK = 0.6
 """What the learning rate is multiplied by after a step that broke the KL budget and was taken back."""
 MOST_STEPS_BACK = 3
@@ -153,22 +151,22 @@ class Trainer:
         sampled = time.perf_counter()
         rewards = self._reward(rollout)
         reference = self._reference(rollout, rewards)
-        shaped = rewards.values.view(len(chosen), -1, len(rewards.names))
-        weights = torch.tensor([self.weights[name] for name in rewards.names], dtype=shaped.dtype)
-        advantage = self.recipe.advantage(shaped, weights, rewards.noise)
-        if self.recipe.whiten:
-            advantage = advantage_stage.whiten(advantage)
+        weights = torch.tensor([self.weights[name] for name in rewards.names], dtype=rewards.values.dtype)
+        targets = self.recipe.prepare(self._experience(rollout, rewards, reference), weights)
+        totals = Totals(
+            float(targets.mask.sum()), float(targets.mask.any(1).sum()), max_tokens=self.settings.max_new_tokens
+        )
         scored = time.perf_counter()
-        kl, mismatch, clip = self._backward(rollout, advantage.flatten().float(), reference)
+        kl, mismatch, clip = self._backward(rollout, targets, totals)
         norm, taken_back = self._move(step, kl)
         used_beta = self._beta
         self._beta = adapt_coefficient(self._beta, kl, self.settings.kl_target, self.settings.kl_coefficient)
         return StepRecord(
             step=step,
             rewards=_named(rewards, rewards.values.nanmean(0)),
-            spreads=_named(rewards, shaped.nan_to_num().std(1, unbiased=False).mean(0)),
-            shares=_named(rewards, advantage_stage.effective_shares(shaped, weights, rewards.noise)),
-            covariances=_named(rewards, advantage_stage.scalar_covariance(shaped, weights, rewards.noise)),
+            spreads=_figures(rewards, targets, "spread"),
+            shares=_figures(rewards, targets, "share"),
+            covariances=_figures(rewards, targets, "covariance"),
             kl=kl,
             beta=used_beta,
             gradient_norm=norm,
@@ -197,26 +195,38 @@ class Trainer:
         self._safe = self.optimizer.snapshot()
         return self.optimizer.step(self._rate * schedule(step, self.settings)), False
 
-    def _backward(self, rollout: Rollout, advantage: Tensor, reference: Tensor) -> tuple[float, float, float]:
+    def _experience(self, rollout: Rollout, rewards: Rewards, reference: Tensor) -> Experience:
+        """What the recipe sees. The one update of a rollout takes the old log-probabilities from its own pass."""
+        lengths = rollout.mask.sum(1)
+        last = rollout.ids.gather(1, (lengths - 1)[:, None]).squeeze(1)
+        ended = torch.isin(last, torch.tensor(self.models.base.end_ids, device=last.device))
+        return Experience(
+            names=rewards.names,
+            rewards=rewards.values.view(len(rollout.conversations), -1, len(rewards.names)),
+            noise=rewards.noise,
+            mask=rollout.mask,
+            old_logprobs=rollout.sampler_logprobs,
+            sampler_logprobs=rollout.sampler_logprobs,
+            truncated=(lengths >= self.settings.max_new_tokens) & ~ended,
+            max_tokens=self.settings.max_new_tokens,
+            reference_logprobs=reference,
+        )
+
+    def _backward(self, rollout: Rollout, targets: Targets, totals: Totals) -> tuple[float, float, float]:
         """Accumulate the step's gradient in micro-batches of whole prompts. Returns (KL, sampler mismatch, clipped)."""
         decoder, head = decoder_and_head(self.models.policy)
-        tokens, answers = float(rollout.mask.sum()), float(len(rollout.ids))
         kl = mismatch = clipped_share = 0.0
         for rows in rollout.micro_batches(self.settings.micro_batch_prompts):
             new = sampled_logprobs((decoder, head), rollout, rows, self.settings.temperature)
-            mask, old = rollout.mask[rows], new.detach()
-            term = clipped(new, old, advantage[rows], low=self.recipe.clip_low, high=self.recipe.clip_high)
-            correction = truncated_importance(old, rollout.sampler_logprobs[rows], IMPORTANCE_CAP)
-            penalty = self.recipe.regularizer(new, reference[rows])
-            loss = self.recipe.aggregate(correction * term + self._beta * penalty, mask, tokens, answers)
-            loss.backward()  # type: ignore[no-untyped-call]
+            old, sampler = new.detach(), rollout.sampler_logprobs[rows]
+            parts = self.recipe.loss(
+                new, self.recipe.with_old(targets.rows(rows), old, sampler), totals, beta=self._beta
+            )
+            parts.loss.backward()  # type: ignore[no-untyped-call]
             with torch.no_grad():
-                kl += float((_k3(old, reference[rows]) * mask).sum()) / tokens
-                mismatch += float(((old - rollout.sampler_logprobs[rows]).abs() * mask).sum()) / tokens
-                share = clip_fraction(
-                    new, old, advantage[rows], mask, low=self.recipe.clip_low, high=self.recipe.clip_high
-                )
-                clipped_share += float(share) * float(mask.sum()) / tokens
+                kl += float(parts.diagnostics["kl"]) / totals.tokens
+                mismatch += float(((old - sampler).abs() * rollout.mask[rows]).sum()) / totals.tokens
+                clipped_share += float(parts.diagnostics["clipped"]) / totals.tokens
         return kl, mismatch, clipped_share
 
 
@@ -226,14 +236,12 @@ def schedule(step: int, settings: PolicyUpdateSettings) -> float:
     return warm * (1 - (1 - settings.final_rate) * step / max(1, settings.steps - 1))
 
 
-def _k3(new: Tensor, reference: Tensor) -> Tensor:
-    from policy_update.regularizers import k3
-
-    return k3(new, reference)
-
-
 def _named(rewards: Rewards, values: Tensor) -> dict[str, float]:
     return dict(zip(rewards.names, map(float, values), strict=True))
+
+
+def _figures(rewards: Rewards, targets: Targets, kind: str) -> dict[str, float]:
+    return {name: float(targets.diagnostics[f"{kind}/{name}"]) for name in rewards.names}
 
 
 def _endless(count: int, seed: int) -> Any:

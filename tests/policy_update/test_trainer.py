@@ -8,10 +8,10 @@ import torch
 
 from infra.contracts import Message
 from infra.settings.policy_update import PolicyUpdateSettings
+from policy_update.algebra.table import RECIPES, recipe_named
 from policy_update.examination import divergence
 from policy_update.merging import copy_of, merge_into
 from policy_update.objectives import Rewards
-from policy_update.recipes import RECIPES, recipe_named
 from policy_update.rollout import Rollout, sampled_logprobs
 from policy_update.scoring import rollout_sampler
 from policy_update.trainer import Models, NothingTrained, Trainer, schedule
