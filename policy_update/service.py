@@ -17,12 +17,12 @@ from infra.registry import Registry
 from infra.runtime import JobContext, JobOutcome, TryLater
 from infra.settings import Settings
 from policy_update import repository
+from policy_update.algebra.table import recipe_named
 from policy_update.examination import Examined, examine
 from policy_update.faces import Models, assemble_models
 from policy_update.gate import Verdict
 from policy_update.objectives import available_objectives, predicted_rates
 from policy_update.plan import TrainingPlan
-from policy_update.recipes import recipe_named
 from policy_update.scoring import RewardSource, rollout_sampler
 from policy_update.trainer import StepRecord, Trainer, TrainingRun
 from reward_model.offline_online_service import record_predictions

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from policy_update.regularizers import adapt_coefficient, k1, k2, k3
+from policy_update.algebra.regularizers import adapt_coefficient, k1, k2, k3
 
 P = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
 Q = torch.tensor([0.4, 0.4, 0.2], dtype=torch.float64)
