@@ -49,6 +49,14 @@ def run(path: str) -> None:
         train(json.loads(Path(path).read_text()))
 
 
+def run_as(path: str, rank: int, size: int, port: int) -> None:
+    """`run` as one of several, told who it is as `accelerate launch` tells it."""
+    places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": size, "MASTER_PORT": port, "LOCAL_WORLD_SIZE": size}
+    os.environ.update({name: str(value) for name, value in places.items()}, MASTER_ADDR="127.0.0.1")
+    os.environ["ACCELERATE_USE_CPU"] = "true"
+    run(path)
+
+
 def train(task: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     processes = Processes.join()
