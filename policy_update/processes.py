@@ -27,7 +27,7 @@ class Processes:
         """Meet the others that the launcher started (gloo on CPUs, nccl on GPUs); alone where there are none."""
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls()
-        from accelerate import PartialState
+        from accelerate import PartialState  # type: ignore[import-untyped]
 
         state = PartialState(cpu=not torch.cuda.is_available())
         return cls(state.process_index, state.num_processes)
@@ -65,7 +65,7 @@ class Processes:
         listed = list(tensors)
         whole = torch.cat([tensor.detach().float().flatten() for tensor in listed])
         torch.distributed.all_reduce(whole)
-        for tensor, part in zip(listed, whole.split([t.numel() for t in listed]), strict=True):
+        for tensor, part in zip(listed, torch.split(whole, [t.numel() for t in listed]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
 

@@ -9,9 +9,9 @@ from typing import Any
 class StepRecord:
     """One step: means over its answers, all processes together; times in seconds; KL and entropy in nats a token.
 
-    `kl` is that of the weights that drew the answers, to the champion; `kl_base` to the base; `entropy` is estimated from
-    the drawn tokens. `skipped_groups` got no forward pass (nothing to learn, nothing to hold); `redrawn` groups were drawn
-    in the place of ones without differences.
+    `kl` is that of the weights that drew the answers, to the champion; `kl_base` to the base; `entropy` is estimated
+    from the drawn tokens. `skipped_groups` got no forward pass (nothing to learn, nothing to hold); `redrawn` groups
+    were drawn in the place of ones without differences.
     """
 
     step: int

@@ -20,7 +20,8 @@ _PARTS = (
 
 @dataclass(frozen=True)
 class Layer:
-    """One decoder layer. `qkv` and `gate_up` hold one product where the weights lie together in memory, else several."""
+    """One decoder layer. `qkv` and `gate_up` hold one product where the weights lie together in memory, else
+    several."""
 
     norm: Tensor
     qkv: tuple[Product, ...]
@@ -53,7 +54,8 @@ class LeanDecoder:
 def lean_decoder(decoder: Any, pairs: Mapping[str, tuple[Tensor, Tensor, float]] | None = None) -> LeanDecoder | None:
     """The decoder (`model.get_decoder()`) laid open, or None where its architecture is not one this package computes.
 
-    `pairs`: LoRA (A, B, scale) by module name within the decoder, already merged into the weights, to receive gradients.
+    `pairs`: LoRA (A, B, scale) by module name within the decoder, already merged into the weights, to receive
+    gradients.
     """
     if not _fits(decoder):
         return None
@@ -139,6 +141,7 @@ def lay_together(model: Any) -> None:
             linears = [getattr(getattr(layer, holder, None), name, None) for name in names]
             if len(linears) < 2 or not all(type(linear) is torch.nn.Linear for linear in linears):
                 continue
-            whole = torch.cat([linear.weight for linear in linears])  # type: ignore[union-attr]
-            for linear, part in zip(linears, whole.split([x.weight.shape[0] for x in linears]), strict=True):  # type: ignore[union-attr]
-                linear.weight.data = part  # type: ignore[union-attr]
+            weights = [linear.weight for linear in linears]  # type: ignore[union-attr]
+            parts = torch.split(torch.cat(weights), [len(weight) for weight in weights])
+            for weight, part in zip(weights, parts, strict=True):
+                weight.data = part
