@@ -18,7 +18,7 @@ from infra.registry import Registry
 from infra.runtime import JobContext, JobOutcome, TryLater
 from infra.settings import Settings
 from policy_update import repository
-from policy_update.algebra.table import recipe_named
+from policy_update.algebra.options import recipe_named
 from policy_update.examination import Examined, examine
 from policy_update.gate import Verdict
 from policy_update.merging import copy_of, merge_into
@@ -49,7 +49,7 @@ def train_adapter(job: JobContext, plan: TrainingPlan) -> JobOutcome:
     trainer = Trainer(
         models,
         settings.policy_update,
-        recipe_named(settings.policy_update.recipe),
+        recipe_named(settings.policy_update.recipe, settings.policy_update.recipe_options),
         weights,
         rollout_sampler(base, settings.policy_update, settings.policy_update.group_size),
         source.training_rewards,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from policy_update.algebra.table import UnknownRecipe, recipe_named
+from policy_update.algebra.options import UnknownRecipe, recipe_named
 
 
 def test_known_recipe() -> None:
