@@ -67,8 +67,8 @@ def length_adaptive_gae(
     """VAPO (arXiv 2504.05118): lam = 1 - 1 / (alpha l) for an answer of l tokens, so that the sum of the weights stays
     a fixed share of its length; the critic learns from lam = 1 returns. Below 1 / alpha tokens, lam is 0."""
     rewards = token_rewards(sequence, mask, old, reference, reward_kl)
-    length = mask.sum(1).clamp_min(1)
-    lam = (1 - 1 / (alpha * length)).clamp_min(0.0).to(sequence)
+    length = mask.sum(1).clamp_min(1).to(sequence)
+    lam = (1 - 1 / (alpha * length)).clamp_min(0.0)
     returns = discounted(rewards, torch.full_like(sequence, gamma)) * mask
     return Credit(_generalised(rewards, values, mask, gamma, lam), returns)
 

@@ -78,7 +78,7 @@ class Recipe:
     def all_numbers(self) -> dict[str, float]:
         """Every number of every function, with the value it has here."""
         defaults = {name: value for function in self.functions() for name, value in defaults_of(function).items()}
-        return {**defaults, **self.numbers}
+        return {name: self.numbers.get(name, value) for name, value in defaults.items()}
 
     @cached_property
     def needs(self) -> frozenset[str]:
