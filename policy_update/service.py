@@ -17,7 +17,7 @@ from infra.registry import Registry
 from infra.runtime import JobContext, JobOutcome, TryLater
 from infra.settings import Settings
 from policy_update import repository
-from policy_update.algebra.table import recipe_named
+from policy_update.algebra.options import recipe_named
 from policy_update.examination import Examined, examine
 from policy_update.faces import Models, assemble_models
 from policy_update.gate import Verdict
@@ -48,7 +48,7 @@ def train_adapter(job: JobContext, plan: TrainingPlan) -> JobOutcome:
     trainer = Trainer(
         models,
         settings.policy_update,
-        recipe_named(settings.policy_update.recipe),
+        recipe_named(settings.policy_update.recipe, settings.policy_update.recipe_options),
         weights,
         rollout_sampler(base, settings.policy_update, settings.policy_update.group_size),
         source.training_rewards,

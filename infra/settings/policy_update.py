@@ -10,7 +10,12 @@ class PolicyUpdateSettings(Section):
     """Training of an adapter by multi-objective GRPO."""
 
     recipe: str = "gdpo"
-    """Name of the algorithm: gdpo, grpo, dr_grpo or rloo."""
+    """Name of the algorithm: `plaudit policy-update recipes` lists them with their papers, and
+    docs/policy-update-recipes.md says which setting follows which paper."""
+    recipe_options: dict[str, bool | float | str | list[str]] = Field(default_factory=dict)
+    """Changes to the recipe: one of its numbers by name (`clip_high = 0.3`), another function for one of its stages
+    (`regularizer = "k2"`, `shaping = ["drop_saturated", "soft_overlong"]`), or `dynamic_sampling`. `plaudit
+    policy-update recipes NAME` lists what a recipe has; anything else is refused."""
     adapter_name: str = Field("loop", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     """Adapters are `adapter_name@version`; versions count up and are never reused."""
     objectives: dict[str, float] = Field(

@@ -21,3 +21,9 @@ def sequence_mean(loss: Tensor, mask: Tensor, totals: Totals) -> Tensor:
 def constant_length(loss: Tensor, mask: Tensor, totals: Totals) -> Tensor:
     """sum / (answers * max_tokens): no answer's own length divides anything (Dr. GRPO, arXiv 2503.20783)."""
     return (loss * mask).sum() / max(totals.answers * totals.max_tokens, 1.0)
+
+
+def sequence_sum(loss: Tensor, mask: Tensor, totals: Totals) -> Tensor:
+    """Sum over an answer's tokens, mean over answers: the gradient of log pi(answer), what REINFORCE and ReMax mean by
+    an action (verl: seq-mean-token-sum)."""
+    return (loss * mask).sum() / max(totals.answers, 1.0)

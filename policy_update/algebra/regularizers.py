@@ -1,9 +1,12 @@
-"""Estimators of KL(policy || reference) from sampled tokens (J. Schulman, 'Approximating KL divergence', 2020).
+"""What is added to the policy term: KL to the reference, an entropy bonus, the critic's own loss.
+
+Estimators of KL(policy || reference) from sampled tokens (J. Schulman, 'Approximating KL divergence', 2020).
 
 `new` (N, T) carries the gradient, `reference` (N, T) does not; both are log-probabilities in nats of the same sampled
 tokens. Each returns (N, T). The gap is clamped to +-10 nats so that one odd token cannot dominate a step.
 """
 
+import torch
 from torch import Tensor
 
 GAP_LIMIT = 10.0
@@ -25,9 +28,39 @@ def k3(new: Tensor, reference: Tensor) -> Tensor:
     return gap.exp() - gap - 1
 
 
+def k3_corrected(new: Tensor, reference: Tensor, old: Tensor) -> Tensor:
+    """rho k3, rho = exp(new - old) (DeepSeek-V3.2, TRL 1.16's default): its expectation over tokens of the old policy
+    is the divergence of the new one, and its gradient differs from k3's even where new = old."""
+    return (new - old).exp() * k3(new, reference)
+
+
 def no_penalty(new: Tensor) -> Tensor:
-    """0: the recipe has no KL in its loss."""
-    return new * 0.0
+    """0: the recipe has no KL in its loss, whatever the coefficient."""
+    return torch.zeros_like(new)
+
+
+def no_bonus(new: Tensor) -> Tensor:
+    """0: no entropy bonus."""
+    return torch.zeros_like(new)
+
+
+def entropy_bonus(entropies: Tensor, *, entropy_weight: float = 1e-3) -> Tensor:
+    """-entropy_weight H a token, H (N, T) the entropy in nats with gradient."""
+    return -entropy_weight * entropies
+
+
+def no_critic(new: Tensor) -> Tensor:
+    """0: no critic."""
+    return torch.zeros_like(new)
+
+
+def clipped_value(
+    values: Tensor, old_values: Tensor, returns: Tensor, *, value_clip: float = 0.2, value_weight: float = 0.5
+) -> Tensor:
+    """value_weight max((V - R)^2, (clip(V, V_old +- value_clip) - R)^2), all (N, T) (PPO as in arXiv 2006.05990; clip
+    0.2 as verl, TRL and slime, OpenRLHF 0.5)."""
+    near = values.clamp(old_values - value_clip, old_values + value_clip)
+    return value_weight * torch.maximum((values - returns).square(), (near - returns).square())
 
 
 def adapt_coefficient(beta: float, kl: float, target: float, start: float) -> float:

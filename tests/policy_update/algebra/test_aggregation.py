@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from policy_update.algebra.aggregation import constant_length, sequence_mean, token_mean
+from policy_update.algebra.aggregation import constant_length, sequence_mean, sequence_sum, token_mean
 from policy_update.algebra.experience import Totals
 
 LOSS = torch.tensor([[1.0, 2.0, 3.0], [4.0, 9.0, 9.0]])
@@ -18,7 +18,11 @@ def test_by_hand() -> None:
 
 
 def test_micro_batches_add_up() -> None:
-    for aggregate in (token_mean, sequence_mean, constant_length):
+    for aggregate in (token_mean, sequence_mean, constant_length, sequence_sum):
         whole = aggregate(LOSS, MASK, TOTALS)
         parts = aggregate(LOSS[:1], MASK[:1], TOTALS) + aggregate(LOSS[1:], MASK[1:], TOTALS)
         assert float(whole) == pytest.approx(float(parts))
+
+
+def test_sum_by_answer_by_hand() -> None:
+    assert float(sequence_sum(LOSS, MASK, TOTALS)) == pytest.approx(10 / 2)
