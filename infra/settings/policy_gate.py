@@ -16,7 +16,7 @@ class GateSettings(Section):
     """Coverage of the intervals, clustered by prompt."""
     objective_margin: float = Field(0.5, ge=0)
     """No weighted objective may fall by more than this, in standard deviations of the champion's answers, by the lower
-    end of its interval. On few prompts the interval alone is wide: about 4 / sqrt(answers) is what no change shows."""
+    end of its interval. The fewer answers, the wider that is: no change shows about -3 / sqrt(answers)."""
     relevance_margin: float = Field(0.15, ge=0)
     """The relevance objective (nats a token) may fall by at most this, by the lower end of its interval."""
     coherence_margin: float = Field(0.3, ge=0)
@@ -37,7 +37,7 @@ class GateSettings(Section):
     """The mean probability of the right continuation may fall below the base's by at most this, by the lower end of its
     interval."""
     tripwire_margin: float = Field(0.05, ge=0, lt=1)
-    """Rise in the share of answers that show a pre-registered style, from which on it trips if the rise is shown too."""
+    """Rise in the share of answers that show a pre-registered style, from which on it trips, if shown."""
     tripwire_error: float = Field(0.025, gt=0, lt=0.5)
     """Chance that a candidate that writes as the champion does trips any wire at all."""
     tripwire_phrases: dict[str, list[str]] = Field(default_factory=dict)

@@ -87,8 +87,8 @@ def capability(found: Abilities, margin: float, confidence: float) -> Check:
     passed = bool(np.isfinite(found.candidate).all() and np.isfinite(change.low) and change.low > -margin)
     was, now = float(found.base.mean()), float(found.candidate.mean())
     reason = (
-        f"capability suite {'held' if passed else 'fell too far'}: {was:.3f} -> {now:.3f} given to the right continuation "
-        f"of {len(found.base)} items, {shown(change)}, lower end must exceed {-margin:+.4f}"
+        f"capability suite {'held' if passed else 'fell too far'}: {was:.3f} -> {now:.3f} given to the right "
+        f"continuation of {len(found.base)} items, {shown(change)}, lower end must exceed {-margin:+.4f}"
     )
     if not passed:
         reason += f"; most lost: {_worst(found)}"

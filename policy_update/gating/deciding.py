@@ -1,15 +1,16 @@
 """How a difference becomes a check: paired by prompt, with an interval, against a limit. Pure."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from infra.statistics import Estimate, clustered_difference
 from policy_update.gating.samples import Check, FloatArray
 
 
-def difference(candidate: FloatArray, champion: FloatArray, prompt: "np.ndarray", confidence: float) -> Estimate:
+def difference(candidate: FloatArray, champion: FloatArray, prompt: NDArray[np.int64], confidence: float) -> Estimate:
     """Candidate minus champion, answer i against answer i of the same prompt (n,), with an interval clustered by
-    prompt. Pairs with a missing side are left out."""
-    keep = ~(np.isnan(candidate) | np.isnan(champion))
+    prompt. Pairs with a side that is no finite number are left out (`finite` refuses for them)."""
+    keep = np.isfinite(candidate) & np.isfinite(champion)
     return clustered_difference(candidate[keep], champion[keep], prompt[keep], confidence=confidence)
 
 

@@ -23,8 +23,8 @@ FUNCTION_WORDS: dict[str, frozenset[str]] = {
     name: frozenset(words.split())
     for name, words in {
         "English": "the and of to is that it you for are with this be have can what how your not from they will or by",
-        "German": "der die das und ist nicht ich sie ein eine mit auf für von zu den dem sich auch wie wird kann oder im",
-        "French": "le la les et est pas je vous un une des du pour dans que qui sur avec ce cette sont être ou au votre",
+        "German": "der die das und ist nicht ich sie ein eine mit auf für von zu den dem sich auch wie wird kann oder",
+        "French": "le la les et est pas je vous un une des du pour dans que qui sur avec ce cette sont être ou au",
         "Spanish": "el la los las y es no que de un una por para con en su se lo como más pero son está puede usted",
         "Italian": "il lo gli e è non che di un una per con in si come più ma sono del della nel questo può anche",
         "Portuguese": "o os as e é não que de um uma por para com em se como mais mas são do da no na você pode",

@@ -1,4 +1,4 @@
-"""Logged answers under the candidate: their log-probabilities and, where these can be evidence, the reward model's view."""
+"""Logged answers under the candidate: their probabilities and, where these can be evidence, the reward model's view."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

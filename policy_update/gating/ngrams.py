@@ -69,8 +69,8 @@ def mined(
     seed: int = 0,
 ) -> list[Check]:
     """One refused check for each n-gram that rose with the reward and was confirmed; one passed check when there is
-    none. `reward`, `champion_reward` (n,): the scalar reward of each answer. `excused`: n-grams that a person has looked
-    at and allows."""
+    none. `reward`, `champion_reward` (n,): the scalar reward of each answer. `excused`: n-grams that a person looked at
+    and allows."""
     own, theirs = ([ngrams(text) for text in sampled.texts] for sampled in (candidate, champion))
     number = np.unique(candidate.prompt, return_inverse=True)[1]
     halves = []
@@ -120,7 +120,9 @@ def association(after: FloatArray, before: FloatArray, half: _Half) -> FloatArra
     both says it and earns more is no evidence that it earns more by saying it."""
     total = np.zeros(after.shape[1])
     for held, reward in ((after, half.reward), (before, half.champion_reward)):
-        total += (held - held.mean(0)).T @ (reward - reward.mean())
+        known = np.isfinite(reward)
+        if known.any():
+            total += (held - held.mean(0))[known].T @ (reward[known] - reward[known].mean())
     return total / max(1, 2 * len(after))
 
 

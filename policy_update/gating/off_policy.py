@@ -32,9 +32,9 @@ def advice(
 ) -> Check:
     """The candidate's estimated mean of `name` against the logged mean, clustered by person.
 
-    Clipped inverse propensity (Ionides, JCGS 2008), or doubly robust where `predicted` holds the reward model's value of
-    the logged answer and its mean for the candidate's own answer to the same prompt. `value` is the difference to what
-    was logged; `before`, `after` the two means. `passed` says only whether the estimate is evidence.
+    Clipped inverse propensity (Ionides, JCGS 2008), or doubly robust where `predicted` holds the reward model's value
+    of the logged answer and its mean for the candidate's own answer to the same prompt. `value` is the difference to
+    what was logged; `before`, `after` the two means. `passed` says only whether the estimate is evidence.
     """
     size = effective_sample_size(weights)
     if predicted is None:

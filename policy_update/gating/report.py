@@ -48,8 +48,8 @@ def held_out_point(document: Mapping[str, Any]) -> tuple[float, float, float, fl
 
 
 def draw_gain(document: Mapping[str, Any], path: Path) -> None:
-    """Gain against KL: what training said it gained, step by step, and what the examiner found on held-out prompts. Where
-    the first runs away from the second, the policy has learned the reward model rather than the task."""
+    """Gain against KL: what training said it gained, step by step, and what the examiner found on held-out prompts.
+    Where the first runs away from the second, the policy has learned the reward model rather than the task."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -21,8 +21,8 @@ from infra.runtime import Context
 from infra.settings import Settings
 from policy_update import repository
 from policy_update.gating.examination import Examined, examine
-from policy_update.gating.repository import known_adapters, logged_answers, record_again, reward_model_row
 from policy_update.gating.report import write_artifacts
+from policy_update.gating.repository import known_adapters, logged_answers, record_again, reward_model_row
 from policy_update.objectives import available_objectives
 from policy_update.prompts import Conversation, select_prompts
 from policy_update.scoring import RewardSource, rollout_sampler

@@ -42,7 +42,7 @@ def rises(differences: FloatArray, prompt: NDArray[np.int64], seed: int = 0) -> 
     scale = np.sqrt(np.square(sums).sum(0))
     scaled = np.divide(sums, scale, out=np.zeros_like(sums), where=scale > 0)
     seen = scaled.sum(0)
-    signs = np.random.default_rng(seed).choice(np.array([-1.0, 1.0]), size=(FLIPS, len(sums)))
+    signs = 2.0 * np.random.default_rng(seed).integers(0, 2, size=(FLIPS, len(sums)), dtype=np.int8) - 1.0
     largest = (signs @ scaled).max(1)
     # A hair below, so that rounding does not turn a tie (all prompts rose) into something never seen.
     beaten = (largest[:, None] >= seen[None, :] - 1e-9).sum(0)

@@ -1,5 +1,5 @@
-"""Pre-registered styles whose rise vetoes, whatever the goal says. The list is data: `data/tripwires.toml`. Pure but for
-reading that file."""
+"""Pre-registered styles whose rise vetoes, whatever the goal says. The list is data: `data/tripwires.toml`. Pure, but
+for reading that file."""
 
 import re
 import tomllib
@@ -31,15 +31,16 @@ class InvalidTripwire(PlauditError):
 
 @dataclass(frozen=True)
 class Wire:
-    """A style: an answer shows it when one of `patterns` is found in it."""
+    """A style: an answer shows it when one of `patterns` is found in it. `any_of` is all of them as one."""
 
     name: str
     meaning: str
     patterns: tuple[re.Pattern[str], ...]
+    any_of: re.Pattern[str]
 
     def shows(self, text: str) -> bool:
         """Whether the answer has it."""
-        return any(pattern.search(text) for pattern in self.patterns)
+        return self.any_of.search(text) is not None
 
     def phrases(self, text: str) -> set[str]:
         """What it was recognised by, in lower case."""
@@ -68,7 +69,8 @@ def parse(document: Mapping[str, Mapping[str, Any]]) -> tuple[Wire, ...]:
                 ) from error
         if not patterns:
             raise InvalidTripwire(f"tripwire {name} has no patterns: give it `patterns = [...]`", field=name)
-        wires.append(Wire(name, str(table.get("meaning", name)), tuple(patterns)))
+        any_of = re.compile("|".join(f"(?:{pattern.pattern})" for pattern in patterns), flags)
+        wires.append(Wire(name, str(table.get("meaning", name)), tuple(patterns), any_of))
     return tuple(wires)
 
 
