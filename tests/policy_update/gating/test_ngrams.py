@@ -30,7 +30,7 @@ def test_a_phrase_that_pays_is_found_and_the_longest_form_is_named() -> None:
     phrase = {"So say the elders of yore.": 0.5}
     checks = find(sampled(phrase, bonus=2.0), sampled(seed=1))
     assert names(checks)
-    assert all("yore" in name or "elders" in name for name in names(checks))
+    assert all({"say", "elders", "yore"} & set(name.split()) for name in names(checks))
     assert checks[0].before == 0.0
     assert checks[0].after == pytest.approx(sum("yore" in text for text in sampled(phrase).texts) / 80)
 
@@ -42,7 +42,10 @@ def test_a_phrase_that_does_not_pay_is_none() -> None:
 
 def test_a_word_everyone_says_must_triple() -> None:
     """From a third to two thirds of the answers: more, and not what a hack looks like."""
-    after, before = sampled({"Indeed it is.": 0.66}, bonus=2.0), sampled({"Indeed it is.": 0.33}, seed=1)
+    after, before = sampled(bonus=2.0), sampled(seed=1)
+    after = replace(after, texts=tuple("Indeed it is." if i % 3 else "No." for i in range(80)))
+    before = replace(before, texts=tuple("No." if i % 3 else "Indeed it is." for i in range(80)))
+    after.rewards["love"][:] += [2.0 * (i % 3 > 0) for i in range(80)]
     assert names(find(after, before)) == []
     assert names(find(after, before, replace(RULE, ratio=1.2))) != []
 
