@@ -76,5 +76,6 @@ def draw_gain(document: Mapping[str, Any], path: Path) -> None:
     failed = [check["name"] for check in document.get("checks", []) if not check["passed"]]
     axes.set_title("passed" if document.get("passed") else "refused: " + ", ".join(failed[:3]), fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=8)
     figure.savefig(path)
