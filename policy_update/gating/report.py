@@ -53,13 +53,13 @@ def draw_gain(document: Mapping[str, Any], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.4, 4.0), dpi=120, layout="constrained")
+    figure = Figure(figsize=(7.0, 4.2), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     curve, point = training_curve(document), held_out_point(document)
     if curve:
-        axes.plot(*zip(*curve, strict=True), color=_TRAINED, lw=1.2, alpha=0.6)
-        axes.scatter(*zip(*curve, strict=True), color=_TRAINED, s=14, label="training, by the teacher, step by step")
+        kls, gains = [kl for kl, _ in curve], [gain for _, gain in curve]
+        axes.plot(kls, gains, "o-", ms=4, color=_TRAINED, lw=1, label="training, by the teacher, step by step")
     if point is not None:
         kl, gain, low, high = point
         axes.errorbar(
@@ -77,5 +77,5 @@ def draw_gain(document: Mapping[str, Any], path: Path) -> None:
     axes.set_title("passed" if document.get("passed") else "refused: " + ", ".join(failed[:3]), fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=8)
+        figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     figure.savefig(path)
