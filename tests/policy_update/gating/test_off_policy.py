@@ -44,7 +44,7 @@ def test_no_answers_are_no_evidence() -> None:
 
 
 def test_ips_finds_the_mean_of_a_policy_that_did_not_answer() -> None:
-    """20,000 logged answers of two kinds: liked at 20 % and 80 %; the candidate gives the second kind thrice as often."""
+    """Logged answers of two kinds, liked at 20 % and 80 %; the candidate gives the second kind thrice as often."""
     draw = np.random.default_rng(4)
     kind = draw.random(20_000) < 0.25
     rewards = (draw.random(20_000) < np.where(kind, 0.8, 0.2)).astype(np.float64)

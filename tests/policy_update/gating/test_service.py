@@ -124,7 +124,7 @@ def test_files_that_are_not_what_was_trained_are_not_examined(folder: Path) -> N
     context = opened(folder)
     with context.database.transaction() as connection:
         before = connection.execute(select(adapters.c.file_hashes)).scalar_one()
-        connection.execute(update(adapters).values(file_hashes={name: "0" * 64 for name in before}))
+        connection.execute(update(adapters).values(file_hashes=dict.fromkeys(before, "0" * 64)))
     with pytest.raises(AdapterRefused, match="not what was trained"):
         gate_again(context, "loop@1")
     with context.database.transaction() as connection:
