@@ -19,6 +19,7 @@ from infra.models.merging import merged_copy
 from infra.registry import Registry
 from infra.runtime import Context
 from infra.settings import Settings
+from infra.settings.policy_update import PolicyUpdateSettings
 from policy_update import repository
 from policy_update.gating.examination import Examined, examine
 from policy_update.gating.report import write_artifacts
@@ -67,7 +68,7 @@ def gate_folder(settings: Settings, ref: str) -> Path:
 
 
 def gate_again(context: Context, ref: str, on_progress: Callable[[float], None] = lambda fraction: None) -> Again:
-    """Examine a stored adapter against the champion it was trained from, by the reward model that examined it.
+    """Examine a stored adapter against the champion of its day, by the reward model that examined it then.
 
     Raises UnknownAdapter, NoHeldOutPrompts, AdapterRefused.
     """
@@ -76,14 +77,16 @@ def gate_again(context: Context, ref: str, on_progress: Callable[[float], None] 
     settings = context.settings
     row, model_row = _rows(context, ref)
     base = load_base(settings)
-    _, examiner = teacher_and_examiner(RewardModel.load(Path(model_row["path"])), int(row["version"]), settings)
+    turn = int(row["lineage"].get("turn", row["version"]))
+    _, examiner = teacher_and_examiner(RewardModel.load(Path(model_row["path"])), turn, settings)
     weights = row["gate"].get("weights") or available_objectives(examiner, settings.policy_update.objectives)
     weights = available_objectives(examiner, weights)
-    examined = _examine(context, base, _models(context, base, row), examiner, weights, on_progress)
+    wanted = limits(settings.policy_update, reset=bool(row["lineage"].get("reset")))
+    examined = _examine(context, base, _models(context, base, row), examiner, wanted, weights, on_progress)
     document = examined.verdict.document() | {
         "weights": weights,
         "history": row["gate"].get("history", []),
-        "champion": row["parent"],
+        "champion": champion_of(row),
         "reward_model": row["lineage"]["reward_model"],
         "examined_at": context.clock.now(),
     }
@@ -96,6 +99,22 @@ def gate_again(context: Context, ref: str, on_progress: Callable[[float], None] 
         run.set_tags({"passed": examined.verdict.passed, "reasons": "; ".join(examined.verdict.reasons)})
         run.log_artifact_dir(folder, "gate")
     return Again(ref, state, examined.verdict.passed, document, folder)
+
+
+def champion_of(row: RowMapping) -> str:
+    """What everybody was served when the adapter was trained: its parent, unless the training began at the base anew
+    or combined several."""
+    return str(row["lineage"].get("control", row["parent"]))
+
+
+def limits(wanted: PolicyUpdateSettings, *, reset: bool) -> PolicyUpdateSettings:
+    """A training that began at the base again is not near the champion, nor should it be: its budget is the one to the
+    base."""
+    gate = wanted.gate
+    if not reset:
+        return wanted
+    wide = gate.model_copy(update={"kl_to_champion": max(gate.kl_to_champion, gate.kl_to_base)})
+    return wanted.model_copy(update={"gate": wide})
 
 
 def _rows(context: Context, ref: str) -> tuple[RowMapping, RowMapping]:
@@ -119,15 +138,15 @@ def _rows(context: Context, ref: str) -> tuple[RowMapping, RowMapping]:
 
 
 def _models(context: Context, base: LoadedModel, row: RowMapping) -> Models:
-    """Base, candidate and the champion it was trained from, merged."""
+    """Base, candidate and the champion of its day, merged."""
     verify_files(Path(row["path"]), row["file_hashes"])
-    reference = base.model
-    if row["parent"] != BASE_ADAPTER:
+    reference, champion = base.model, champion_of(row)
+    if champion != BASE_ADAPTER:
         with context.database.reading() as connection:
-            parent = repository.adapter_row(connection, context.settings.project, *parse_ref(row["parent"]))
-        if parent is None:
-            raise UnknownAdapter(f"{row['parent']}, the champion before, has no row: restore it", field="adapter")
-        reference = merged_copy(base, Path(parent["path"]))
+            before = repository.adapter_row(connection, context.settings.project, *parse_ref(champion))
+        if before is None:
+            raise UnknownAdapter(f"{champion}, the champion before, has no row: restore it", field="adapter")
+        reference = merged_copy(base, Path(before["path"]))
     return Models(base=base, policy=None, sampler=merged_copy(base, Path(row["path"])), reference=reference)
 
 
@@ -136,11 +155,11 @@ def _examine(
     base: LoadedModel,
     models: Models,
     examiner: RewardModel,
+    wanted: PolicyUpdateSettings,
     weights: dict[str, float],
     on_progress: Callable[[float], None],
 ) -> Examined:
     settings = context.settings
-    wanted = settings.policy_update
     with context.database.reading() as connection:
         recent = repository.recent_conversations(connection, settings.project, wanted.max_prompts)
         logged = logged_answers(connection, settings.project, REACTION, wanted.gate.logged_answers)

@@ -20,7 +20,7 @@ from infra.settings.reward_model import RewardModelSettings
 from plaudit.cli import app
 from policy_update.gating.report import PICTURE_FILE, VERDICT_FILE
 from policy_update.gating.repository import logged_answers
-from policy_update.gating.service import KEPT, UnknownAdapter, gate_again, gate_folder
+from policy_update.gating.service import KEPT, UnknownAdapter, gate_again, gate_folder, limits
 from policy_update.jobs import run_policy_update
 from reward_model.jobs import run_reward_model
 from tests.models_fixtures import make_tiny_model
@@ -111,6 +111,12 @@ def test_a_waiting_challenger_that_no_longer_passes_is_refused(folder: Path) -> 
     set_state(context, "champion")
     assert gate_again(context, "loop@1").state == "champion", "what people have is the experiment's to take away"
     context.close()
+
+
+def test_a_retraining_from_the_base_has_the_budget_to_the_base() -> None:
+    wanted = PolicyUpdateSettings()
+    assert limits(wanted, reset=False).gate.kl_to_champion == 0.25
+    assert limits(wanted, reset=True).gate.kl_to_champion == 0.6
 
 
 def test_an_unknown_adapter_names_those_there_are(folder: Path) -> None:
