@@ -18,9 +18,12 @@ from infra.runtime import JobContext, JobOutcome, TryLater
 from infra.settings import Settings
 from policy_update import repository
 from policy_update.algebra.options import recipe_named
-from policy_update.examination import Examined, examine
 from policy_update.faces import Models, assemble_models
-from policy_update.gate import Verdict
+from policy_update.gating.examination import Examined, examine
+from policy_update.gating.report import write_artifacts
+from policy_update.gating.repository import logged_answers
+from policy_update.gating.samples import Verdict
+from policy_update.gating.service import REACTION, gate_folder
 from policy_update.objectives import available_objectives, predicted_rates
 from policy_update.plan import TrainingPlan
 from policy_update.scoring import RewardSource, rollout_sampler
@@ -65,6 +68,7 @@ def train_adapter(job: JobContext, plan: TrainingPlan) -> JobOutcome:
         examined = _examine(job, plan, models, examining, weights)
         verdict = examined.verdict
         state = _record(job, plan, examined, outcome, weights, teacher, examiner)
+        run.log_artifact_dir(gate_folder(settings, plan.ref), "gate")
         run.set_tags({"state": state, "reasons": "; ".join(verdict.reasons)})
     log.info("adapter_gated", adapter=plan.ref, state=state, reasons=verdict.reasons, stopped=outcome.stopped)
     return JobOutcome.done(f"{plan.ref} {state}" + (f": {'; '.join(verdict.reasons)}" if verdict.reasons else ""))
@@ -83,6 +87,7 @@ def _record(
     verdict = examined.verdict
     state = "challenger" if verdict.passed else "refused"
     document = gate_document(verdict, outcome, weights) | {"cross_fitted": examiner is not teacher}
+    write_artifacts(gate_folder(job.settings, plan.ref), document)
     with job.database.transaction() as connection:
         job.confirm_lease(connection)
         repository.record_gate(connection, job.settings.project, plan.name, plan.version, state, document)
@@ -109,9 +114,7 @@ def prepare_models(base: Any, plan: TrainingPlan, settings: Settings) -> Models:
 def gate_document(verdict: Verdict, outcome: TrainingRun, weights: dict[str, float]) -> dict[str, Any]:
     """What the adapter's row keeps for ever: verdict, reasons, every check, the training curve."""
     return {
-        "passed": verdict.passed,
-        "reasons": verdict.reasons,
-        "checks": [asdict(check) for check in verdict.checks],
+        **verdict.document(),
         "weights": weights,
         "stopped": outcome.stopped,
         "distance": outcome.distance,
@@ -157,7 +160,11 @@ def _examine(
     def report(fraction: float) -> None:
         job.progress(TRAINING_SHARE + (1 - TRAINING_SHARE) * fraction, "the gate: held-out prompts")
 
-    return examine(models, wanted, weights, plan.prompts.held_out, sample, source.guarded_rewards, report)
+    with job.database.reading() as connection:
+        logged = logged_answers(connection, job.settings.project, REACTION, wanted.gate.logged_answers)
+    return examine(
+        models, wanted, weights, plan.prompts.held_out, sample, source.guarded_rewards, report, logged=logged
+    )
 
 
 def _predict(
