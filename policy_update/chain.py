@@ -1,8 +1,8 @@
 """The chain of updates from the base to the champion, and when it is time to begin again at the base. Pure.
 
 Each update is held to its champion by a KL budget, but drift adds up: after some updates, or when the champion has come
-too far from the base, the next cycle trains the base anew (contract 9). What people taught is not lost: it stands in the
-reward model, not in the adapter.
+too far from the base, the next cycle trains the base anew (contract 9). What people taught is not lost: it stands in
+the reward model, not in the adapter.
 """
 
 import math

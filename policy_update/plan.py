@@ -20,7 +20,7 @@ class TrainingPlan:
 
     `champion` is what everybody is served and what candidates are held against; training begins at `start`, which is
     the champion or, on a reset (`reset` says why), the base. Paths are None for the base. Candidates get versions from
-    `version` on.
+    `version` on; `turn` counts cycles from 1.
     """
 
     reward_model: str
@@ -30,6 +30,7 @@ class TrainingPlan:
     prompts: PromptSet
     name: str
     version: int
+    turn: int = 1
     trigger: str = ""
     reset: str = ""
 
@@ -87,6 +88,7 @@ def make_plan(connection: Connection, settings: Settings) -> TrainingPlan | str:
         prompts=prompts,
         name=wanted.adapter_name,
         version=repository.next_version(connection, project, wanted.adapter_name),
+        turn=repository.cycles(connection, project, wanted.adapter_name) + 1,
         trigger=trigger,
         reset=reason_to_reset(chain, wanted.retrain_from_base_every, wanted.retrain_kl_to_base),
     )

@@ -124,6 +124,12 @@ def next_version(connection: Connection, project: str, name: str) -> int:
     return int(connection.execute(query).scalar_one_or_none() or 0) + 1
 
 
+def cycles(connection: Connection, project: str, name: str) -> int:
+    """How many cycles have made adapters of this name; each without a recorded cycle was one of its own."""
+    query = select(adapters.c.version, adapters.c.lineage).where(adapters.c.project == project, adapters.c.name == name)
+    return len({str(row.lineage.get("cycle", row.version)) for row in connection.execute(query)})
+
+
 def adapter_row(connection: Connection, project: str, name: str, version: int) -> RowMapping | None:
     """One adapter's row, or None."""
     query = select(adapters).where(
