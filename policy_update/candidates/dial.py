@@ -6,7 +6,7 @@ from itertools import combinations
 
 from infra.contracts import BASE_ADAPTER
 
-PLAIN = "objectives"
+PLAIN = "trained"
 """Name of the only weighting where none is named."""
 
 

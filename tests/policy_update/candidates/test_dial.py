@@ -18,7 +18,7 @@ def free(made: list[Trained], start: str = "base", **more: object) -> list[Combi
 
 
 def test_a_named_weighting_replaces_what_it_names() -> None:
-    assert weightings(OBJECTIVES, {}) == {"objectives": OBJECTIVES}
+    assert weightings(OBJECTIVES, {}) == {"trained": OBJECTIVES}
     assert weightings(OBJECTIVES, {"warm": {"love": 2.0}, "plain": {"love": 0.0}}) == {
         "warm": {"love": 2.0, "relevance": 0.5},
         "plain": {"love": 0.0, "relevance": 0.5},
