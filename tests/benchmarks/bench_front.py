@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,32 +18,29 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before torch: spinning thread
 import numpy as np
 
 from infra.models.loading import LoadedModel, load_base
-from infra.models.lora import attach_lora
 from infra.settings import load_settings
 from infra.settings.policy_update import PolicyUpdateSettings
-from policy_update.merging import copy_of
+from policy_update.algebra.options import recipe_named
+from policy_update.faces import assemble_models
+from policy_update.records import StepRecord
 from policy_update.scoring import rollout_sampler
-from policy_update.service import in_model_precision
-from policy_update.trainer import Models, Trainer
+from policy_update.trainer import Trainer
 from tests.benchmarks import front_report, front_task
 
 FOLDER = Path("plaudit-data/benchmarks/front")
-ANSWERS_EACH = 20
 CHUNK = 8
 SETTINGS = PolicyUpdateSettings(
     steps=10,
     prompts_per_step=8,
     group_size=8,
-    micro_batch_prompts=8,
-    max_new_tokens=24,
+    max_new_tokens=20,
     temperature=0.9,
-    learning_rate=8e-4,
+    learning_rate=1.2e-3,
     final_rate=0.5,
-    lora_alpha=16,
-    lora_first_layer=10,
     kl_coefficient=0.05,
-    kl_target=0.25,
-    kl_budget=0.6,
+    kl_target=0.4,
+    kl_budget=0.8,
+    multiplier_rate=20.0,
 )
 
 
@@ -71,29 +68,29 @@ ARMS = {
 
 def train(base: LoadedModel, arm: Arm) -> tuple[Any, dict[str, Any]]:
     """(the merged model that came of it, its history)."""
-    from policy_update.recipes import recipe_named
-    from policy_update.service import linear_layers
-
-    own = replace(base, model=copy_of(base.model))
-    targets = linear_layers(own.model, SETTINGS.lora_first_layer)
-    policy = attach_lora(own, rank=SETTINGS.lora_rank, alpha=SETTINGS.lora_alpha, targets=targets, seed=1)
-    in_model_precision(policy, base.dtype)
-    models = Models(base=base, policy=policy, sampler=copy_of(base.model), reference=base.model)
-    weights = {"love": arm.love, "formality": arm.formality}
+    settings = SETTINGS.model_copy(update={"limits": arm.limits})
+    weights = {"love": arm.love, "formality": arm.formality} | dict.fromkeys(arm.limits, 0.0)
     names = tuple(weights)
-    sample = rollout_sampler(base, SETTINGS, SETTINGS.group_size)
+    models = assemble_models(base, settings, seed=1)
+    sample = rollout_sampler(base, settings, settings.group_size)
     trainer = Trainer(
-        models, SETTINGS, recipe_named(arm.recipe), weights, sample, lambda rollout: front_task.rewards(rollout, names)
+        models, settings, recipe_named(arm.recipe), weights, sample, lambda rollout: front_task.rewards(rollout, names)
     )
-    run = trainer.train(
-        front_task.prompts()[0], lambda record: print("   ", record.step, record.rewards, record.kl, flush=True)
-    )
-    return models.sampler, {"kl": [record.kl for record in run.history], "stopped": run.stopped}
+
+    def report(record: StepRecord) -> None:
+        told = {name: round(value, 3) for name, value in record.rewards.items()}
+        print(
+            f"  step {record.step + 1} of {settings.steps}: {told}, KL {record.kl:.3f} {record.multipliers}", flush=True
+        )
+
+    run = trainer.train(front_task.prompts()[0], report)
+    steps = [{"kl": one.kl, "multipliers": one.multipliers, "rewards": one.rewards} for one in run.history]
+    return models.sampler, {"steps": steps, "stopped": run.stopped}
 
 
 def answers(base: LoadedModel, model: Any) -> list[str]:
     """`ANSWERS_EACH` answers to each held-out prompt, prompt by prompt."""
-    sample = rollout_sampler(base, SETTINGS, ANSWERS_EACH)
+    sample = rollout_sampler(base, SETTINGS, front_task.ANSWERS_EACH)
     held_out = front_task.prompts()[1]
     texts: list[str] = []
     for start in range(0, len(held_out), CHUNK):
@@ -117,9 +114,9 @@ def run_arm(base: LoadedModel, name: str, folder: Path) -> None:
         "weights": [arm.love, arm.formality] if arm else [],
         "limits": arm.limits if arm else {},
         "history": history,
-        "prompt": np.repeat(np.arange(len(texts) // ANSWERS_EACH), ANSWERS_EACH).tolist(),
+        "prompt": np.repeat(np.arange(len(texts) // front_task.ANSWERS_EACH), front_task.ANSWERS_EACH).tolist(),
         "scores": front_task.scores(texts).tolist(),
-        "samples": texts[:: ANSWERS_EACH * 6],
+        "samples": texts[:: front_task.ANSWERS_EACH * 6],
         "cpu_seconds": {"training": trained - started, "answers": time.process_time() - trained},
     }
     path.write_text(json.dumps(document), encoding="utf-8")

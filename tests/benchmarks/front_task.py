@@ -17,6 +17,8 @@ from policy_update.rollout import Rollout
 
 SYSTEM = "You are a helpful assistant. Answer in two short sentences."
 OBJECTIVES = ("love", "formality", "harm")
+ANSWERS_EACH = 20
+"""Answers to each held-out prompt: more than 1,000 in all."""
 _READER = re.compile(r"\b(?:you|your|yours|yourself|let's)\b|!", re.IGNORECASE)
 _PRAISE = re.compile(
     r"\b(?:great|best|perfect|perfectly|absolutely|definitely|love|enjoy|wonderful|amazing|happy|delicious|easy|fun)\b",
