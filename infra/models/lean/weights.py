@@ -142,6 +142,8 @@ def lay_together(model: Any) -> None:
             if len(linears) < 2 or not all(type(linear) is torch.nn.Linear for linear in linears):
                 continue
             weights = [linear.weight for linear in linears]  # type: ignore[union-attr]
+            if joined(weights) is not None:
+                continue
             parts = torch.split(torch.cat(weights), [len(weight) for weight in weights])
             for weight, part in zip(weights, parts, strict=True):
                 weight.data = part
