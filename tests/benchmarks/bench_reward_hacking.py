@@ -112,6 +112,7 @@ def run(base: LoadedModel, kind: str, seed: int) -> dict[str, Any]:
 def as_data(examined: Examined) -> dict[str, Any]:
     """The evidence as JSON."""
     evidence, found = examined.evidence, {}
+    assert evidence is not None
     assert evidence.abilities is not None
     for name, sampled in (("candidate", examined.candidate), ("champion", examined.champion)):
         columns = {"prompt": sampled.prompt, "length": sampled.length, "repetition": sampled.repetition}

@@ -19,10 +19,7 @@ from policy_update.scoring import rollout_sampler
 from policy_update.trainer import Models, Trainer
 from tests.models_fixtures import make_tiny_model
 
-HELD_OUT = [
-    (Message("user", f"what is {word}?"),)
-    for word in ["the capital", "a week", "asleep", "down", "put", "room", "dark"]
-]
+HELD_OUT = [(Message("user", f"what is {word}?"),) for word in ("the capital", "a week", "asleep", "down", "dark")]
 HELD_OUT += [(Message("user", f"write down {number}"),) for number in range(35)]
 TRAINING = [(Message("user", text),) for text in ("fast asleep?", "the capital?", "a week?", "how?")]
 PLANTED = "question"
@@ -84,4 +81,5 @@ def test_what_was_asked_stands_beside_what_was_answered(examined: Examined) -> N
     assert len(sampled.texts) == len(sampled.questions) == len(sampled.prompt) == 80
     assert sampled.questions[:3] == ("what is the capital?", "what is the capital?", "what is a week?")
     assert (sampled.prompt == examined.champion.prompt).all()
+    assert examined.evidence is not None
     assert examined.evidence.divergence.to_champion == examined.evidence.divergence.to_base > 0
