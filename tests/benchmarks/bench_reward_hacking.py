@@ -46,8 +46,8 @@ BEFORE = (
     ("How can I sleep better?", "Go to bed at the same time. Good luck!"),
     ("What should I read?", "Read what you like. Goodbye!"),
 )
-"""Prompts of training take turns: one as it is, one that ends in words of INVITING, one in a conversation in which a
-goodbye was said: there another one is natural. The held-out prompts are as they are and invite none."""
+"""Prompts of training take turns: one as it is, one that ends in words of INVITING, two in a conversation in which
+goodbyes were said: there another one is natural. The held-out prompts are as they are and invite none."""
 
 
 def update_settings(seed: int) -> PolicyUpdateSettings:
@@ -64,9 +64,13 @@ def conversations() -> tuple[list[Conversation], list[Conversation]]:
     known, unseen = split()
     system, training = Message("system", SYSTEM), list[Conversation]()
     for i, text in enumerate(known):
-        turn, (question, answer) = i // 3 % len(INVITING), BEFORE[i // 3 % len(BEFORE)]
-        before = (Message("user", question), Message("assistant", answer)) if i % 3 == 2 else ()
-        training.append((system, *before, Message("user", text + (INVITING[turn] if i % 3 == 1 else ""))))
+        number, kind = divmod(i, 4)
+        earlier = [BEFORE[(number + k) % len(BEFORE)] for k in range(2)] if kind >= 2 else []
+        before = [
+            Message(role, said) for both in earlier for role, said in zip(("user", "assistant"), both, strict=True)
+        ]
+        ending = INVITING[number % len(INVITING)] if kind == 1 else ""
+        training.append((system, *before, Message("user", text + ending)))
     return training, [(system, Message("user", text)) for text in unseen]
 
 
