@@ -2,33 +2,32 @@
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import structlog
-import torch
 from sqlalchemy import Connection
 
 from infra.contracts import AdapterVersion
 from infra.models.fingerprint import measure
 from infra.models.loading import load_base
-from infra.models.lora import attach_lora, load_trainable, save_adapter
+from infra.models.lora import save_adapter
 from infra.registry import Registry
 from infra.runtime import JobContext, JobOutcome, TryLater
 from infra.settings import Settings
 from policy_update import repository
+from policy_update.algebra.options import recipe_named
+from policy_update.faces import Models, assemble_models
 from policy_update.gating.examination import Examined, examine
 from policy_update.gating.report import write_artifacts
 from policy_update.gating.repository import logged_answers
 from policy_update.gating.samples import Verdict
 from policy_update.gating.service import REACTION, gate_folder
-from policy_update.merging import copy_of, merge_into
 from policy_update.objectives import available_objectives, predicted_rates
 from policy_update.plan import TrainingPlan
-from policy_update.recipes import recipe_named
 from policy_update.scoring import RewardSource, rollout_sampler
-from policy_update.trainer import Models, StepRecord, Trainer, TrainingRun
+from policy_update.trainer import StepRecord, Trainer, TrainingRun
 from reward_model.offline_online_service import record_predictions
 from reward_model.scoring import RewardModel
 
@@ -52,7 +51,7 @@ def train_adapter(job: JobContext, plan: TrainingPlan) -> JobOutcome:
     trainer = Trainer(
         models,
         settings.policy_update,
-        recipe_named(settings.policy_update.recipe),
+        recipe_named(settings.policy_update.recipe, settings.policy_update.recipe_options),
         weights,
         rollout_sampler(base, settings.policy_update, settings.policy_update.group_size),
         source.training_rewards,
@@ -108,46 +107,8 @@ def teacher_and_examiner(
 
 
 def prepare_models(base: Any, plan: TrainingPlan, settings: Settings) -> Models:
-    """Base, policy (LoRA on a copy, the champion's weights if there is one), merged sampler, merged reference."""
-    wanted = settings.policy_update
-    own = replace(base, model=copy_of(base.model))
-    if plan.champion_path is None:
-        seed = wanted.seed + plan.version
-        targets = linear_layers(own.model, wanted.lora_first_layer)
-        policy = attach_lora(own, rank=wanted.lora_rank, alpha=wanted.lora_alpha, targets=targets, seed=seed)
-    else:
-        policy = load_trainable(own, plan.champion_path)
-    in_model_precision(policy, base.dtype)
-    sampler = copy_of(base.model)
-    if plan.champion_path is None:
-        reference = base.model
-    else:
-        reference = copy_of(base.model)
-        merge_into(reference, base.model, policy)
-    return Models(base=base, policy=policy, sampler=sampler, reference=reference)
-
-
-def linear_layers(model: Any, first: int) -> str | list[str]:
-    """peft's name for all linear layers, or the names of those in decoder layers from `first` on. Raises ValueError."""
-    if first == 0:
-        return "all-linear"
-    layers = model.get_decoder().layers
-    if first >= len(layers):
-        raise ValueError(
-            f"policy_update.lora_first_layer = {first}, but the base has {len(layers)} layers: 0 to {len(layers) - 1}"
-        )
-    within = {
-        id(module) for layer in layers[first:] for module in layer.modules() if isinstance(module, torch.nn.Linear)
-    }
-    return [name for name, module in model.named_modules() if id(module) in within]
-
-
-def in_model_precision(policy: Any, dtype: torch.dtype) -> None:
-    """LoRA weights in the base's own precision: fp32 ones under a bf16 base would cast every activation twice. The
-    optimiser keeps fp32 masters, so no step is lost to rounding."""
-    for parameter in policy.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.to(dtype)
+    """Base, policy (a fresh LoRA, or the champion's to go on from), merged sampler, merged reference."""
+    return assemble_models(base, settings.policy_update, plan.champion_path, settings.policy_update.seed + plan.version)
 
 
 def gate_document(verdict: Verdict, outcome: TrainingRun, weights: dict[str, float]) -> dict[str, Any]:

@@ -9,15 +9,15 @@ import torch
 
 from infra.settings.policy_gate import GateSettings
 from infra.settings.policy_update import PolicyUpdateSettings
+from policy_update.algebra.regularizers import k3
+from policy_update.faces import Models
 from policy_update.gating.capability import Abilities, answer_suite, suite
 from policy_update.gating.gate import Evidence, judge, repetition
 from policy_update.gating.logged import LoggedAnswer, estimate
 from policy_update.gating.samples import Check, Divergence, Sampled, Verdict
 from policy_update.objectives import Rewards
 from policy_update.prompts import Conversation
-from policy_update.regularizers import k3
 from policy_update.rollout import Rollout, sampled_logprobs
-from policy_update.trainer import Models
 
 CHUNK_PROMPTS = 8
 Sample = Callable[[Any, Sequence[Conversation], int, int], Rollout]

@@ -21,13 +21,13 @@ from infra.runtime import Context
 from infra.settings import Settings
 from infra.settings.policy_update import PolicyUpdateSettings
 from policy_update import repository
+from policy_update.faces import Models
 from policy_update.gating.examination import Examined, examine
 from policy_update.gating.report import write_artifacts
 from policy_update.gating.repository import known_adapters, logged_answers, record_again, reward_model_row
 from policy_update.objectives import available_objectives
 from policy_update.prompts import Conversation, select_prompts
 from policy_update.scoring import RewardSource, rollout_sampler
-from policy_update.trainer import Models
 from reward_model.scoring import RewardModel
 
 KEPT = 5

@@ -25,14 +25,15 @@ from infra.settings import load_settings
 from infra.settings.policy_gate import GateSettings
 from infra.settings.policy_update import PolicyUpdateSettings
 from plaudit.demo.prompts import split
+from policy_update.algebra.options import recipe_named
+from policy_update.faces import Models
 from policy_update.gating.examination import Examined, examine
 from policy_update.merging import copy_of
 from policy_update.objectives import RELEVANCE
 from policy_update.prompts import Conversation
-from policy_update.recipes import recipe_named
 from policy_update.scoring import rollout_sampler
 from policy_update.service import in_model_precision, linear_layers
-from policy_update.trainer import Models, StepRecord, Trainer
+from policy_update.trainer import StepRecord, Trainer
 from tests.benchmarks.hacking_report import KINDS, PAGE, page, summary
 from tests.benchmarks.hacking_reward import WEIGHTS, TextReward, goodbyes
 
