@@ -20,19 +20,16 @@ import torch
 
 from infra.contracts import Message
 from infra.models.loading import LoadedModel, load_base
-from infra.models.lora import attach_lora
 from infra.settings import load_settings
 from infra.settings.policy_gate import GateSettings
 from infra.settings.policy_update import PolicyUpdateSettings
 from plaudit.demo.prompts import split
 from policy_update.algebra.options import recipe_named
-from policy_update.faces import Models
+from policy_update.faces import assemble_models
 from policy_update.gating.examination import Examined, examine
-from policy_update.merging import copy_of
 from policy_update.objectives import RELEVANCE
 from policy_update.prompts import Conversation
 from policy_update.scoring import rollout_sampler
-from policy_update.service import in_model_precision, linear_layers
 from policy_update.trainer import StepRecord, Trainer
 from tests.benchmarks.hacking_report import KINDS, PAGE, page, summary
 from tests.benchmarks.hacking_reward import WEIGHTS, TextReward, goodbyes
@@ -78,11 +75,7 @@ def conversations() -> tuple[list[Conversation], list[Conversation]]:
 def run(base: LoadedModel, kind: str, seed: int) -> dict[str, Any]:
     """Train one adapter ungated, examine it; all that the report needs."""
     started, settings = time.perf_counter(), update_settings(seed)
-    own = dataclasses.replace(base, model=copy_of(base.model))
-    targets = linear_layers(own.model, settings.lora_first_layer)
-    policy = attach_lora(own, rank=settings.lora_rank, alpha=settings.lora_alpha, targets=targets, seed=seed)
-    in_model_precision(policy, base.dtype)
-    models = Models(base=base, policy=policy, sampler=copy_of(base.model), reference=base.model)
+    models = assemble_models(base, settings, seed=seed)
     training, held_out = conversations()
     reward = TextReward(base, settings.temperature, flawed=kind == "flawed")
     history: list[StepRecord] = []

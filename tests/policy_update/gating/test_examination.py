@@ -1,22 +1,19 @@
 """The whole way on a tiny model: an ungated training exploits a planted flaw, the examination vetoes and names it."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
 from infra.contracts import Message
 from infra.models.loading import load_folder
-from infra.models.lora import attach_lora
 from infra.settings.policy_gate import GateSettings
 from infra.settings.policy_update import PolicyUpdateSettings
+from policy_update.algebra.options import recipe_named
+from policy_update.faces import assemble_models
 from policy_update.gating import Examined, examine
-from policy_update.merging import copy_of
 from policy_update.objectives import Rewards
-from policy_update.recipes import recipe_named
 from policy_update.rollout import Rollout
 from policy_update.scoring import rollout_sampler
-from policy_update.trainer import Models, Trainer
+from policy_update.trainer import Trainer
 from tests.models_fixtures import make_tiny_model
 
 HELD_OUT = [(Message("user", f"what is {word}?"),) for word in ("the capital", "a week", "asleep", "down", "dark")]
@@ -50,8 +47,7 @@ def examined(tmp_path_factory: pytest.TempPathFactory) -> Examined:
     torch.set_num_threads(1)
     folder = make_tiny_model(tmp_path_factory.mktemp("model") / "tiny")
     wanted, base = settings(), load_folder(folder, device="cpu", dtype="float32")
-    policy = attach_lora(replace(base, model=copy_of(base.model)), rank=4, alpha=8)
-    models = Models(base=base, policy=policy, sampler=copy_of(base.model), reference=base.model)
+    models = assemble_models(base, wanted)
     weights = {"taste": 1.0, "relevance": 0.0, "coherence": 0.0}
     Trainer(models, wanted, recipe_named("gdpo"), weights, rollout_sampler(base, wanted, 16), flawed).train(TRAINING)
     return examine(
