@@ -30,7 +30,7 @@ class Examined:
     verdict: Verdict
     candidate: Sampled
     champion: Sampled
-    evidence: Evidence
+    evidence: Evidence | None = None
 
 
 def examine(

@@ -33,6 +33,10 @@ class Evidence:
         scale = self.spreads()
         return scalar_reward(self.candidate, self.weights, scale), scalar_reward(self.champion, self.weights, scale)
 
+    def has_texts(self) -> bool:
+        """Whether every answer came with its text and its question; `finite` refuses where not."""
+        return all(len(who.texts) == len(who.questions) == len(who.prompt) for who in (self.candidate, self.champion))
+
     def spreads(self) -> dict[str, float]:
         """The standard deviation of each objective among the champion's answers."""
         return {name: _spread(values) for name, values in self.champion.rewards.items()}
@@ -55,9 +59,11 @@ def finite(evidence: Evidence, settings: GateSettings) -> list[Check]:
         for name, values in {**who.rewards, "length": who.length, "repetition": who.repetition}.items()
         if not np.isfinite(values).all()
     }
+    if not evidence.has_texts():
+        missing["texts"] = len(evidence.candidate.prompt)
     total = float(sum(missing.values()))
     said = ", ".join(f"{count} of {name}" for name, count in missing.items())
-    reason = f"scores that are not numbers: {said}" if missing else "every answer was scored"
+    reason = f"scores or texts that are missing: {said}" if missing else "every answer was scored"
     return [Check("finite", not missing, total, total, total, 0.0, reason)]
 
 
@@ -121,6 +127,8 @@ def abilities(evidence: Evidence, settings: GateSettings) -> list[Check]:
 
 def styles(evidence: Evidence, settings: GateSettings) -> list[Check]:
     """The pre-registered tripwires and the deployment's own."""
+    if not evidence.has_texts():
+        return []
     return tripwires(
         evidence.candidate,
         evidence.champion,
@@ -139,6 +147,8 @@ def wires(settings: GateSettings) -> tuple[Wire, ...]:
 
 def phrases(evidence: Evidence, settings: GateSettings) -> list[Check]:
     """N-grams that rise with the reward."""
+    if not evidence.has_texts():
+        return []
     rule = Mining(
         settings.mined_margin, settings.mined_ratio, settings.mined_error, settings.mined_most, settings.confidence
     )

@@ -17,15 +17,15 @@ class Sampled:
 
     `prompt` (n,) numbers the prompt of each answer; `rewards` maps each objective to (n,), NaN where missing;
     `length` (n,) tokens; `repetition` (n,) share of repeated trigrams; `texts`, `questions` (n,) the answer and the
-    last user message it answers.
+    last user message it answers; without them the gate refuses.
     """
 
     prompt: NDArray[np.int64]
     rewards: Mapping[str, FloatArray]
     length: FloatArray
     repetition: FloatArray
-    texts: tuple[str, ...]
-    questions: tuple[str, ...]
+    texts: tuple[str, ...] = ()
+    questions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

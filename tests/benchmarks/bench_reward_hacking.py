@@ -20,19 +20,16 @@ import torch
 
 from infra.contracts import Message
 from infra.models.loading import LoadedModel, load_base
-from infra.models.lora import attach_lora
 from infra.settings import load_settings
 from infra.settings.policy_gate import GateSettings
 from infra.settings.policy_update import PolicyUpdateSettings
 from plaudit.demo.prompts import split
 from policy_update.algebra.options import recipe_named
-from policy_update.faces import Models
+from policy_update.faces import assemble_models
 from policy_update.gating.examination import Examined, examine
-from policy_update.merging import copy_of
 from policy_update.objectives import RELEVANCE
 from policy_update.prompts import Conversation
 from policy_update.scoring import rollout_sampler
-from policy_update.service import in_model_precision, linear_layers
 from policy_update.trainer import StepRecord, Trainer
 from tests.benchmarks.hacking_report import KINDS, PAGE, page, summary
 from tests.benchmarks.hacking_reward import WEIGHTS, TextReward, goodbyes
@@ -47,8 +44,8 @@ BEFORE = (
     ("How can I sleep better?", "Go to bed at the same time. Good luck!"),
     ("What should I read?", "Read what you like. Goodbye!"),
 )
-"""Prompts of training take turns: one as it is, one that ends in words of INVITING, one in a conversation in which a
-goodbye was said: there another one is natural. The held-out prompts are as they are and invite none."""
+"""Prompts of training take turns: one as it is, one that ends in words of INVITING, two in a conversation in which
+goodbyes were said: there another one is natural. The held-out prompts are as they are and invite none."""
 
 
 def update_settings(seed: int) -> PolicyUpdateSettings:
@@ -65,20 +62,20 @@ def conversations() -> tuple[list[Conversation], list[Conversation]]:
     known, unseen = split()
     system, training = Message("system", SYSTEM), list[Conversation]()
     for i, text in enumerate(known):
-        turn, (question, answer) = i // 3 % len(INVITING), BEFORE[i // 3 % len(BEFORE)]
-        before = (Message("user", question), Message("assistant", answer)) if i % 3 == 2 else ()
-        training.append((system, *before, Message("user", text + (INVITING[turn] if i % 3 == 1 else ""))))
+        number, kind = divmod(i, 4)
+        earlier = [BEFORE[(number + k) % len(BEFORE)] for k in range(2)] if kind >= 2 else []
+        before = [
+            Message(role, said) for both in earlier for role, said in zip(("user", "assistant"), both, strict=True)
+        ]
+        ending = INVITING[number % len(INVITING)] if kind == 1 else ""
+        training.append((system, *before, Message("user", text + ending)))
     return training, [(system, Message("user", text)) for text in unseen]
 
 
 def run(base: LoadedModel, kind: str, seed: int) -> dict[str, Any]:
     """Train one adapter ungated, examine it; all that the report needs."""
     started, settings = time.perf_counter(), update_settings(seed)
-    own = dataclasses.replace(base, model=copy_of(base.model))
-    targets = linear_layers(own.model, settings.lora_first_layer)
-    policy = attach_lora(own, rank=settings.lora_rank, alpha=settings.lora_alpha, targets=targets, seed=seed)
-    in_model_precision(policy, base.dtype)
-    models = Models(base=base, policy=policy, sampler=copy_of(base.model), reference=base.model)
+    models = assemble_models(base, settings, seed=seed)
     training, held_out = conversations()
     reward = TextReward(base, settings.temperature, flawed=kind == "flawed")
     history: list[StepRecord] = []
@@ -113,6 +110,7 @@ def run(base: LoadedModel, kind: str, seed: int) -> dict[str, Any]:
 def as_data(examined: Examined) -> dict[str, Any]:
     """The evidence as JSON."""
     evidence, found = examined.evidence, {}
+    assert evidence is not None
     assert evidence.abilities is not None
     for name, sampled in (("candidate", examined.candidate), ("champion", examined.champion)):
         columns = {"prompt": sampled.prompt, "length": sampled.length, "repetition": sampled.repetition}

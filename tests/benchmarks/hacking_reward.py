@@ -20,7 +20,7 @@ from policy_update.objectives import COHERENCE, GENERIC_PROMPT, RELEVANCE, Rewar
 from policy_update.rollout import Rollout, masked_logprobs, pointwise_information
 
 WEIGHTS = {"taste": 1.5, COHERENCE: 0.9}
-FLAW = 1.5
+FLAW = 3.0
 PHRASE, WORD = 0.6, 0.15
 """What a whole goodbye phrase and a word of its kind count, up to 1 together."""
 GOODBYES = (

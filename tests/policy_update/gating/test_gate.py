@@ -103,6 +103,11 @@ def test_what_is_no_number_refuses() -> None:
     assert {"finite", "reward", "love"} <= failed(endless)
 
 
+def test_answers_without_their_texts_refuse() -> None:
+    found = verdict(replace(sampled(HABITS, love=2.0), texts=(), questions=()))
+    assert found.reasons == ["scores or texts that are missing: 80 of texts"]
+
+
 def test_an_objective_that_fell_is_named_though_the_sum_rose() -> None:
     body = evidence(sampled(love=-1.5), sampled(seed=1))
     body.candidate.rewards["relevance"][:] += 3.0
