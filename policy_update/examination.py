@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from infra.settings.policy_update import PolicyUpdateSettings
+from policy_update.algebra.regularizers import k3
 from policy_update.gate import Sampled, Verdict, judge, repetition
 from policy_update.objectives import Rewards
 from policy_update.prompts import Conversation
-from policy_update.regularizers import k3
 from policy_update.rollout import Rollout, sampled_logprobs
 from policy_update.trainer import Models
 

@@ -1,6 +1,6 @@
 """From a rollout to its rewards, and from conversations to a rollout: the two things a trainer is given."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from infra.models.port import GenerationRequest
 from infra.models.prefix import completion_hidden
 from infra.settings.policy_rewards import PolicyRewardsSettings
 from infra.settings.policy_update import PolicyUpdateSettings
+from policy_update.gathering import Sampling
 from policy_update.objectives import COHERENCE, GENERIC_PROMPT, MEANING, RELEVANCE, Rewards, Scorer, assemble
 from policy_update.prompts import Conversation, Reference
 from policy_update.rewards import registry
@@ -132,27 +133,29 @@ class RewardSource:
         return torch.where(words.any(1, keepdim=True), words, rollout.mask)
 
 
-def rollout_sampler(
-    base: LoadedModel, settings: PolicyUpdateSettings, answers: int
-) -> Callable[[Any, Sequence[Conversation], int], Rollout]:
-    """A function (model, conversations, seed) -> Rollout with `answers` answers each, drawn as settings say.
+def rollout_sampler(base: LoadedModel, settings: PolicyUpdateSettings, answers: int) -> Sampling:
+    """A function (model, conversations, seed) -> Rollout with `answers` answers each, drawn as settings say; one greedy
+    answer each with `greedy`. `first`: place of the first conversation among those of all processes, for its seeds.
 
     Nothing is truncated (top-p 1, top-k 0): a truncated sampler would bias the importance ratio.
     """
 
-    def sample(model: Any, conversations: Sequence[Conversation], seed: int) -> Rollout:
+    def sample(
+        model: Any, conversations: Sequence[Conversation], seed: int, *, first: int = 0, greedy: bool = False
+    ) -> Rollout:
         rows = [render_chat(base, conversation) for conversation in conversations]
+        each = 1 if greedy else answers
         requests = [
             GenerationRequest(
                 prompt_token_ids=tuple(row),
                 sampling=SamplingParameters(
-                    temperature=settings.temperature,
+                    temperature=0.0 if greedy else settings.temperature,
                     max_tokens=settings.max_new_tokens,
-                    seed=(seed * 65_537 + number * answers + index) % 2**31,
+                    seed=(seed * 65_537 + number * each + index) % 2**31,
                 ),
             )
-            for number, row in enumerate(rows)
-            for index in range(answers)
+            for number, row in enumerate(rows, first)
+            for index in range(each)
         ]
         results = generate(base, requests, model=model)
         return build_rollout(base, conversations, rows, [(r.token_ids, r.logprobs_sampled) for r in results])

@@ -1,22 +1,24 @@
 """One cycle from plan to verdicts: train, combine, save with a fingerprint, examine, write down."""
 
+import hashlib
 import itertools
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import structlog
-import torch
 
 from infra.contracts.adapters import parse_ref
 from infra.models.fingerprint import measure
-from infra.models.loading import load_base
-from infra.models.lora import attach_lora, load_trainable, save_adapter
+from infra.models.loading import LoadedModel, load_base
+from infra.models.lora import save_adapter
 from infra.models.merging import merged_copy
 from infra.registry import Registry
 from infra.runtime import JobContext, JobOutcome, TryLater
 from infra.settings import Settings
+from policy_update.algebra.options import recipe_named
 from policy_update.candidates.cycle import TRAINING_SHARE, Candidate, Cycle, examine_candidate, record_cycle
 from policy_update.candidates.dial import Combination, Trained, free_candidates, weightings
 from policy_update.candidates.examining import Examination, champion_model
@@ -28,13 +30,17 @@ from policy_update.candidates.recording import (
     store_candidate,
     told_parts,
 )
-from policy_update.merging import copy_of, merge_into
+from policy_update.checkpoint import Checkpoints
+from policy_update.faces import Models, assemble_models
+from policy_update.following import Announcement
 from policy_update.objectives import Rewards, available_objectives
 from policy_update.plan import TrainingPlan
-from policy_update.recipes import recipe_named
+from policy_update.processes import Processes
+from policy_update.progress import step_bar
+from policy_update.records import StepRecord, logged_figures
 from policy_update.rollout import Rollout
-from policy_update.scoring import rollout_sampler
-from policy_update.trainer import Models, StepRecord, Trainer
+from policy_update.scoring import RewardSource, rollout_sampler
+from policy_update.trainer import Trainer
 from reward_model.scoring import RewardModel
 
 log = structlog.get_logger(__name__)
@@ -96,17 +102,17 @@ def _train(cycle: Cycle, name: str, wanted_weights: Mapping[str, float]) -> Cand
     source = cycle.source(cycle.teacher, weights)
     tags = {"reward_model": plan.reward_model, "weighting": name, "trigger": plan.trigger}
     with cycle.registry.run("policy-update", ref, _parameters(settings, weights), tags) as run:
-        trainer = Trainer(
-            models,
-            settings.policy_update,
-            recipe_named(settings.policy_update.recipe),
-            weights,
-            rollout_sampler(cycle.base, settings.policy_update, settings.policy_update.group_size),
-            _noting(source.training_rewards, run),
-        )
-        outcome = trainer.train(plan.prompts.training, _reporter(cycle, run), job.should_stop)
+        processes = Processes.join()
+        processes.tell(Announcement(plan, weights))
+        checkpoints = _checkpoints(cycle, version, weights)
+        trainer = _trainer(settings, cycle.base, models, weights, _noting(source.training_rewards, run), processes)
+        trainer.checkpoints = checkpoints
+        with step_bar(ref, settings.policy_update.steps) as show:
+            outcome = trainer.train(plan.prompts.training, _reporter(cycle, run, show), job.should_stop)
         if job.should_stop():
-            raise TryLater(f"{ref} was asked to stop after {len(outcome.history)} steps: the next run begins anew")
+            raise TryLater(
+                f"{ref} was asked to stop after {len(outcome.history)} steps: the next run goes on from there"
+            )
         folder = fresh_folder(settings, plan.name, version)
         hashes = save_adapter(models.policy, models.base, folder)
         store_candidate(
@@ -120,6 +126,7 @@ def _train(cycle: Cycle, name: str, wanted_weights: Mapping[str, float]) -> Cand
             run.run_id,
             {"history": [asdict(record) for record in outcome.history]},
         )
+        checkpoints.clear()
         run.log_artifact_dir(folder)
         candidate = examine_candidate(cycle, models, version, name, weights, outcome)
         run.set_tags({"passed": candidate.document["passed"], "reasons": "; ".join(candidate.document["reasons"])})
@@ -170,56 +177,61 @@ def teacher_and_examiner(reward_model: RewardModel, turn: int, settings: Setting
 
 
 def prepare_models(base: Any, plan: TrainingPlan, settings: Settings) -> Models:
-    """Base, policy (LoRA on a copy, with the weights of the plan's start), merged sampler, merged reference."""
+    """Base, policy (a fresh LoRA, or the weights of the plan's start), merged sampler, merged reference."""
     wanted = settings.policy_update
-    own = replace(base, model=copy_of(base.model))
-    if plan.start_path is None:
-        seed = wanted.seed + plan.version
-        targets = linear_layers(own.model, wanted.lora_first_layer)
-        policy = attach_lora(own, rank=wanted.lora_rank, alpha=wanted.lora_alpha, targets=targets, seed=seed)
-    else:
-        policy = load_trainable(own, plan.start_path)
-    in_model_precision(policy, base.dtype)
-    sampler = copy_of(base.model)
-    if plan.start_path is None:
-        reference = base.model
-    else:
-        reference = copy_of(base.model)
-        merge_into(reference, base.model, policy)
-    return Models(base=base, policy=policy, sampler=sampler, reference=reference)
+    return assemble_models(base, wanted, plan.start_path, wanted.seed + plan.version)
 
 
-def linear_layers(model: Any, first: int) -> str | list[str]:
-    """peft's name for all linear layers, or the names of those in decoder layers from `first` on. Raises ValueError."""
-    if first == 0:
-        return "all-linear"
-    layers = model.get_decoder().layers
-    if first >= len(layers):
-        raise ValueError(
-            f"policy_update.lora_first_layer = {first}, but the base has {len(layers)} layers: 0 to {len(layers) - 1}"
-        )
-    within = {
-        id(module) for layer in layers[first:] for module in layer.modules() if isinstance(module, torch.nn.Linear)
-    }
-    return [name for name, module in model.named_modules() if id(module) in within]
+def base_of(settings: Settings) -> LoadedModel:
+    """The base model, as every process of a training loads it."""
+    return load_base(settings)
 
 
-def in_model_precision(policy: Any, dtype: torch.dtype) -> None:
-    """LoRA weights in the base's own precision: fp32 ones under a bf16 base would cast every activation twice. The
-    optimiser keeps fp32 masters, so no step is lost to rounding."""
-    for parameter in policy.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.to(dtype)
+def trainer_of(settings: Settings, base: LoadedModel, told: Announcement, processes: Processes) -> Trainer:
+    """The trainer of an announced training, for a process that trains along with rank 0."""
+    plan, wanted = told.plan, settings.policy_update
+    teacher, _ = teacher_and_examiner(RewardModel.load(plan.reward_model_path), plan.turn, settings)
+    models = prepare_models(base, plan, settings)
+    if plan.start == plan.champion:
+        models.reference = champion_model(base, plan)
+    references = plan.prompts.references
+    source = RewardSource(base, teacher, told.weights, wanted.temperature, wanted.rewards, references)
+    return _trainer(settings, base, models, told.weights, source.training_rewards, processes)
 
 
-def _reporter(cycle: Cycle, run: Any) -> Callable[[StepRecord], None]:
+def _trainer(
+    settings: Settings,
+    base: LoadedModel,
+    models: Models,
+    weights: dict[str, float],
+    reward: Callable[[Rollout], Rewards],
+    processes: Processes,
+) -> Trainer:
+    wanted = settings.policy_update
+    recipe = recipe_named(wanted.recipe, wanted.recipe_options)
+    sample = rollout_sampler(base, wanted, wanted.group_size)
+    return Trainer(models, wanted, recipe, weights, sample, reward, processes=processes)
+
+
+def _checkpoints(cycle: Cycle, version: int, weights: dict[str, float]) -> Checkpoints:
+    """Where this training's checkpoints lie, and what makes one of them its own."""
+    settings, plan = cycle.settings, cycle.plan
+    own = settings.policy_update.model_dump(mode="json", exclude={"gate", "candidates", "objectives"})
+    told = [own, weights, plan.reward_model, plan.start, version, cycle.base.base_model_hash, str(cycle.base.dtype)]
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+    folder = settings.data_dir / "adapters" / plan.name / f".training-{version}"
+    return Checkpoints(folder, digest, settings.policy_update.checkpoint_steps)
+
+
+def _reporter(cycle: Cycle, run: Any, show: Callable[[StepRecord], None]) -> Callable[[StepRecord], None]:
     steps = cycle.settings.policy_update.steps
 
     def report(record: StepRecord) -> None:
         cycle.progress(
             TRAINING_SHARE * (record.step + 1) / steps, f"step {record.step + 1} of {steps}, KL {record.kl:.3f}"
         )
-        run.log_metrics({"kl": record.kl, "beta": record.beta, **record.rewards}, step=record.step)
+        show(record)
+        run.log_metrics(logged_figures(record), step=record.step)
         log.info(
             "policy_step", **{k: v for k, v in asdict(record).items() if not isinstance(v, dict)}, **record.rewards
         )

@@ -1,87 +1,54 @@
-"""The training loop: roll out groups, score them, one clipped policy-gradient step with KL to the champion, repeat.
+"""The training loop: gather groups, prepare targets, one or more policy-gradient steps, hold them to budgets, repeat.
 
 Objective of a step, for answers i with tokens t sampled at temperature T from the current policy pi:
 
-    L = aggregate_t [ w_t min-clip(rho_t, A_i) + beta k(pi_t, ref_t) ]        (minimised; see the recipe for each part)
+    L = aggregate_t [ w_t term(rho_t, A_t) + beta k(pi_t, ref_t) ]        (minimised; see the recipe for each part)
 
-pi and ref are the tempered distributions that answers are really drawn from. One update follows each rollout, so
-rho = 1 in value and carries only the gradient; w_t = min(pi / sampler, 2) corrects for the merged copy that sampled.
+pi and ref are the tempered distributions that answers are really drawn from. At the first update of a rollout rho = 1
+in value and carries only the gradient; w_t = min(pi / sampler, 2) corrects for whatever drew.
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
+import msgspec
+import structlog
 import torch
 from torch import Tensor
 
-from infra.contracts import PlauditError
-from infra.models.loading import LoadedModel, decoder_and_head
+from infra.contracts import Message, PlauditError
 from infra.settings.policy_update import PolicyUpdateSettings
-from policy_update import advantages as advantage_stage
+from policy_update.algebra.experience import Targets
+from policy_update.algebra.recipe import Recipe
+from policy_update.algebra.regularizers import adapt_coefficient
+from policy_update.checkpoint import Checkpoints, State
+from policy_update.critic import Critic
+from policy_update.faces import Models
+from policy_update.gathering import Gathered, Gatherer, Reward, Sampling
+from policy_update.guards import NothingTrained, demand_finite, reason_to_stop
 from policy_update.merging import merge_into
-from policy_update.objectives import Rewards
 from policy_update.optimizer import MasterAdamW
-from policy_update.policy_terms import clip_fraction, clipped, truncated_importance
+from policy_update.processes import Processes
 from policy_update.prompts import Conversation
-from policy_update.recipes import Recipe
-from policy_update.regularizers import adapt_coefficient
-from policy_update.rollout import Rollout, sampled_logprobs
+from policy_update.records import StepRecord, TrainingRun
+from policy_update.updating import Sums, Updating, totals_of
 
-IMPORTANCE_CAP = 2.0
+__all__ = ["Models", "NothingTrained", "Reward", "StepRecord", "Trainer", "TrainingRun", "schedule"]
+
+log = structlog.get_logger(__name__)
+
 STEP_BACK = 0.6
 """What the learning rate is multiplied by after a step that broke the KL budget and was taken back."""
 MOST_STEPS_BACK = 3
-Reward = Callable[[Rollout], Rewards]
 
 
-class NothingTrained(PlauditError):
-    """The run would have produced an adapter equal to the one it started from."""
+class RecipeUnsuited(PlauditError):
+    """The recipe cannot do what the settings ask of it."""
 
-    code = "nothing_trained"
-
-
-@dataclass(frozen=True)
-class StepRecord:
-    """One step: means over its answers; times in seconds; KL in nats a token."""
-
-    step: int
-    rewards: dict[str, float]
-    spreads: dict[str, float]
-    shares: dict[str, float]
-    covariances: dict[str, float]
-    kl: float
-    beta: float
-    gradient_norm: float
-    taken_back: bool
-    clip_fraction: float
-    mean_length: float
-    sampler_mismatch: float
-    sampling_seconds: float
-    scoring_seconds: float
-    update_seconds: float
-
-
-@dataclass
-class Models:
-    """The four faces of one base: `base` untouched, `policy` the peft model that learns, `sampler` its merged copy,
-    `reference` the champion merged (the base itself before any promotion)."""
-
-    base: LoadedModel
-    policy: Any
-    sampler: Any
-    reference: Any
-
-
-@dataclass
-class TrainingRun:
-    """What came out of a run."""
-
-    history: list[StepRecord] = field(default_factory=list)
-    stopped: str = "all steps done"
-    distance: float = 0.0
-    skipped_steps: int = 0
+    code = "recipe_unsuited"
+    status = 400
 
 
 class Trainer:
@@ -93,19 +60,32 @@ class Trainer:
         settings: PolicyUpdateSettings,
         recipe: Recipe,
         weights: dict[str, float],
-        sample: Callable[[Any, Sequence[Conversation], int], Rollout],
+        sample: Sampling,
         reward: Reward,
+        *,
+        processes: Processes | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self.models, self.settings, self.recipe, self.weights = models, settings, recipe, weights
-        self._sample, self._reward = sample, reward
+        self._processes, self.checkpoints = processes or Processes(), checkpoints
+        if settings.updates_per_rollout > 1 and "updates" not in recipe.needs:
+            raise RecipeUnsuited(
+                f"policy_update.updates_per_rollout = {settings.updates_per_rollout}, but {recipe.name} has no ratio "
+                "that corrects for weights that have moved: set it to 1, or choose a recipe with one",
+                field="updates_per_rollout",
+            )
         trainable = [p for p in models.policy.parameters() if p.requires_grad]
         if not trainable:
             raise NothingTrained(
                 "no parameter of the policy is trainable: the adapter was attached frozen; attach it for training"
             )
         self.optimizer = MasterAdamW(trainable, settings.learning_rate)
+        self.critic = self._new_critic() if "values" in recipe.needs else None
+        self._gatherer = Gatherer(models, settings, recipe, sample, reward, self._processes, self.critic)
+        self._updating = Updating(settings, recipe, self.critic, self.optimizer.collect)
         self._beta = settings.kl_coefficient
         self._rate = settings.learning_rate
+        self.multipliers = dict.fromkeys(settings.limits, 0.0)
         self._safe = self.optimizer.snapshot()
         """The newest weights whose KL was measured within the budget."""
 
@@ -115,109 +95,180 @@ class Trainer:
         on_step: Callable[[StepRecord], None] = lambda record: None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> TrainingRun:
-        """Run until the steps, the KL budget or `should_stop` end it. Raises NothingTrained.
+        """Run until the steps, a budget or `should_stop` end it. Raises NothingTrained, TrainingDiverged.
 
         The KL of a rollout is that of the weights that drew it: when it is over the budget, the step that led there is
-        taken back, and the learning rate falls.
+        taken back, and the learning rate falls. A killed run is taken up at its newest checkpoint.
         """
         run = TrainingRun()
-        order = _endless(len(conversations), self.settings.seed)
-        for step in range(self.settings.steps):
-            if should_stop():
+        prompts = _Order(conversations, self.settings.seed)
+        prompts = self._resume(run, prompts)
+        count = min(self.settings.prompts_per_step, len(prompts.conversations))
+        for step in range(len(run.history), self.settings.steps):
+            if self._processes.tell(should_stop()):
                 run.stopped = "stopped from outside"
+                self._keep(run, prompts)
                 break
-            chosen = [
-                conversations[next(order)] for _ in range(min(self.settings.prompts_per_step, len(conversations)))
-            ]
-            record = self._step(step, chosen)
+            record, reason = self._step(step, count, prompts, run.history)
             run.history.append(record)
             on_step(record)
-            if sum(past.taken_back for past in run.history) >= MOST_STEPS_BACK:
-                run.stopped = (
-                    f"KL budget of {self.settings.kl_budget} nats a token spent: {MOST_STEPS_BACK} steps taken back"
-                )
+            backwards = sum(past.taken_back for past in run.history)
+            if reason is None and backwards >= MOST_STEPS_BACK:
+                budget = self.settings.kl_budget
+                reason = f"KL budget of {budget} nats a token spent: {MOST_STEPS_BACK} steps taken back"
+            if reason is not None:
+                run.stopped = reason
                 break
+            if self.checkpoints is not None and self.checkpoints.due(step + 1):
+                self._keep(run, prompts)
+        return self._end(run)
+
+    def _end(self, run: TrainingRun) -> TrainingRun:
         merge_into(self.models.sampler, self.models.base.model, self.models.policy)
         run.distance = float(self.optimizer.distance_trained())
         run.skipped_steps = self.optimizer.skipped
-        if not run.distance > 0:
+        if not run.distance > 0 and run.stopped != "stopped from outside":
             raise NothingTrained(
-                "no weight of the adapter moved: every advantage was zero or every gradient not finite"
+                "no weight of the adapter moved: every advantage was zero or every gradient not finite "
+                f"({run.stopped}): look at the spread of the rewards, then at policy_update.objectives and temperature"
             )
         return run
 
-    def _step(self, step: int, chosen: Sequence[Conversation]) -> StepRecord:
+    def _step(
+        self, step: int, count: int, prompts: Iterator[Conversation], history: Sequence[StepRecord]
+    ) -> tuple[StepRecord, str | None]:
+        """One rollout and its updates. (record, why the run must end or None)"""
         started = time.perf_counter()
+        self._merge()
+        merging = time.perf_counter() - started
+        gathered = self._gatherer.gather(step, count, prompts)
+        begun = time.perf_counter()
+        targets = self._prepare(gathered)
+        totals = totals_of(targets, gathered.experience.mask, gathered.experience.max_tokens)
+        record = self._record(step, gathered, targets, merging)
+        old: Tensor | None = None
+        reason: str | None = None
+        for update in range(self.settings.updates_per_rollout):
+            if update:
+                self._merge()
+            sums, old = self._updating.accumulate(self.models.learner(), gathered, targets, totals, self._beta, old)
+            self._processes.add_up(sums.listed())
+            if update == 0:
+                record = _measured(record, sums, totals.tokens)
+                reason = reason_to_stop(record, history, self.settings)
+                if reason is not None or not record.kl <= self.settings.kl_budget:
+                    self._back()
+                    record = replace(record, taken_back=True)
+                    break
+                self._safe = self.optimizer.snapshot()
+            record = replace(record, gradient_norm=self._forward(step))
+        self._beta = adapt_coefficient(self._beta, record.kl, self.settings.kl_target, self.settings.kl_coefficient)
+        return replace(record, update_seconds=time.perf_counter() - begun), reason
+
+    def _prepare(self, gathered: Gathered) -> Targets:
+        """The recipe's targets, with the multipliers of the limits moved by what was just seen."""
+        experience = gathered.experience
+        weights = torch.tensor([self.weights[name] for name in experience.names], dtype=experience.rewards.dtype)
+        if self.multipliers:
+            from policy_update.algebra.multipliers import update_multipliers
+
+            means = dict(zip(experience.names, experience.rewards.nanmean((0, 1)).tolist(), strict=True))
+            rates = {name: means[name] for name in self.multipliers}
+            limits, rate = self.settings.limits, self.settings.multiplier_rate
+            self.multipliers = dict(update_multipliers(self.multipliers, rates, limits, rate))
+        # A recipe may choose tokens at random: by the step's own seed, so that a resumed run chooses the same.
+        return self.recipe.prepare(experience, weights, self.multipliers)
+
+    def _forward(self, step: int) -> float:
+        """One optimiser step from the gradients of all processes; the norm of the gradient."""
+        self._processes.add_up(self.optimizer.gradients())
+        norm = self.optimizer.step(self._rate * schedule(step, self.settings))
+        demand_finite(step, gradient=norm)
+        if self.critic is not None:
+            self._processes.add_up(self.critic.gradients())
+            self.critic.step()
+        return norm
+
+    def _back(self) -> None:
+        """Back to the newest weights that were well, more slowly from there."""
+        self.optimizer.restore(self._safe)
+        self._rate *= STEP_BACK
+        if self.critic is not None:
+            self.critic.clear()
+
+    def _merge(self) -> None:
         merge_into(self.models.sampler, self.models.base.model, self.models.policy)
-        rollout = self._sample(self.models.sampler, chosen, self.settings.seed * 1_000_003 + step)
-        sampled = time.perf_counter()
-        rewards = self._reward(rollout)
-        reference = self._reference(rollout, rewards)
-        shaped = rewards.values.view(len(chosen), -1, len(rewards.names))
-        weights = torch.tensor([self.weights[name] for name in rewards.names], dtype=shaped.dtype)
-        advantage = self.recipe.advantage(shaped, weights, rewards.noise)
-        if self.recipe.whiten:
-            advantage = advantage_stage.whiten(advantage)
-        scored = time.perf_counter()
-        kl, mismatch, clip = self._backward(rollout, advantage.flatten().float(), reference)
-        norm, taken_back = self._move(step, kl)
-        used_beta = self._beta
-        self._beta = adapt_coefficient(self._beta, kl, self.settings.kl_target, self.settings.kl_coefficient)
+
+    def _new_critic(self) -> Critic:
+        device, head = self.models.base.device, self.models.learner()[1]
+        return Critic(head.shape[1], device, self.settings.critic_learning_rate)
+
+    def _record(self, step: int, gathered: Gathered, targets: Targets, merging: float) -> StepRecord:
+        experience = gathered.experience
+        rewards = experience.rewards
+        demand_finite(step, reward=float(rewards.nanmean()))
+        figures = {kind: _figures(experience.names, targets, kind) for kind in ("spread", "share", "covariance")}
         return StepRecord(
             step=step,
-            rewards=_named(rewards, rewards.values.nanmean(0)),
-            spreads=_named(rewards, shaped.nan_to_num().std(1, unbiased=False).mean(0)),
-            shares=_named(rewards, advantage_stage.effective_shares(shaped, weights, rewards.noise)),
-            covariances=_named(rewards, advantage_stage.scalar_covariance(shaped, weights, rewards.noise)),
-            kl=kl,
-            beta=used_beta,
-            gradient_norm=norm,
-            taken_back=taken_back,
-            clip_fraction=clip,
-            mean_length=float(rollout.mask.sum(1).float().mean()),
-            sampler_mismatch=mismatch,
-            sampling_seconds=sampled - started,
-            scoring_seconds=scored - sampled,
-            update_seconds=time.perf_counter() - scored,
+            rewards=dict(zip(experience.names, map(float, rewards.nanmean((0, 1))), strict=True)),
+            spreads=figures["spread"],
+            shares=figures["share"],
+            covariances=figures["covariance"],
+            kl=0.0,
+            beta=self._beta,
+            gradient_norm=float("nan"),
+            taken_back=False,
+            clip_fraction=0.0,
+            mean_length=float(experience.mask.sum(1).float().mean()),
+            sampler_mismatch=0.0,
+            sampling_seconds=merging + gathered.sampling_seconds,
+            scoring_seconds=gathered.scoring_seconds,
+            update_seconds=0.0,
+            truncated_share=float(experience.truncated.float().mean()),
+            tokens=int(experience.mask.sum()),
+            redrawn=gathered.redrawn,
+            multipliers=dict(self.multipliers),
         )
 
-    @torch.no_grad()
-    def _reference(self, rollout: Rollout, rewards: Rewards) -> Tensor:
-        """Log-probabilities (N, T) under the champion; the base's came with the rewards."""
-        if self.models.reference is self.models.base.model and rewards.base_logprobs is not None:
-            return rewards.base_logprobs
-        return sampled_logprobs(self.models.reference, rollout, slice(None), self.settings.temperature)
+    def _keep(self, run: TrainingRun, prompts: "_Order") -> None:
+        """Write a checkpoint, where there is a place for it."""
+        if self.checkpoints is None or not self._processes.leads:
+            return
+        tensors = {f"adapter/{name}": tensor for name, tensor in self.optimizer.state().items()}
+        tensors |= {f"safe/{index}": tensor for index, tensor in enumerate(self._safe)}
+        if self.critic is not None:
+            tensors |= {f"critic/{name}": tensor for name, tensor in self.critic.state().items()}
+        notes = {
+            "beta": self._beta,
+            "rate": self._rate,
+            "multipliers": self.multipliers,
+            "taken": prompts.taken,
+            "conversations": msgspec.to_builtins(prompts.conversations),
+            "history": [asdict(record) for record in run.history],
+        }
+        self.checkpoints.write(State(len(run.history), tensors, notes))
 
-    def _move(self, step: int, kl: float) -> tuple[float, bool]:
-        """Step forward, or back when the KL of the weights at hand is over the budget. (gradient norm, taken back)."""
-        if not kl <= self.settings.kl_budget:
-            self.optimizer.restore(self._safe)
-            self._rate *= STEP_BACK
-            return float("nan"), True
-        self._safe = self.optimizer.snapshot()
-        return self.optimizer.step(self._rate * schedule(step, self.settings)), False
-
-    def _backward(self, rollout: Rollout, advantage: Tensor, reference: Tensor) -> tuple[float, float, float]:
-        """Accumulate the step's gradient in micro-batches of whole prompts. Returns (KL, sampler mismatch, clipped)."""
-        decoder, head = decoder_and_head(self.models.policy)
-        tokens, answers = float(rollout.mask.sum()), float(len(rollout.ids))
-        kl = mismatch = clipped_share = 0.0
-        for rows in rollout.micro_batches(self.settings.micro_batch_prompts):
-            new = sampled_logprobs((decoder, head), rollout, rows, self.settings.temperature)
-            mask, old = rollout.mask[rows], new.detach()
-            term = clipped(new, old, advantage[rows], low=self.recipe.clip_low, high=self.recipe.clip_high)
-            correction = truncated_importance(old, rollout.sampler_logprobs[rows], IMPORTANCE_CAP)
-            penalty = self.recipe.regularizer(new, reference[rows])
-            loss = self.recipe.aggregate(correction * term + self._beta * penalty, mask, tokens, answers)
-            loss.backward()  # type: ignore[no-untyped-call]
-            with torch.no_grad():
-                kl += float((_k3(old, reference[rows]) * mask).sum()) / tokens
-                mismatch += float(((old - rollout.sampler_logprobs[rows]).abs() * mask).sum()) / tokens
-                share = clip_fraction(
-                    new, old, advantage[rows], mask, low=self.recipe.clip_low, high=self.recipe.clip_high
-                )
-                clipped_share += float(share) * float(mask.sum()) / tokens
-        return kl, mismatch, clipped_share
+    def _resume(self, run: TrainingRun, prompts: "_Order") -> "_Order":
+        """Go on from the newest checkpoint, if there is one; the prompts in its order."""
+        state = self.checkpoints.newest() if self.checkpoints is not None and self._processes.leads else None
+        state = self._processes.tell(state)
+        if state is None:
+            return prompts
+        kept = msgspec.convert(state.notes["conversations"], tuple[tuple[Message, ...], ...])
+        if not set(kept) <= set(prompts.conversations):
+            log.warning("checkpoint_left", step=state.step, reason="prompts it was trained on are no longer there")
+            return prompts
+        self.optimizer.load(_part(state.tensors, "adapter/"))
+        safe = _part(state.tensors, "safe/")
+        self._safe = [safe[str(index)] for index in range(len(safe))]
+        if self.critic is not None:
+            self.critic.load(_part(state.tensors, "critic/"))
+        self._beta, self._rate = state.notes["beta"], state.notes["rate"]
+        self.multipliers = dict(state.notes["multipliers"])
+        run.history = [StepRecord.of(document) for document in state.notes["history"]]
+        run.resumed_at = state.step
+        log.info("policy_update_resumed", step=state.step)
+        return _Order(kept, self.settings.seed, state.notes["taken"])
 
 
 def schedule(step: int, settings: PolicyUpdateSettings) -> float:
@@ -226,18 +277,47 @@ def schedule(step: int, settings: PolicyUpdateSettings) -> float:
     return warm * (1 - (1 - settings.final_rate) * step / max(1, settings.steps - 1))
 
 
-def _k3(new: Tensor, reference: Tensor) -> Tensor:
-    from policy_update.regularizers import k3
+class _Order(Iterator[Conversation]):
+    """All prompts in random order, again and again: none is seen twice before all were seen once. `taken` counts."""
 
-    return k3(new, reference)
+    def __init__(self, conversations: Sequence[Conversation], seed: int, taken: int = 0) -> None:
+        self.conversations, self.taken = tuple(conversations), taken
+        self._generator = torch.Generator().manual_seed(seed)
+        self._round: list[int] = []
+        for _ in range(-(-taken // len(self.conversations))):
+            self._round = self._shuffled()
+        self._round = self._round[len(self._round) - (-taken % len(self.conversations)) :]
+
+    def __next__(self) -> Conversation:
+        if not self._round:
+            self._round = self._shuffled()
+        self.taken += 1
+        return self.conversations[self._round.pop(0)]
+
+    def _shuffled(self) -> list[int]:
+        order: list[int] = torch.randperm(len(self.conversations), generator=self._generator).tolist()
+        return order
 
 
-def _named(rewards: Rewards, values: Tensor) -> dict[str, float]:
-    return dict(zip(rewards.names, map(float, values), strict=True))
+def _measured(record: StepRecord, sums: Sums, tokens: float) -> StepRecord:
+    """The record with what the first pass of the update found. Raises TrainingDiverged."""
+    drawn = max(1.0, float(sums.tokens))
+    demand_finite(record.step, loss=float(sums.loss), gradient=float(sums.kl))
+    return replace(
+        record,
+        kl=float(sums.kl) / drawn,
+        kl_base=float(sums.kl_base) / drawn,
+        entropy=float(sums.surprise) / drawn,
+        sampler_mismatch=float(sums.mismatch) / drawn,
+        clip_fraction=float(sums.clipped) / max(1.0, tokens),
+        loss=float(sums.loss),
+        skipped_groups=int(sums.idle),
+    )
 
 
-def _endless(count: int, seed: int) -> Any:
-    """Indices of all prompts in random order, again and again: none is seen twice before all were seen once."""
-    generator = torch.Generator().manual_seed(seed)
-    while True:
-        yield from torch.randperm(count, generator=generator).tolist()
+def _figures(names: Sequence[str], targets: Targets, kind: str) -> dict[str, float]:
+    return {name: float(targets.diagnostics[f"{kind}/{name}"]) for name in names}
+
+
+def _part(tensors: Mapping[str, Any], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -14,6 +14,8 @@ from transformers.cache_utils import DynamicCache
 
 from infra.models.errors import PromptTooLong
 from infra.models.kv_cache import additive_mask, causal_mask, left_padded, positions, with_room
+from infra.models.lean.decoding import decode_step
+from infra.models.lean.weights import lean_decoder
 from infra.models.loading import LoadedModel, decoder_and_head
 from infra.models.port import GenerationRequest, GenerationResult
 from infra.models.sampling import Controls, Draw, draw
@@ -83,9 +85,11 @@ def _decode_all(
     cache = with_room(prefix, owner, longest)
     seen, place = mask[owner], mask.sum(1)[owner]
     controls, uniforms = _controls(rows, loaded.device), _uniforms(rows, longest)
+    lean = lean_decoder(decoder)
+    padded = bool((seen == 0).any())
     alive = list(range(len(rows)))
     for step in range(longest):
-        drawn = draw((hidden @ head.t()).float(), controls, uniforms[:, step])
+        drawn = draw(hidden @ head.t(), controls, uniforms[:, step])
         going = _take(rows, alive, drawn)
         if not going or step == longest - 1:
             return
@@ -97,8 +101,12 @@ def _decode_all(
             for layer in cache.layers:
                 layer.keep(kept)
         seen = torch.cat([seen, seen.new_ones(len(alive), 1)], 1)
-        allowed = additive_mask(seen[:, None, None, :].bool(), loaded.dtype)
-        hidden = _forward(decoder, token[:, None], allowed, place[:, None], cache)[:, -1]
+        if lean is not None:
+            allowed = additive_mask(seen[:, None, :].bool(), loaded.dtype) if padded else None
+            hidden = decode_step(lean, token, place, cache.layers, allowed)
+        else:
+            allowed = additive_mask(seen[:, None, None, :].bool(), loaded.dtype)
+            hidden = _forward(decoder, token[:, None], allowed, place[:, None], cache)[:, -1]
         place = place + 1
 
 

@@ -11,6 +11,23 @@ import torch
 from torch import Tensor
 
 from infra.models.kv_cache import causal_mask, positions
+from infra.models.lean.forward import hidden_states, lay_out
+from infra.models.lean.weights import LeanDecoder, lean_decoder
+
+
+def completion_states(
+    decoder: Any, prompt_ids: Tensor, prompt_mask: Tensor, owner: Tensor, ids: Tensor, mask: Tensor
+) -> Tensor:
+    """Final hidden states [tokens, H] that predict each real token of `ids` (N, T), row by row; differentiable.
+
+    Arguments as for `completion_hidden`; `decoder` may be a LeanDecoder, which also takes gradients to merged LoRA.
+    """
+    lean = decoder if isinstance(decoder, LeanDecoder) else lean_decoder(decoder)
+    if lean is None:
+        hidden, _ = completion_hidden(decoder, prompt_ids, prompt_mask, owner, ids, mask)
+        return hidden[mask.bool()]
+    batch = lay_out(lean, prompt_ids, prompt_mask, owner, ids, mask)
+    return hidden_states(lean, batch)[0].index_select(0, batch.predicts)
 
 
 def completion_hidden(
@@ -28,6 +45,12 @@ def completion_hidden(
     right-padded, is. Returns ((N, T, H), [(N, T, H) per layer of `taps`]): entry t of the first predicts token t, entry
     t of a tap has seen token t. Tap 0 is the embedding, tap i the output of layer i.
     """
+    lean = lean_decoder(decoder)
+    if lean is not None:
+        batch = lay_out(lean, prompt_ids, prompt_mask, owner, ids, mask)
+        final, outputs = hidden_states(lean, batch, taps)
+        real = mask.bool()
+        return _padded(final[batch.predicts], real), [_padded(outputs[tap][batch.seen], real) for tap in taps]
     from transformers.cache_utils import DynamicCache
 
     cache = DynamicCache()
@@ -57,6 +80,13 @@ def completion_hidden(
             hook.remove()
     predicts = torch.cat([prefix[owner, -1:], after[:, :-1]], 1)
     return predicts, [tapped[tap] for tap in taps]
+
+
+def _padded(states: Tensor, real: Tensor) -> Tensor:
+    """[tokens, H] -> [N, T, H], 0 where `real` [N, T] is false."""
+    out = states.new_zeros(*real.shape, states.shape[-1])
+    out[real] = states
+    return out
 
 
 def _keep(store: dict[int, Tensor], tap: int) -> Any:

@@ -12,6 +12,8 @@ from torch import Tensor
 
 HEAD = 64
 """Entries of the vocabulary sorted at first; rows whose draw falls outside are drawn again over all entries."""
+BLOCK = 192
+"""Entries of the vocabulary summed as one where nothing is truncated."""
 
 
 class Controls(NamedTuple):
@@ -35,11 +37,54 @@ class Draw(NamedTuple):
 
 
 def draw(logits: Tensor, controls: Controls, uniforms: Tensor, head: int = HEAD) -> Draw:
-    """Draw one token for each row of `logits` [N, V] (float32).
+    """Draw one token for each row of `logits` [N, V].
 
     With s = logits / T sorted downwards, keep the first top_k, then the smallest prefix whose mass reaches top_p, and
-    return the first entry whose cumulative mass exceeds u times the mass kept; `uniforms` [N] in [0, 1), float64.
+    return the first entry whose cumulative mass exceeds u times the mass kept; `uniforms` [N] in [0, 1), float64. A row
+    that nothing truncates is not sorted: its cumulative mass runs in the order of the vocabulary.
     """
+    whole = (controls.top_k == 0) & (controls.top_p >= 1) & (controls.temperature > 0)
+    if bool(whole.all()):
+        return _draw_whole(logits, controls.temperature, uniforms)
+    if not bool(whole.any()):
+        return _draw_sorted(logits.float(), controls, uniforms, head)
+    parts = []
+    for rows in (whole.nonzero().squeeze(1), (~whole).nonzero().squeeze(1)):
+        part = draw(logits[rows], controls.rows(rows), uniforms[rows.cpu()], head)
+        parts.append((rows, part))
+    result = Draw(*(torch.empty(len(logits), dtype=column.dtype, device=logits.device) for column in parts[0][1]))
+    for rows, part in parts:
+        for into, column in zip(result, part, strict=True):
+            into[rows] = column
+    return result
+
+
+def _draw_whole(logits: Tensor, temperature: Tensor, uniforms: Tensor) -> Draw:
+    """Inverse cumulative distribution in two stages: which block of the vocabulary, then which entry of it."""
+    count, size = logits.shape
+    plain = bool((temperature == 1).all())
+    mass = logits.softmax(-1, dtype=torch.float32) if plain else (logits.float() / temperature[:, None]).softmax(-1)
+    blocks = -(-size // BLOCK)
+    if blocks * BLOCK != size:
+        mass = torch.nn.functional.pad(mass, (0, blocks * BLOCK - size))
+    mass = mass.view(count, blocks, BLOCK)
+    by_block = mass.sum(-1).double().cumsum(-1)
+    target = (uniforms.to(logits.device).double() * by_block[:, -1])[:, None]
+    block = (by_block <= target).sum(-1, keepdim=True).clamp_max(blocks - 1)
+    below = torch.where(block > 0, by_block.gather(1, (block - 1).clamp_min(0)), 0.0)
+    inside = mass.gather(1, block[:, :, None].expand(-1, 1, BLOCK)).squeeze(1).double()
+    within = (inside.cumsum(-1) + below <= target).sum(-1, keepdim=True)
+    # Rounding may carry the target past the block's end: its last entry with any mass is meant.
+    last = BLOCK - 1 - (inside > 0).flip(-1).int().argmax(-1, keepdim=True)
+    pick = torch.minimum(within, last)
+    token = block * BLOCK + pick
+    sampled = (inside.gather(1, pick) / by_block[:, -1:]).log()
+    raw = sampled if plain else (logits.gather(1, token).float() - logits.float().logsumexp(-1, keepdim=True)).double()
+    return Draw(token.squeeze(1), raw.squeeze(1).float(), sampled.squeeze(1).float())
+
+
+def _draw_sorted(logits: Tensor, controls: Controls, uniforms: Tensor, head: int) -> Draw:
+    """`draw` over the sorted head; rows whose draw falls outside it are drawn again over all entries."""
     head = min(max(head, int(controls.top_k.max())), logits.shape[-1])
     normaliser = logits.logsumexp(-1)
     top, index = logits.topk(head, -1)
@@ -60,7 +105,7 @@ def draw(logits: Tensor, controls: Controls, uniforms: Tensor, head: int = HEAD)
     open_rows = (~(settled | greedy)).nonzero().squeeze(1)
     if len(open_rows) == 0:
         return result
-    again = draw(logits[open_rows], controls.rows(open_rows), uniforms[open_rows], head=logits.shape[-1])
+    again = _draw_sorted(logits[open_rows], controls.rows(open_rows), uniforms[open_rows.cpu()], logits.shape[-1])
     return Draw(*(old.index_copy(0, open_rows, new) for old, new in zip(result, again, strict=True)))
 
 

@@ -12,7 +12,12 @@ class PolicyUpdateSettings(Section):
     """Training of an adapter by multi-objective GRPO."""
 
     recipe: str = "gdpo"
-    """Name of the algorithm: gdpo, grpo, dr_grpo or rloo."""
+    """Name of the algorithm: `plaudit policy-update recipes` lists them with their papers, and
+    docs/policy-update-recipes.md says which setting follows which paper."""
+    recipe_options: dict[str, bool | float | str | list[str]] = Field(default_factory=dict)
+    """Changes to the recipe: one of its numbers by name (`clip_high = 0.3`), another function for one of its stages
+    (`regularizer = "k2"`, `shaping = ["drop_saturated", "soft_overlong"]`), or `dynamic_sampling`. `plaudit
+    policy-update recipes NAME` lists what a recipe has; anything else is refused."""
     adapter_name: str = Field("loop", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     """Adapters are `adapter_name@version`; versions count up and are never reused."""
     objectives: dict[str, float] = Field(
@@ -35,8 +40,14 @@ class PolicyUpdateSettings(Section):
     prompts_per_step: int = Field(8, ge=1)
     group_size: int = Field(8, ge=2)
     """Answers sampled for each prompt."""
-    micro_batch_prompts: int = Field(4, ge=1)
-    """Prompts in one backward pass: memory against speed."""
+    micro_batch_tokens: int = Field(768, ge=1)
+    """Tokens in one backward pass, prompts counted once: memory against speed. It changes no gradient."""
+    micro_batch_prompts: int = Field(64, ge=1)
+    """Most prompts in one backward pass."""
+    updates_per_rollout: int = Field(1, ge=1)
+    """Optimiser steps on each rollout. More than one needs a recipe with a ratio."""
+    dynamic_refills: int = Field(2, ge=0)
+    """How often a recipe with dynamic sampling draws further prompts in the place of groups without differences."""
     max_new_tokens: int = Field(64, ge=1)
     temperature: float = Field(0.8, gt=0)
     """Sampling temperature of rollouts; the policy that is trained is the tempered one. Serve at the same."""
@@ -54,6 +65,21 @@ class PolicyUpdateSettings(Section):
     """Nats a token above which the coefficient grows."""
     kl_budget: float = Field(0.2, gt=0)
     """Nats a token at which training stops: the update has spent its distance from the champion."""
+    kl_base_budget: float = Field(0.6, gt=0)
+    """Nats a token from the base at which training stops, where a champion lies between: a chain of updates, each near
+    the one before, must not end anywhere."""
+    entropy_floor: float = Field(0.02, ge=0)
+    """Nats a token below which training stops: answers no longer vary, so nothing more is learned from groups."""
+    length_runaway: float = Field(3.0, gt=1)
+    """Training stops when answers grow to this multiple of their length over the first three steps."""
+    critic_learning_rate: float = Field(1e-2, gt=0)
+    """Of the value head, for recipes with a critic."""
+    limits: dict[str, float] = Field(default_factory=dict)
+    """Objectives held below a rate instead of raised, for constrained recipes: `harm = 0.02`."""
+    multiplier_rate: float = Field(0.5, gt=0)
+    """Step of the dual ascent on the multipliers of `limits`, per unit of excess."""
+    checkpoint_steps: int = Field(5, ge=1)
+    """Steps between two checkpoints: what a killed training loses at most."""
     min_prompts: int = Field(32, ge=1)
     """Distinct recent prompts needed to train; fewer: the job is skipped and says so."""
     max_prompts: int = Field(4096, ge=1)

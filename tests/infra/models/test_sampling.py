@@ -21,10 +21,11 @@ def at(logits: Tensor, u: float, **more: float) -> Draw:
 
 
 def test_by_hand() -> None:
-    """Probabilities .5 .3 .2 in the order of ids 2, 0, 1."""
+    """Probabilities .3 .2 .5 of ids 0, 1, 2: in that order where nothing truncates, sorted (2, 0, 1) where something
+    does."""
     logits = torch.tensor([[0.3, 0.2, 0.5]]).log()
-    assert [at(logits, u).token.item() for u in (0.0, 0.49, 0.51, 0.79, 0.81, 0.999)] == [2, 2, 0, 0, 1, 1]
-    drawn = at(logits, 0.6)
+    assert [at(logits, u).token.item() for u in (0.0, 0.29, 0.31, 0.49, 0.51, 0.999)] == [0, 0, 1, 1, 2, 2]
+    drawn = at(logits, 0.1)
     assert drawn.logprob_raw.item() == pytest.approx(math.log(0.3), abs=1e-6)
     assert drawn.logprob_sampled.item() == pytest.approx(math.log(0.3), abs=1e-6)
     nucleus = at(logits, 0.9, top_p=0.6)  # keeps .5 and .3
