@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest -p tests.plugins.skips -p tests.plugins.togeth
 PACKAGES := plaudit serving policy_update reward_model ab_testing ingest infra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-full test-oracles check bench bench-ingest bench-reward-model tools
+.PHONY: help setup demo up test test-full test-oracles check bench bench-ingest bench-reward-model bench-policy-update bench-front tools
 
 help: ## Show the available commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,12 @@ bench-ingest: setup ## Measure ingest against its bare limit, alone on the machi
 
 bench-reward-model: setup ## Compare the losses of the reward model on real pairs, alone on the machine (20 minutes)
 	$(BIN)/python -m tests.benchmarks.bench_reward_model
+
+bench-policy-update: setup ## Measure a policy update beside TRL's (TRL_PYTHON=PATH, see the script), alone on the machine
+	$(BIN)/python -m tests.benchmarks.bench_policy_update --trl-python $(TRL_PYTHON) --page
+
+bench-front: setup ## Show the front of two conflicting rewards, alone on the machine (half an hour)
+	$(BIN)/python -m tests.benchmarks.bench_front
 
 # Debian packages some tests need; installed only as root on Debian or Ubuntu.
 tools:

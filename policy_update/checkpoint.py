@@ -1,7 +1,7 @@
 """A training on disk, to be taken up after a kill: a folder for each checkpoint, complete or not there at all.
 
-`checkpoint-000012/state.safetensors` holds the tensors, `state.json` everything else with the tensors' SHA-256. A folder
-is written beside its place, forced to disk and renamed; older ones go after that.
+`checkpoint-000012/state.safetensors` holds the tensors, `state.json` everything else with the tensors' SHA-256. A
+folder is written beside its place, forced to disk and renamed; older ones go after that.
 """
 
 import hashlib

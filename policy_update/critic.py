@@ -1,4 +1,4 @@
-"""The critic of PPO and VAPO: one linear layer on the policy's last hidden state, with an optimiser group of its own."""
+"""The critic of PPO and VAPO: a linear layer on the policy's last hidden state, with an optimiser group of its own."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from torch import Tensor
 class Critic(torch.nn.Module):
     """Values V(s_t) [tokens] of hidden states [tokens, H], in fp32. Starts at 0 everywhere.
 
-    No gradient goes on into the policy: the adapter is shaped by advantages alone (a shared trunk would let the scale of
-    the value loss compete with them).
+    No gradient goes on into the policy: the adapter is shaped by advantages alone (a shared trunk would let the scale
+    of the value loss compete with them).
     """
 
     def __init__(self, width: int, device: torch.device, learning_rate: float) -> None:
@@ -20,8 +20,10 @@ class Critic(torch.nn.Module):
         self._optimizer = torch.optim.AdamW(self.parameters(), lr=learning_rate, weight_decay=0.0, betas=(0.9, 0.95))
 
     def forward(self, hidden: Tensor) -> Tensor:
-        # Hidden states leave the last norm with a mean square near 1 a coordinate: divided so that V moves as its rate says.
-        return hidden.float() @ self.weight / hidden.shape[-1] ** 0.5 + self.bias
+        # Hidden states leave the last norm with a mean square near 1 a coordinate: divided so that V moves as its rate
+        # says.
+        values: Tensor = hidden.float() @ self.weight / hidden.shape[-1] ** 0.5 + self.bias
+        return values
 
     def step(self) -> None:
         """One update from the gradients at hand, which are cleared."""

@@ -103,9 +103,7 @@ class Gatherer:
         begun = time.perf_counter()
         gathered = self._put_together(whole, place - count)
         sampling, scoring = (sum(part.seconds[i] for part in drawn) for i in range(2))
-        return replace(
-            gathered, sampling_seconds=sampling, scoring_seconds=scoring + time.perf_counter() - begun
-        )
+        return replace(gathered, sampling_seconds=sampling, scoring_seconds=scoring + time.perf_counter() - begun)
 
     def _draw(self, conversations: Sequence[Conversation], seed: int, place: int) -> _Drawn:
         own = self._processes.share(len(conversations))
@@ -124,7 +122,8 @@ class Gatherer:
         """Which groups have rewards that differ, in any objective."""
         values = drawn.rewards.values.view(len(drawn.rollout.conversations), -1, len(drawn.rewards.names))
         low, high = values.nan_to_num(torch.inf).amin(1), values.nan_to_num(-torch.inf).amax(1)
-        return ((high - low) > ALIKE).any(1).nonzero().squeeze(1).tolist()
+        found: list[int] = ((high - low) > ALIKE).any(1).nonzero().squeeze(1).tolist()
+        return found
 
     def _put_together(self, drawn: _Drawn, redrawn: int) -> Gathered:
         """This process's material and that of all the others as one Experience."""
@@ -135,7 +134,7 @@ class Gatherer:
         ended = torch.isin(last, torch.tensor(self._models.base.end_ids, device=last.device))
         reference = self._reference(rollout, rewards)
         apart = self._models.reference is not self._models.base.model
-        own: dict[str, Tensor | None] = {
+        own: dict[str, Any] = {
             "rewards": rewards.values,
             "noise": rewards.noise * len(rewards.values),
             "mask": rollout.mask,
@@ -149,31 +148,33 @@ class Gatherer:
             "base_logprobs": rewards.base_logprobs if apart else None,
         }
         start, together = self._all(own)
-        count = len(together["rewards"])  # type: ignore[arg-type]
-        together["rewards"] = together["rewards"].view(-1, rollout.group_size, len(rewards.names))  # type: ignore[union-attr]
-        together["noise"] = together["noise"] / count  # type: ignore[operator]
+        count = len(together["rewards"])
+        together["rewards"] = together["rewards"].view(-1, rollout.group_size, len(rewards.names))
+        together["noise"] = together["noise"] / count
         base = together.pop("base_logprobs")
-        experience = Experience(names=rewards.names, max_tokens=self._settings.max_new_tokens, **together)  # type: ignore[arg-type]
+        experience = Experience(names=rewards.names, max_tokens=self._settings.max_new_tokens, **together)
         return Gathered(rollout, experience, slice(start, start + len(rollout.ids)), base, redrawn, 0.0, 0.0)
 
-    def _all(self, own: dict[str, Tensor | None]) -> tuple[int, dict[str, Tensor | None]]:
+    def _all(self, own: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """(the row this process's part begins at, every column of all processes)."""
         if self._processes.size == 1:
             return 0, own
-        place = own["rewards"].device  # type: ignore[union-attr]
-        parts = self._processes.gather({name: None if t is None else t.cpu() for name, t in own.items()})
-        together: dict[str, Tensor | None] = {}
+        place = own["rewards"].device
+        mine: dict[str, Any] = {name: None if t is None else t.cpu() for name, t in own.items()}
+        parts = self._processes.gather(mine)
+        together: dict[str, Any] = {}
         for name in own:
             columns = [part[name] for part in parts]
             if any(column is None for column in columns):
                 together[name] = None
             elif name == "noise":
-                together[name] = torch.stack(columns).sum(0)  # type: ignore[arg-type]
+                together[name] = torch.stack(columns).sum(0)
             else:
-                wide = columns[0].ndim == 2 and name not in ("rewards", "greedy_rewards")  # type: ignore[union-attr]
-                together[name] = padded_together(columns) if wide else torch.cat(columns)  # type: ignore[arg-type]
+                wide = columns[0].ndim == 2 and name not in ("rewards", "greedy_rewards")
+                together[name] = padded_together(columns) if wide else torch.cat(columns)
         moved = {name: None if t is None else t.to(place) for name, t in together.items()}
-        return sum(len(part["rewards"]) for part in parts[: self._processes.rank]), moved  # type: ignore[arg-type]
+        before = sum(map(len, (part["rewards"] for part in parts[: self._processes.rank])))
+        return before, moved
 
     @torch.no_grad()
     def _first_pass(self, rollout: Rollout) -> Pass | None:
@@ -213,7 +214,8 @@ def _joined(parts: Sequence[_Drawn]) -> _Drawn:
     rewards = replace(
         parts[0].rewards,
         values=torch.cat([part.rewards.values for part in parts]),
-        noise=sum((part.rewards.noise * n for part, n in zip(parts, counts, strict=True)), torch.zeros(())) / sum(counts),
+        noise=sum((part.rewards.noise * n for part, n in zip(parts, counts, strict=True)), torch.zeros(()))
+        / sum(counts),
         base_logprobs=None if bases[0] is None else padded_together(bases),  # type: ignore[arg-type]
     )
     first = greedy[0]

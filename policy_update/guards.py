@@ -31,8 +31,8 @@ def demand_finite(step: int, **values: float) -> None:
     remedies = {
         "reward": "a reward function returned no number for any answer: mend it, or leave its objective out of "
         "policy_update.objectives",
-        "loss": "the weights gave log-probabilities that are no numbers: lower policy_update.learning_rate, or train in "
-        "float32 (model.dtype)",
+        "loss": "the weights gave log-probabilities that are no numbers: lower policy_update.learning_rate, or train "
+        "in float32 (model.dtype)",
         "gradient": "lower policy_update.learning_rate, or train in float32 (model.dtype)",
     }
     for name, value in values.items():
@@ -58,7 +58,7 @@ def reason_to_stop(record: StepRecord, history: Sequence[StepRecord], settings: 
         if record.mean_length > settings.length_runaway * usual:
             return (
                 f"answers grew to {record.mean_length:.1f} tokens from {usual:.1f} (policy_update.length_runaway "
-                f"{settings.length_runaway}) at step {record.step + 1}: the reward pays for length; take its part out of "
-                "the reward model (reward_model.length_removal), or choose a recipe with length control"
+                f"{settings.length_runaway}) at step {record.step + 1}: the reward pays for length; take its part out "
+                "of the reward model (reward_model.length_removal), or choose a recipe with length control"
             )
     return None

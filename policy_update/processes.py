@@ -7,6 +7,7 @@ every function here hands back what it was given. Rank 0 alone writes: store, re
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -27,9 +28,10 @@ class Processes:
         """Meet the others that the launcher started (gloo on CPUs, nccl on GPUs); alone where there are none."""
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls()
-        from accelerate import PartialState
+        from accelerate import PartialState  # type: ignore[import-untyped]
 
-        state = PartialState(cpu=not torch.cuda.is_available())
+        # While rank 0 examines what was trained, the others wait for the next training.
+        state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(hours=12))
         return cls(state.process_index, state.num_processes)
 
     @property
@@ -65,7 +67,7 @@ class Processes:
         listed = list(tensors)
         whole = torch.cat([tensor.detach().float().flatten() for tensor in listed])
         torch.distributed.all_reduce(whole)
-        for tensor, part in zip(listed, whole.split([t.numel() for t in listed]), strict=True):
+        for tensor, part in zip(listed, torch.split(whole, [t.numel() for t in listed]), strict=True):
             tensor.copy_(part.view_as(tensor))
 
 

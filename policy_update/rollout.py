@@ -116,8 +116,8 @@ def build_rollout(
     for index, (tokens, logprobs) in enumerate(answers):
         if logged is not None and logged[index] and (not tokens or len(tokens) != len(logprobs)):
             raise ValueError(
-                f"logged answer {index} has {len(tokens)} tokens and {len(logprobs)} behaviour log-probabilities: without "
-                "one for each token it cannot be weighted; leave it out"
+                f"logged answer {index} has {len(tokens)} tokens and {len(logprobs)} behaviour log-probabilities: "
+                "without one for each token it cannot be weighted; leave it out"
             )
     group = len(answers) // len(conversations)
     rows = [list(tokens) or [loaded.end_ids[0]] for tokens, _ in answers]
@@ -131,7 +131,15 @@ def build_rollout(
     device = loaded.device
     marks = torch.tensor([False] * len(rows) if logged is None else list(logged), device=device)
     return Rollout(
-        tuple(conversations), prompt_ids, prompt_mask, owner.to(device), ids, mask, drawn.to(device), tuple(texts), marks
+        tuple(conversations),
+        prompt_ids,
+        prompt_mask,
+        owner.to(device),
+        ids,
+        mask,
+        drawn.to(device),
+        tuple(texts),
+        marks,
     )
 
 

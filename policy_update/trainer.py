@@ -4,8 +4,8 @@ Objective of a step, for answers i with tokens t sampled at temperature T from t
 
     L = aggregate_t [ w_t term(rho_t, A_t) + beta k(pi_t, ref_t) ]        (minimised; see the recipe for each part)
 
-pi and ref are the tempered distributions that answers are really drawn from. At the first update of a rollout rho = 1 in
-value and carries only the gradient; w_t = min(pi / sampler, 2) corrects for whatever drew.
+pi and ref are the tempered distributions that answers are really drawn from. At the first update of a rollout rho = 1
+in value and carries only the gradient; w_t = min(pi / sampler, 2) corrects for whatever drew.
 """
 
 import time
@@ -67,11 +67,11 @@ class Trainer:
         checkpoints: Checkpoints | None = None,
     ) -> None:
         self.models, self.settings, self.recipe, self.weights = models, settings, recipe, weights
-        self._processes, self._checkpoints = processes or Processes(), checkpoints
+        self._processes, self.checkpoints = processes or Processes(), checkpoints
         if settings.updates_per_rollout > 1 and "updates" not in recipe.needs:
             raise RecipeUnsuited(
-                f"policy_update.updates_per_rollout = {settings.updates_per_rollout}, but {recipe.name} has no ratio that "
-                "corrects for weights that have moved: set it to 1, or choose a recipe with one",
+                f"policy_update.updates_per_rollout = {settings.updates_per_rollout}, but {recipe.name} has no ratio "
+                "that corrects for weights that have moved: set it to 1, or choose a recipe with one",
                 field="updates_per_rollout",
             )
         trainable = [p for p in models.policy.parameters() if p.requires_grad]
@@ -119,7 +119,7 @@ class Trainer:
             if reason is not None:
                 run.stopped = reason
                 break
-            if self._checkpoints is not None and self._checkpoints.due(step + 1):
+            if self.checkpoints is not None and self.checkpoints.due(step + 1):
                 self._keep(run, prompts)
         return self._end(run)
 
@@ -138,12 +138,14 @@ class Trainer:
         self, step: int, count: int, prompts: Iterator[Conversation], history: Sequence[StepRecord]
     ) -> tuple[StepRecord, str | None]:
         """One rollout and its updates. (record, why the run must end or None)"""
+        started = time.perf_counter()
         self._merge()
+        merging = time.perf_counter() - started
         gathered = self._gatherer.gather(step, count, prompts)
         begun = time.perf_counter()
         targets = self._prepare(gathered)
         totals = totals_of(targets, gathered.experience.mask, gathered.experience.max_tokens)
-        record = self._record(step, gathered, targets)
+        record = self._record(step, gathered, targets, merging)
         old: Tensor | None = None
         reason: str | None = None
         for update in range(self.settings.updates_per_rollout):
@@ -160,9 +162,7 @@ class Trainer:
                     break
                 self._safe = self.optimizer.snapshot()
             record = replace(record, gradient_norm=self._forward(step))
-        self._beta = adapt_coefficient(
-            self._beta, record.kl, self.settings.kl_target, self.settings.kl_coefficient
-        )
+        self._beta = adapt_coefficient(self._beta, record.kl, self.settings.kl_target, self.settings.kl_coefficient)
         return replace(record, update_seconds=time.perf_counter() - begun), reason
 
     def _prepare(self, gathered: Gathered) -> Targets:
@@ -203,7 +203,7 @@ class Trainer:
         device, head = self.models.base.device, self.models.learner()[1]
         return Critic(head.shape[1], device, self.settings.critic_learning_rate)
 
-    def _record(self, step: int, gathered: Gathered, targets: Targets) -> StepRecord:
+    def _record(self, step: int, gathered: Gathered, targets: Targets, merging: float) -> StepRecord:
         experience = gathered.experience
         rewards = experience.rewards
         demand_finite(step, reward=float(rewards.nanmean()))
@@ -221,7 +221,7 @@ class Trainer:
             clip_fraction=0.0,
             mean_length=float(experience.mask.sum(1).float().mean()),
             sampler_mismatch=0.0,
-            sampling_seconds=gathered.sampling_seconds,
+            sampling_seconds=merging + gathered.sampling_seconds,
             scoring_seconds=gathered.scoring_seconds,
             update_seconds=0.0,
             truncated_share=float(experience.truncated.float().mean()),
@@ -232,7 +232,7 @@ class Trainer:
 
     def _keep(self, run: TrainingRun, prompts: "_Order") -> None:
         """Write a checkpoint, where there is a place for it."""
-        if self._checkpoints is None or not self._processes.leads:
+        if self.checkpoints is None or not self._processes.leads:
             return
         tensors = {f"adapter/{name}": tensor for name, tensor in self.optimizer.state().items()}
         tensors |= {f"safe/{index}": tensor for index, tensor in enumerate(self._safe)}
@@ -246,11 +246,11 @@ class Trainer:
             "conversations": msgspec.to_builtins(prompts.conversations),
             "history": [asdict(record) for record in run.history],
         }
-        self._checkpoints.write(State(len(run.history), tensors, notes))
+        self.checkpoints.write(State(len(run.history), tensors, notes))
 
     def _resume(self, run: TrainingRun, prompts: "_Order") -> "_Order":
         """Go on from the newest checkpoint, if there is one; the prompts in its order."""
-        state = self._checkpoints.newest() if self._checkpoints is not None and self._processes.leads else None
+        state = self.checkpoints.newest() if self.checkpoints is not None and self._processes.leads else None
         state = self._processes.tell(state)
         if state is None:
             return prompts

@@ -11,7 +11,7 @@ from infra.settings.policy_update import PolicyUpdateSettings
 from policy_update.algebra.experience import Targets, Totals
 from policy_update.algebra.importance import truncated_importance
 from policy_update.algebra.recipe import Recipe
-from policy_update.algebra.regularizers import k3
+from policy_update.algebra.regularizers import k3, no_penalty
 from policy_update.critic import Critic
 from policy_update.gathering import Gathered
 from policy_update.rollout import Rollout, policy_pass
@@ -20,7 +20,8 @@ from policy_update.rollout import Rollout, policy_pass
 @dataclass(frozen=True)
 class Sums:
     """Sums over this process's answers, as tensors (): `kl`, `mismatch`, `clipped`, `surprise` (minus log-probability),
-    `kl_base` over tokens drawn now (`tokens` of them); `loss` already divided by the step's totals; `idle` groups left out."""
+    `kl_base` over tokens drawn now (`tokens` of them); `loss` already divided by the step's totals; `idle` groups left
+    out."""
 
     loss: Tensor
     kl: Tensor
@@ -43,14 +44,16 @@ class Sums:
 
 
 def totals_of(targets: Targets, mask: Tensor, max_tokens: int) -> Totals:
-    """What the losses of a step are divided by: every answer that may take part, those left out of the pass included."""
+    """What the losses of a step are divided by: every answer that may take part, those left out of the pass
+    included."""
     return Totals(float(targets.mask.sum()), float(targets.mask.any(1).sum()), max_tokens)
 
 
 def idle_groups(targets: Targets, rollout: Rollout, offset: int, recipe: Recipe, beta: float) -> list[int]:
     """Conversations of this process that nothing pulls at: no advantage in any answer, and no regulariser to hold them.
     Their forward pass would end in a gradient of exactly 0."""
-    if beta or recipe.needs & {"entropies", "values"}:
+    held = beta and recipe.regularizer is not no_penalty
+    if held or recipe.needs & {"entropies", "values"}:
         return []
     size = rollout.group_size
     own = targets.rows(slice(offset, offset + len(rollout.ids)))
@@ -59,7 +62,8 @@ def idle_groups(targets: Targets, rollout: Rollout, offset: int, recipe: Recipe,
 
 
 class Updating:
-    """Accumulates gradients of `recipe.loss`. `collect` is called after each backward pass, to take the gradients over."""
+    """Accumulates gradients of `recipe.loss`. `collect` is called after each backward pass, to take the gradients
+    over."""
 
     def __init__(
         self, settings: PolicyUpdateSettings, recipe: Recipe, critic: Critic | None, collect: Callable[[], None]
@@ -69,8 +73,8 @@ class Updating:
     def accumulate(
         self, learner: Any, gathered: Gathered, targets: Targets, totals: Totals, beta: float, old: Tensor | None
     ) -> tuple[Sums, Tensor]:
-        """Backward through every micro-batch of this process. `old` (N, T): the log-probabilities at the rollout's first
-        update; None makes this the first one, which finds them itself. Returns (sums, old)."""
+        """Backward through every micro-batch of this process. `old` (N, T): the log-probabilities at the rollout's
+        first update; None makes this the first one, which finds them itself. Returns (sums, old)."""
         rollout = gathered.rollout
         own = targets.rows(gathered.rows)
         idle = set(idle_groups(targets, rollout, gathered.rows.start, self._recipe, beta))
@@ -116,7 +120,9 @@ class Updating:
         targets = self._recipe.with_old(targets, old, sampler)
         if not bool(logged.any()):
             return targets
-        return replace(targets, weights=torch.where(logged[:, None], truncated_importance(old, sampler), targets.weights))
+        return replace(
+            targets, weights=torch.where(logged[:, None], truncated_importance(old, sampler), targets.weights)
+        )
 
     def _watched(self, new: Tensor, targets: Targets, rollout: Rollout, rows: slice, base: Tensor | None) -> Sums:
         """What is worth watching of some rows; answers of the log say nothing about what the policy does."""

@@ -101,11 +101,12 @@ def _decode_all(
             for layer in cache.layers:
                 layer.keep(kept)
         seen = torch.cat([seen, seen.new_ones(len(alive), 1)], 1)
-        allowed = additive_mask(seen[:, None, :].bool(), loaded.dtype) if padded or lean is None else None
         if lean is not None:
+            allowed = additive_mask(seen[:, None, :].bool(), loaded.dtype) if padded else None
             hidden = decode_step(lean, token, place, cache.layers, allowed)
         else:
-            hidden = _forward(decoder, token[:, None], allowed[:, None], place[:, None], cache)[:, -1]
+            allowed = additive_mask(seen[:, None, None, :].bool(), loaded.dtype)
+            hidden = _forward(decoder, token[:, None], allowed, place[:, None], cache)[:, -1]
         place = place + 1
 
 

@@ -21,8 +21,8 @@ CHUNK_ACCELERATOR = 2048
 class SampledLogProb(torch.autograd.Function):
     """log softmax(h W^T / T)[y] by row, and the entropy of that distribution; the logits are never kept.
 
-    d log p / d h = (W[y] - p W) / T and d H / d h = -(p (log p + H)) W / T are computed in the forward pass while p is at
-    hand, so the backward pass is elementwise. W gets no gradient: it is frozen under LoRA.
+    d log p / d h = (W[y] - p W) / T and d H / d h = -(p (log p + H)) W / T are computed in the forward pass while p is
+    at hand, so the backward pass is elementwise. W gets no gradient: it is frozen under LoRA.
     """
 
     @staticmethod
@@ -61,13 +61,10 @@ class SampledLogProb(torch.autograd.Function):
 
 
 def _softmax(logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """softmax(logits / T) in fp32 and its log-normaliser [M, 1], from one pass: the largest entry's probability is never
-    below 1 / V, so its logarithm is exact enough to give the normaliser."""
+    """softmax(logits / T) in fp32 and its log-normaliser [M, 1], from one pass: the largest entry's probability is
+    never below 1 / V, so its logarithm is exact enough to give the normaliser."""
     highest, place = logits.max(-1, keepdim=True)
-    if temperature == 1:
-        p = logits.softmax(-1, dtype=torch.float32)
-    else:
-        p = (logits.float() / temperature).softmax(-1)
+    p = logits.softmax(-1, dtype=torch.float32) if temperature == 1 else (logits.float() / temperature).softmax(-1)
     return p, highest.float().div_(temperature) - p.gather(1, place).log_()
 
 

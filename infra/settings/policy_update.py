@@ -3,7 +3,9 @@
 from pydantic import Field
 
 from infra.settings.base import Section
+from infra.settings.policy_candidates import CandidateSettings
 from infra.settings.policy_gate import GateSettings
+from infra.settings.policy_rewards import PolicyRewardsSettings
 
 
 class PolicyUpdateSettings(Section):
@@ -38,8 +40,14 @@ class PolicyUpdateSettings(Section):
     prompts_per_step: int = Field(8, ge=1)
     group_size: int = Field(8, ge=2)
     """Answers sampled for each prompt."""
-    micro_batch_prompts: int = Field(4, ge=1)
-    """Prompts in one backward pass: memory against speed."""
+    micro_batch_tokens: int = Field(768, ge=1)
+    """Tokens in one backward pass, prompts counted once: memory against speed. It changes no gradient."""
+    micro_batch_prompts: int = Field(64, ge=1)
+    """Most prompts in one backward pass."""
+    updates_per_rollout: int = Field(1, ge=1)
+    """Optimiser steps on each rollout. More than one needs a recipe with a ratio."""
+    dynamic_refills: int = Field(2, ge=0)
+    """How often a recipe with dynamic sampling draws further prompts in the place of groups without differences."""
     max_new_tokens: int = Field(64, ge=1)
     temperature: float = Field(0.8, gt=0)
     """Sampling temperature of rollouts; the policy that is trained is the tempered one. Serve at the same."""
@@ -57,11 +65,40 @@ class PolicyUpdateSettings(Section):
     """Nats a token above which the coefficient grows."""
     kl_budget: float = Field(0.2, gt=0)
     """Nats a token at which training stops: the update has spent its distance from the champion."""
+    kl_base_budget: float = Field(0.6, gt=0)
+    """Nats a token from the base at which training stops, where a champion lies between: a chain of updates, each near
+    the one before, must not end anywhere."""
+    entropy_floor: float = Field(0.02, ge=0)
+    """Nats a token below which training stops: answers no longer vary, so nothing more is learned from groups."""
+    length_runaway: float = Field(3.0, gt=1)
+    """Training stops when answers grow to this multiple of their length over the first three steps."""
+    critic_learning_rate: float = Field(1e-2, gt=0)
+    """Of the value head, for recipes with a critic."""
+    limits: dict[str, float] = Field(default_factory=dict)
+    """Objectives held below a rate instead of raised, for constrained recipes: `harm = 0.02`."""
+    multiplier_rate: float = Field(0.5, gt=0)
+    """Step of the dual ascent on the multipliers of `limits`, per unit of excess."""
+    checkpoint_steps: int = Field(5, ge=1)
+    """Steps between two checkpoints: what a killed training loses at most."""
     min_prompts: int = Field(32, ge=1)
     """Distinct recent prompts needed to train; fewer: the job is skipped and says so."""
     max_prompts: int = Field(4096, ge=1)
     """Most recent distinct prompts considered."""
     held_out_share: float = Field(0.25, gt=0, lt=1)
     """Share of prompts (by a stable hash of their text) never trained on and used by the gate."""
+    prompt_file: str = ""
+    """JSONL file of prompts beside the logged ones: `prompt` (or `messages`) a line, `answer` and `schema` for rewards
+    that verify. Empty: logged prompts alone."""
+    new_prompts: int = Field(0, ge=0)
+    """Train again against the same reward model once so many interactions came after the last training; 0: never."""
+    new_labels: int = Field(0, ge=0)
+    """Train again against the same reward model once so many labels became final after the last one; 0: never."""
+    retrain_from_base_every: int = Field(8, ge=0)
+    """After so many promoted updates on top of one another the next one begins at the base again; 0: never."""
+    retrain_kl_to_base: float = Field(0.45, gt=0)
+    """Nats a token between base and champion, as the champion's gate measured them, from which the next update begins
+    at the base again. Below `gate.kl_to_base`, or the gate would have to refuse first."""
     seed: int = 0
+    rewards: PolicyRewardsSettings = PolicyRewardsSettings()
+    candidates: CandidateSettings = CandidateSettings()
     gate: GateSettings = GateSettings()

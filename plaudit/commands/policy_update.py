@@ -1,10 +1,11 @@
 """`plaudit policy-update`: the room's job, run by hand or by a CronJob, and the algorithms it can be told to use."""
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from plaudit.commands.common import console, group
+from plaudit.commands.common import console, group, settings
 from plaudit.commands.jobs import run_once
 
 if TYPE_CHECKING:
@@ -20,7 +21,14 @@ def room() -> None:
 
 @app.command()
 def train() -> None:
-    """Train an adapter against the reward model and put it before the gate. Exit codes: see `plaudit jobs run`."""
+    """Train an adapter against the reward model and put it before the gate. Exit codes: see `plaudit jobs run`.
+
+    Several processes train one adapter under `accelerate launch -m plaudit policy-update train`: rank 0 runs the job.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from policy_update.following import run_together
+
+        raise typer.Exit(run_together(settings(), lambda: run_once("policy-update")))
     raise typer.Exit(run_once("policy-update"))
 
 

@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from importlib.resources import files
@@ -13,8 +14,9 @@ from markupsafe import Markup
 from rich.console import Console
 from rich.table import Table
 
-from plaudit.demo.charts import Series, bar_chart, line_chart
+from plaudit.demo.charts import Series, Spot, bar_chart, front_chart, line_chart
 from plaudit.demo.facts import Facts
+from policy_update.candidates.front import undominated
 
 EVALUATION_ROWS = (("love rate (panel)", "love"), ("relevance", "relevance"))
 
@@ -44,7 +46,9 @@ def page_data(facts: Facts) -> dict[str, Any]:
         "tiles": tiles(facts),
         "funnel_chart": Markup(_funnel(facts)),
         "reward_model": reward_table(facts.reward_model),
-        "training": training_data(facts.adapter),
+        "training": training_data(facts.candidates),
+        "gate": gate_data(facts.adapter),
+        "front": front_data(facts),
         "experiment": experiment_data(facts),
         "evaluation": evaluation_data(facts),
         "time_chart": Markup(bar_chart([(n, s, f"{s:.0f} s") for n, s in story.phases], label="seconds by phase")),
@@ -151,12 +155,12 @@ def loss_comparison(row: Any) -> str:
     )
 
 
-def training_data(row: Any) -> dict[str, Any] | None:
-    """Reward and KL curves, and the gate's checks."""
-    if row is None:
+def training_data(candidates: Sequence[Any]) -> dict[str, Any] | None:
+    """Reward and KL curves of the cycle's first training."""
+    history = next((row["gate"]["history"] for row in candidates if row["gate"].get("history")), [])
+    if not history:
         return None
-    history = row["gate"].get("history", [])
-    names = list(history[0]["rewards"]) if history else []
+    names = list(history[0]["rewards"])
     series = []
     for tone, name in enumerate(names[:4], start=1):
         values = [(float(r["step"] + 1), float(r["rewards"][name])) for r in history]
@@ -166,8 +170,74 @@ def training_data(row: Any) -> dict[str, Any] | None:
     return {
         "reward_chart": Markup(line_chart(series, x_label="step", y_label="change of mean reward")),
         "kl_chart": Markup(line_chart(kl, x_label="step", y_label="nats a token")),
-        "checks": row["gate"].get("checks", []),
     }
+
+
+def gate_data(row: Any) -> dict[str, Any] | None:
+    """The verdict on the candidate that met people, or might have."""
+    if row is None or not row["gate"].get("checks"):
+        return None
+    checks = row["gate"]["checks"]
+    return {
+        "ref": f"{row['name']}@{row['version']}",
+        "label": row["gate"].get("label", ""),
+        "passed": row["gate"]["passed"],
+        "count": f"{sum(bool(check['passed']) for check in checks)} of {len(checks)}",
+        "checks": checks,
+    }
+
+
+FRONT = ("love", "relevance")
+
+
+def front_data(facts: Facts) -> dict[str, Any] | None:
+    """Every candidate of the cycle and the champion on love against relevance, as the gate scored them."""
+    rows = [row for row in facts.candidates if all(name in row["gate"].get("levels", {}) for name in FRONT)]
+    if not rows:
+        return None
+    levels = {f"{row['name']}@{row['version']}": row["gate"]["levels"] for row in rows}
+    told = {ref: (row["gate"]["label"], STATES[row["state"]]) for ref, row in zip(levels, rows, strict=True)}
+    control = rows[0]["lineage"].get("control", "champion")
+    levels = {control: rows[0]["gate"]["champion_levels"], **levels}
+    told = {control: ("what everybody is served", "champion before"), **told}
+    best = undominated({ref: [found[name]["mean"] for name in FRONT] for ref, found in levels.items()})
+    spots = [
+        Spot(ref, _span(found["love"]), _span(found["relevance"]), ref in best, 2 if ref == control else 1)
+        for ref, found in levels.items()
+    ]
+    return {
+        "chart": Markup(front_chart(spots, x_label="predicted love", y_label="relevance, nats a token")),
+        "rows": [
+            {
+                "ref": ref,
+                "label": told[ref][0],
+                "state": told[ref][1],
+                "front": "yes" if ref in best else "",
+                "cells": [_interval(found[name]) for name in FRONT],
+            }
+            for ref, found in levels.items()
+        ],
+    }
+
+
+STATES = {
+    "candidate": "no verdict",
+    "refused": "refused",
+    "reserve": "passed, in reserve",
+    "challenger": "passed, waits",
+    "champion": "passed, promoted",
+    "retired": "passed, promoted",
+    "rejected": "passed, not promoted",
+}
+"""What became of a candidate, for people."""
+
+
+def _span(level: dict[str, float]) -> tuple[float, float, float]:
+    return level["mean"], level["low"], level["high"]
+
+
+def _interval(level: dict[str, float]) -> str:
+    return f"{level['mean']:.3f} ({level['low']:.3f} to {level['high']:.3f})"
 
 
 def experiment_data(facts: Facts) -> dict[str, Any] | None:

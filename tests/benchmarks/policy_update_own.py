@@ -17,20 +17,18 @@ import torch
 from infra.contracts import Message
 from infra.models.loading import load_folder
 from infra.settings.policy_update import PolicyUpdateSettings
+from policy_update.algebra.table import recipe_named
+from policy_update.faces import assemble_models
 from policy_update.objectives import Rewards
-from policy_update.recipes import recipe_named
 from policy_update.rollout import Rollout
 from policy_update.scoring import rollout_sampler
-from policy_update.faces import assemble_models
 from policy_update.trainer import StepRecord, Trainer
 
 
 def vowels(rollout: Rollout) -> Rewards:
     """Share of vowels in each answer: a reward that costs nothing."""
     share = [sum(c in "aeiou" for c in text) / max(1, len(text)) for text in rollout.texts]
-    return Rewards(
-        ("letters",), torch.tensor(share, dtype=torch.float64)[:, None], torch.zeros(1, dtype=torch.float64)
-    )
+    return Rewards(("letters",), torch.tensor(share, dtype=torch.float64)[:, None], torch.zeros(1, dtype=torch.float64))
 
 
 def main() -> None:
@@ -56,8 +54,8 @@ def main() -> None:
     tokens: list[int] = []
     drawn = rollout_sampler(base, wanted, wanted.group_size)
 
-    def sample(model: Any, conversations: Sequence[Any], seed: int) -> Rollout:
-        rollout = drawn(model, conversations, seed)
+    def sample(model: Any, conversations: Sequence[Any], seed: int, *, first: int = 0, greedy: bool = False) -> Rollout:
+        rollout = drawn(model, conversations, seed, first=first, greedy=greedy)
         tokens.append(int(rollout.mask.sum()))
         return rollout
 

@@ -2,7 +2,8 @@
 
     PYTHON policy_update_trl.py TASK.json RESULT.json
 
-Imports nothing of Plaudit. The result holds the seconds of each step by phase, the tokens generated and the peak memory.
+Imports nothing of Plaudit. The result holds the seconds of each step by phase, the tokens generated and the peak
+memory.
 """
 
 import json

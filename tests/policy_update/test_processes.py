@@ -62,7 +62,16 @@ def test_under_accelerate_launch(tmp_path: Path, tiny_model_dir: Path) -> None:
     one, two = (task(tmp_path / name, tiny_model_dir, steps=3, lora_alpha=8) for name in ("one", "two"))
     finished(one)
     launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch", "--cpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1"]
+    launch += [
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+        "--num_cpu_threads_per_process",
+        "1",
+    ]
     launch += ["--main_process_port", str(free_port()), "-m", "tests.policy_update.training_child", str(two)]
     done = subprocess.run(launch, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -88,4 +97,3 @@ def test_alone_everything_is_handed_back() -> None:
 def test_padding_together_by_hand() -> None:
     together = padded_together([torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 4.0, 5.0]])])
     assert together.tolist() == [[1, 2, 0], [3, 4, 5]]
-

@@ -2,8 +2,8 @@
 
 Or by `run` in a process that was forked after the imports, which take longer than the training.
 
-The task names the model folder, settings, recipe, a folder for checkpoints and where to save the adapter's weights; each
-step appends a line to `steps`. Rank 0 alone writes.
+The task names the model folder, settings, recipe, a folder for checkpoints and where to save the adapter's weights;
+each step appends a line to `steps`. Rank 0 alone writes.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Attention within groups: G answers that share one prompt, laid end to end as [prompt, answer 1, ..., answer G].
 
-Queries [T, heads, width], keys and values [T, kv_heads, width] of one group. The prompt sees itself; each answer sees the
-prompt and itself. Heads that share keys are folded into rows, so keys are never repeated.
+Queries [T, heads, width], keys and values [T, kv_heads, width] of one group. The prompt sees itself; each answer sees
+the prompt and itself. Heads that share keys are folded into rows, so keys are never repeated.
 """
 
 from dataclasses import dataclass

@@ -79,8 +79,8 @@ def project(lean: LeanDecoder, layer: Layer, x: Tensor, cos: Tensor, sin: Tensor
     """Rotated queries [T, heads, width] and keys, and values [T, kv_heads, width]."""
     heads, kv = lean.heads, lean.kv_heads
     if len(layer.qkv) == 1:
-        both, value = layer.qkv[0](x).view(len(x), -1, lean.width).split([heads + kv, kv], 1)
-        query, key = rotate(both, cos, sin).split([heads, kv], 1)
+        both, value = torch.split(layer.qkv[0](x).view(len(x), -1, lean.width), [heads + kv, kv], 1)
+        query, key = torch.split(rotate(both, cos, sin), [heads, kv], 1)
         return query, key, value
     query, key, value = (product(x).view(len(x), -1, lean.width) for product in layer.qkv)
     return rotate(query, cos, sin), rotate(key, cos, sin), value

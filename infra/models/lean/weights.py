@@ -20,7 +20,8 @@ _PARTS = (
 
 @dataclass(frozen=True)
 class Layer:
-    """One decoder layer. `qkv` and `gate_up` hold one product where the weights lie together in memory, else several."""
+    """One decoder layer. `qkv` and `gate_up` hold one product where the weights lie together in memory, else
+    several."""
 
     norm: Tensor
     qkv: tuple[Product, ...]
@@ -53,9 +54,13 @@ class LeanDecoder:
 def lean_decoder(decoder: Any, pairs: Mapping[str, tuple[Tensor, Tensor, float]] | None = None) -> LeanDecoder | None:
     """The decoder (`model.get_decoder()`) laid open, or None where its architecture is not one this package computes.
 
-    `pairs`: LoRA (A, B, scale) by module name within the decoder, already merged into the weights, to receive gradients.
+    `pairs`: LoRA (A, B, scale) by module name within the decoder, already merged into the weights, to receive
+    gradients.
     """
     if not _fits(decoder):
+        return None
+    known = {f"layers.{i}.{holder}.{n}" for i in range(len(decoder.layers)) for _, holder, ns in _PARTS for n in ns}
+    if set(pairs or ()) - known:  # their gradients would silently be missing
         return None
     config = decoder.config
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -139,6 +144,9 @@ def lay_together(model: Any) -> None:
             linears = [getattr(getattr(layer, holder, None), name, None) for name in names]
             if len(linears) < 2 or not all(type(linear) is torch.nn.Linear for linear in linears):
                 continue
-            whole = torch.cat([linear.weight for linear in linears])  # type: ignore[union-attr]
-            for linear, part in zip(linears, whole.split([x.weight.shape[0] for x in linears]), strict=True):  # type: ignore[union-attr]
-                linear.weight.data = part  # type: ignore[union-attr]
+            weights = [linear.weight for linear in linears]  # type: ignore[union-attr]
+            if joined(weights) is not None:
+                continue
+            parts = torch.split(torch.cat(weights), [len(weight) for weight in weights])
+            for weight, part in zip(weights, parts, strict=True):
+                weight.data = part

@@ -21,7 +21,8 @@ def at(logits: Tensor, u: float, **more: float) -> Draw:
 
 
 def test_by_hand() -> None:
-    """Probabilities .3 .2 .5 of ids 0, 1, 2: in that order where nothing truncates, sorted (2, 0, 1) where something does."""
+    """Probabilities .3 .2 .5 of ids 0, 1, 2: in that order where nothing truncates, sorted (2, 0, 1) where something
+    does."""
     logits = torch.tensor([[0.3, 0.2, 0.5]]).log()
     assert [at(logits, u).token.item() for u in (0.0, 0.29, 0.31, 0.49, 0.51, 0.999)] == [0, 0, 1, 1, 2, 2]
     drawn = at(logits, 0.1)

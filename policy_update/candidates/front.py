@@ -1,0 +1,39 @@
+"""The front: what each candidate of a cycle reaches on every objective, and which of them nothing beats. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from infra.statistics import Estimate, clustered_mean
+from policy_update.objectives import UNTRANSFORMED
+
+
+def levels(
+    rewards: Mapping[str, "np.ndarray"], prompt: "np.ndarray", heads: Sequence[str], confidence: float
+) -> dict[str, dict[str, float]]:
+    """Mean of each objective over a policy's answers with its interval, clustered by prompt, as plain data.
+
+    `rewards` (n,) by name, `prompt` (n,). Probability `heads`, which come as log-odds, are told as probabilities.
+    """
+    found = {}
+    for name, values in rewards.items():
+        known = np.isfinite(values)
+        if known.any():
+            told = values if name not in heads or name in UNTRANSFORMED else 1.0 / (1.0 + np.exp(-values))
+            found[name] = _plain(clustered_mean(told[known], prompt[known], confidence=confidence))
+    return found
+
+
+def undominated(points: Mapping[str, Sequence[float]]) -> list[str]:
+    """Names of the points that no other point is at least as good as everywhere and better somewhere; higher is
+    better. In the order given."""
+    names, values = list(points), np.array([list(point) for point in points.values()], np.float64)
+    if not names:
+        return []
+    as_good = (values[:, None, :] >= values[None, :, :]).all(-1)
+    better = (values[:, None, :] > values[None, :, :]).any(-1)
+    return [name for index, name in enumerate(names) if not (as_good & better)[:, index].any()]
+
+
+def _plain(estimate: Estimate) -> dict[str, float]:
+    return {"mean": estimate.mean, "low": estimate.low, "high": estimate.high}
