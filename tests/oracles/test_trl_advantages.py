@@ -16,7 +16,7 @@ GROUPS = rewards([1.0, 2.0, 6.0, 3.5], [0.0, 0.0, 1.0, 0.0], [0.2, 0.4, float("n
 
 
 def test_group_normalised_up_to_bessels_correction() -> None:
-    """GRPOTrainer: (r - nanmean) / (nanstd + 1e-4), nanstd over G - 1: ours times sqrt((n - 1) / n), the floor apart."""
+    """GRPOTrainer: (r - nanmean) / (nanstd + 1e-4), nanstd over G - 1: ours times sqrt((n - 1) / n), floors apart."""
     r = GROUPS[..., 0]
     theirs = (r - r.nanmean(1, keepdim=True)) / nanstd(r, dim=1, keepdim=True)
     count = (~r.isnan()).sum(1, keepdim=True)
