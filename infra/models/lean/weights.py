@@ -59,6 +59,9 @@ def lean_decoder(decoder: Any, pairs: Mapping[str, tuple[Tensor, Tensor, float]]
     """
     if not _fits(decoder):
         return None
+    known = {f"layers.{i}.{holder}.{n}" for i in range(len(decoder.layers)) for _, holder, ns in _PARTS for n in ns}
+    if set(pairs or ()) - known:  # their gradients would silently be missing
+        return None
     config = decoder.config
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     layers = tuple(_layer(index, layer, pairs or {}) for index, layer in enumerate(decoder.layers))
