@@ -157,7 +157,8 @@ def loss_comparison(row: Any) -> str:
 
 def training_data(candidates: Sequence[Any]) -> dict[str, Any] | None:
     """Reward and KL curves of the cycle's first training."""
-    history = next((row["gate"]["history"] for row in candidates if row["gate"].get("history")), [])
+    found = (row["gate"]["history"] for row in candidates if row["gate"].get("history"))
+    history: list[dict[str, Any]] = next(found, [])
     if not history:
         return None
     names = list(history[0]["rewards"])
