@@ -37,7 +37,7 @@ class Intake:
         users = set(columns[USER_KEY])
         if not (
             all_uuid7(columns[EVENT_ID])
-            and all_safe_ids(set(columns[RESPONSE_ID]))
+            and all_safe_ids(columns[RESPONSE_ID])
             and all_choices(columns[CHOICE])
             and all_choices(columns[OTHER_CHOICE])
             and all_content(wire)
