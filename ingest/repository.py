@@ -17,7 +17,7 @@ from infra.db import insert_ignore_many, upsert_many
 from infra.db.tables.feedback import feedback_events, interactions, labels, pairs
 from ingest.labels import InteractionFacts
 from ingest.ledger import Version
-from ingest.provisional import LABEL_COLUMNS, Fact, LabelRow
+from ingest.provisional import LABEL_COLUMNS, PROVISIONAL_COLUMNS, Fact, LabelRow
 from ingest.repository_rows import interaction_row, label_of, label_row, pair_row
 from ingest.rows import DERIVED_AT, LEDGER_COLUMNS, PROJECT, SOURCE, VALUE, LedgerRow
 
@@ -111,7 +111,7 @@ class FeedbackRepository:
         """Write labels; the provisional one of an answer is replaced."""
         upsert_many(self._connection, labels, LABEL_COLUMNS, [label_row(label) for label in made])
 
-    def put_provisional(self, rows: Sequence[LabelRow], *, windows_stand: bool) -> None:
+    def put_provisional(self, rows: Sequence[LabelRow], config_hash: str, *, windows_stand: bool) -> None:
         """Write labels made by `ingest.provisional`; what says nothing new is left alone, `made_at` included.
 
         `windows_stand`: the interactions are known, so labels that are there have the right window already. Leaving it
@@ -120,14 +120,16 @@ class FeedbackRepository:
         """
         changed = ("objective_values", "events_counted", "config_hash")
         window = () if windows_stand else ("window_closes_at",)
+        shared = {"project": self._project, "version": 0, "status": "provisional", "config_hash": config_hash}
         upsert_many(
             self._connection,
             labels,
-            LABEL_COLUMNS,
+            PROVISIONAL_COLUMNS,
             rows,
             update=(*changed, "weights", "made_at", *window),
             if_changed=(*changed, *window),
             json_encoded=True,
+            shared=shared,
         )
 
     def labelled(self, response_ids: Iterable[str]) -> set[Answer]:

@@ -84,17 +84,18 @@ def upsert_many(
     update: Sequence[str] | None = None,
     if_changed: Sequence[str] = (),
     json_encoded: bool = False,
+    shared: Mapping[str, Any] | None = None,
 ) -> int:
     """Insert or update many rows by primary key, the fast way; returns how many rows were written. Of several rows with
     one key the last holds.
 
-    `if_changed`: leave a row that is there alone unless one of these columns differs. `json_encoded` as in
-    `insert_ignore_many`.
+    `if_changed`: leave a row that is there alone unless one of these columns differs. `json_encoded` and `shared` as
+    in `insert_ignore_many`.
     """
-    lot = _Lot(table, columns, _as_parameters(table, columns, rows, json_encoded), {})
+    lot = _Lot(table, columns, _as_parameters(table, columns, rows, json_encoded), shared or {})
     quote = connection.dialect.identifier_preparer.quote
     keys = [column.name for column in table.primary_key]
-    updated = list(update) if update is not None else [name for name in columns if name not in keys]
+    updated = list(update) if update is not None else [name for name in lot.names if name not in keys]
     assignments = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in updated)
     target = ", ".join(quote(name) for name in keys)
     suffix = f" ON CONFLICT ({target}) DO UPDATE SET {assignments}"
@@ -103,7 +104,7 @@ def upsert_many(
         suffix += " WHERE " + " OR ".join(
             f"{quote(table.name)}.{quote(name)} {differs} excluded.{quote(name)}" for name in if_changed
         )
-    return _write(connection, lot, suffix, [columns.index(name) for name in keys])
+    return _write(connection, lot, suffix, [columns.index(name) for name in keys if name not in lot.shared])
 
 
 @dataclass(frozen=True, slots=True)
