@@ -37,7 +37,7 @@ class Finetuned:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """A checkpoint at `path` after every `every` steps, and when the training is stopped."""
+    """A checkpoint at `path` after every `every` steps and the last one, and when the training is stopped."""
 
     path: Path
     every: int = 20
@@ -60,7 +60,9 @@ def train_lora_reward_model(
     columns = columns_of(examples)
     scorer = Scorer.fresh(loaded, options, len(columns))
     _start_at_base_rates(scorer, examples, columns)
-    optimizer = MasterAdamW(scorer.trainable(), options.max_norm)
+    heads = {id(parameter) for parameter in scorer.heads.parameters()}
+    factors = [options.head_rate if id(parameter) in heads else 1.0 for parameter in scorer.trainable()]
+    optimizer = MasterAdamW(scorer.trainable(), options.max_norm, factors)
     fingerprint = training_fingerprint(loaded, examples, options)
     begun = read_checkpoint(checkpoints.path, fingerprint) if checkpoints else None
     losses: list[float] = []
@@ -81,7 +83,7 @@ def train_lora_reward_model(
         losses.append(_accumulate(scorer, batches, batches[step], columns, options))
         optimizer.step(options.rate(step))
         progress((step + 1) / options.steps, f"fine-tuning, step {step + 1}, loss {losses[-1]:.4f}")
-        if checkpoints is not None and (step + 1) % checkpoints.every == 0:
+        if checkpoints is not None and ((step + 1) % checkpoints.every == 0 or step + 1 == options.steps):
             keep()
     return Finetuned(scorer, columns, tuple(losses), optimizer.skipped)
 
