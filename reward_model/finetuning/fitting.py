@@ -126,7 +126,7 @@ def _calibrations(
 def _utility_gain(data: TrainingSet, utilities: Floats, aside: Bools, flip_rates: Mapping[str, float] | float) -> float:
     """g > 0 with P(recorded) = (1 - e) s(g z) + e s(-g z) on the pairs set aside, z their margins: maximum likelihood
     with a log-normal prior (0, 1) on g, so that few pairs change little. 1 without pairs."""
-    kept = aside[data.pairs].all(1)
+    kept = np.asarray(aside[data.pairs].all(1))
     if not kept.any():
         return 1.0
     z = utilities[data.pairs[kept, 0]] - utilities[data.pairs[kept, 1]]

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from infra.contracts import PlauditError
 from infra.models.loading import LoadedModel
 from reward_model.features import Progress, TrainingStopped
 from reward_model.finetuning.batches import Batch, Batches
@@ -22,6 +23,12 @@ from reward_model.finetuning.optimizer import MasterAdamW
 from reward_model.finetuning.options import FinetuneOptions
 
 UTILITY = "utility"
+
+
+class FinetuningDiverged(PlauditError):
+    """A training most of whose steps could not be taken."""
+
+    code = "finetuning_diverged"
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,8 @@ def train_lora_reward_model(
     """Train on all `examples`; the base in `loaded` is left as it is.
 
     Equal arguments on one machine give equal weights on a CPU, whether or not the training was killed on the way: after
-    a kill it goes on from the checkpoint. Raises TrainingStopped, CheckpointRefused, CheckpointNotWritten.
+    a kill it goes on from the checkpoint. Raises TrainingStopped, CheckpointRefused, CheckpointNotWritten, or
+    FinetuningDiverged.
     """
     columns = columns_of(examples)
     scorer = Scorer.fresh(loaded, options, len(columns))
@@ -85,6 +93,12 @@ def train_lora_reward_model(
         progress((step + 1) / options.steps, f"fine-tuning, step {step + 1}, loss {losses[-1]:.4f}")
         if checkpoints is not None and ((step + 1) % checkpoints.every == 0 or step + 1 == options.steps):
             keep()
+    if 2 * optimizer.skipped > options.steps:
+        raise FinetuningDiverged(
+            f"{optimizer.skipped} of {options.steps} steps had a gradient that is not finite and changed nothing: "
+            "lower reward_model.finetuning.learning_rate, or set model.dtype to float32",
+            field="reward_model.finetuning.learning_rate",
+        )
     return Finetuned(scorer, columns, tuple(losses), optimizer.skipped)
 
 
