@@ -68,9 +68,7 @@ def train_lora_reward_model(
     columns = columns_of(examples)
     scorer = Scorer.fresh(loaded, options, len(columns))
     _start_at_base_rates(scorer, examples, columns)
-    heads = {id(parameter) for parameter in scorer.heads.parameters()}
-    factors = [options.head_rate if id(parameter) in heads else 1.0 for parameter in scorer.trainable()]
-    optimizer = MasterAdamW(scorer.trainable(), options.max_norm, factors)
+    optimizer = _optimizer(scorer, options)
     fingerprint = training_fingerprint(loaded, examples, options)
     begun = read_checkpoint(checkpoints.path, fingerprint) if checkpoints else None
     losses: list[float] = []
@@ -93,13 +91,25 @@ def train_lora_reward_model(
         progress((step + 1) / options.steps, f"fine-tuning, step {step + 1}, loss {losses[-1]:.4f}")
         if checkpoints is not None and ((step + 1) % checkpoints.every == 0 or step + 1 == options.steps):
             keep()
-    if 2 * optimizer.skipped > options.steps:
+    _require_steps(optimizer.skipped, options.steps)
+    return Finetuned(scorer, columns, tuple(losses), optimizer.skipped)
+
+
+def _optimizer(scorer: Scorer, options: FinetuneOptions) -> MasterAdamW:
+    """Heads learn at `head_rate` times the adapter's rate."""
+    heads = {id(parameter) for parameter in scorer.heads.parameters()}
+    factors = [options.head_rate if id(parameter) in heads else 1.0 for parameter in scorer.trainable()]
+    return MasterAdamW(scorer.trainable(), options.max_norm, factors)
+
+
+def _require_steps(skipped: int, steps: int) -> None:
+    """Raise FinetuningDiverged where most steps changed nothing."""
+    if 2 * skipped > steps:
         raise FinetuningDiverged(
-            f"{optimizer.skipped} of {options.steps} steps had a gradient that is not finite and changed nothing: "
+            f"{skipped} of {steps} steps had a gradient that is not finite and changed nothing: "
             "lower reward_model.finetuning.learning_rate, or set model.dtype to float32",
             field="reward_model.finetuning.learning_rate",
         )
-    return Finetuned(scorer, columns, tuple(losses), optimizer.skipped)
 
 
 def columns_of(examples: Examples) -> tuple[str, ...]:
