@@ -26,9 +26,10 @@ from typing import Any
 import torch
 
 from reward_model.offline_online_plot import scatter
+from tests.benchmarks.calibration_features import features
 from tests.benchmarks.calibration_heads import Seed, Size, Split, anchor_results, balance, head_results
 from tests.benchmarks.calibration_page import Findings, render
-from tests.benchmarks.calibration_texts import SHARED, Stock, available, features, load_stock
+from tests.benchmarks.calibration_texts import SHARED, Stock, available, load_stock
 from tests.benchmarks.calibration_trials import silence_results, trial_results
 
 FIRST_SEED = 1000
