@@ -113,7 +113,7 @@ def train_heads(
 
 def fit_options(settings: RewardModelSettings) -> UtilityOptions:
     """The fitting part of the settings."""
-    options = FitOptions(settings.l2_grid, settings.folds, settings.ensemble, settings.seed)
+    options = FitOptions(settings.l2_grid, settings.folds, settings.ensemble, settings.seed, settings.group_spreads)
     return UtilityOptions(options, settings.loss, settings.thresholds, settings.max_flip_rate)
 
 
@@ -159,7 +159,7 @@ def _held_out(fitting: _Fitting, k: int, head: FittedHead, calibration: Calibrat
     parameters = head.parameters[0]
     probabilities = calibration.apply((fitting.reduced @ parameters[:-1] + parameters[-1]).numpy())
     base_rate = float(np.average(data.targets[train, k], weights=data.weights[train, k]))
-    fit = {"l2": head.l2, "labels_trained": int(train.sum()), "base_rate": base_rate}
+    fit = {"l2": head.l2, "group_spread": head.spread, "labels_trained": int(train.sum()), "base_rate": base_rate}
     return fit | objective_metrics(
         data.targets[held, k],
         probabilities[held],
