@@ -52,7 +52,8 @@ def main() -> int:
     size = Size(people=given.people)
     page, reached = render(found, size, given.first_seed, world_digest(size, given.questions))
     options = f"--first-seed {given.first_seed} --seeds {given.seeds} --head-seeds {given.head_seeds}"
-    options += f" --anchor-seeds {given.anchor_seeds} --silence-seeds {given.silence_seeds} --questions {given.questions} --people {given.people}"
+    options += f" --anchor-seeds {given.anchor_seeds} --silence-seeds {given.silence_seeds}"
+    options += f" --questions {given.questions} --people {given.people}"
     page += f"\n`python -m tests.benchmarks.bench_reward_calibration {options}`, "
     page += f"{time.perf_counter() - started:.0f} s on {machine()}, {datetime.datetime.now(datetime.UTC).date()}.\n"
     given.out.parent.mkdir(parents=True, exist_ok=True)
