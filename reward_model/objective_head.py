@@ -17,6 +17,8 @@ from reward_model.split import grouped_folds
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_NEAR = 3
+
 
 @dataclass(frozen=True)
 class FittedHead:
@@ -50,13 +52,21 @@ def fit_objective(
 
     Penalty and spread of the group intercepts with the least out-of-fold cross-entropy win; Platt's sigmoid is fitted
     on those same out-of-fold logits, so that neither ever sees the answer, or another of its group, it is judged by.
+    All penalties are tried at the least spread, then `_NEAR` of them: the best there and the next smaller ones, since
+    what intercepts take over need not be held back.
     """
-    unseen = _out_of_fold(x, targets, weights, groups, options, labels)
-    losses = {
-        choice: log_loss(targets, fitted_probabilities(found, targets, weights), weights)
-        for choice, found in unseen.items()
-    }
-    best = min(losses, key=lambda choice: (losses[choice], choice[0], -choice[1]))
+    penalties, unseen, losses = sorted(options.l2_grid), {}, {}
+    for spread in sorted(options.spreads):
+        found = _out_of_fold(x, targets, weights, groups, options, spread, penalties, labels)
+        unseen |= found
+        losses |= {
+            choice: log_loss(targets, fitted_probabilities(logit, targets, weights), weights)
+            for choice, logit in found.items()
+        }
+        best = min(losses, key=lambda choice: (losses[choice], choice[0], -choice[1]))
+        if spread == min(options.spreads):
+            place = penalties.index(best[1]) + 1
+            penalties = penalties[max(0, place - _NEAR) : place]
     spread, l2 = best
     y, v = torch.from_numpy(targets), torch.from_numpy(weights)
     main = fit_mixed_logistic(x, y, v, groups, spread, l2, labels=labels)
@@ -69,23 +79,29 @@ def fit_objective(
 
 
 def _out_of_fold(
-    x: Tensor, targets: Array, weights: Array, groups: Ints, options: FitOptions, labels: float | None
+    x: Tensor,
+    targets: Array,
+    weights: Array,
+    groups: Ints,
+    options: FitOptions,
+    spread: float,
+    penalties: Sequence[float],
+    labels: float | None,
 ) -> dict[tuple[float, float], Array]:
     """(spread, penalty) -> logits [N], each by a fit that saw no row of its group."""
     y, v = torch.from_numpy(targets), torch.from_numpy(weights)
     folds = grouped_folds(groups, options.folds, options.seed)
-    unseen = {(spread, l2): np.zeros(len(targets)) for spread in options.spreads for l2 in options.l2_grid}
+    unseen = {(spread, l2): np.zeros(len(targets)) for l2 in penalties}
     for fold in np.unique(folds):
         rows = folds != fold
         inside, outside = torch.from_numpy(rows), torch.from_numpy(~rows)
         known = None if labels is None else labels * float(weights[rows].sum() / weights.sum())
-        for spread in options.spreads:
-            start: MixedHead | None = None
-            for l2 in sorted(options.l2_grid, reverse=True):
-                start = fit_mixed_logistic(
-                    x[inside], y[inside], v[inside], groups[rows], spread, l2, labels=known, start=start
-                )
-                unseen[spread, l2][~rows] = logits(x[outside], start.parameters).numpy()
+        start: MixedHead | None = None
+        for l2 in sorted(penalties, reverse=True):
+            start = fit_mixed_logistic(
+                x[inside], y[inside], v[inside], groups[rows], spread, l2, labels=known, start=start
+            )
+            unseen[spread, l2][~rows] = logits(x[outside], start.parameters).numpy()
     return unseen
 
 
