@@ -14,6 +14,7 @@ from reward_model.heads import fit_utility
 from reward_model.objective_head import FitOptions, fit_objective
 from reward_model.offline_online import Rate, predicted_rate
 from reward_model.subspace import Standardizer, principal_basis
+from reward_model.weights import discount_repeats
 from tests.benchmarks.calibration_population import Log, World, answers_of
 from tests.benchmarks.calibration_texts import Stock
 
@@ -58,7 +59,8 @@ def fit_head(
 ) -> Head:
     """Head on the rows [N] whose target is not missing, folds and calibration grouped by question.
 
-    Rows of one text are summed first: the cross-entropy, and so every fit and its clustered errors, is the same.
+    As in training, labels of one text count less than labels of different ones. Rows of a text are summed first: the
+    cross-entropy, and so every fit and its clustered errors, is the same.
     """
     kept = ~np.isnan(targets)
     item, y, w = item[kept], targets[kept], weights[kept]
@@ -66,17 +68,19 @@ def fit_head(
     mass = np.asarray(np.bincount(place, w), np.float64)
     mean = np.clip(np.bincount(place, w * y) / mass, 0.0, 1.0)
     options, x, groups = FitOptions(GRID, 5, 0, seed, SPREADS), reduced[torch.from_numpy(names)], stock.prompt[names]
-    fitted = fit_objective(x, mean, mass, groups, options, labels=float(len(item)))
+    counts = np.bincount(place)
+    worth = discount_repeats(counts, RewardModelSettings().repeat_correlation)
+    fitted = fit_objective(x, mean, mass * worth, groups, options, labels=float(counts @ worth))
     parameters = fitted.parameters[0]
     logits = (reduced @ parameters[:-1] + parameters[-1]).numpy()
-    chosen = choose_calibration(fitted.out_of_fold, mean, mass, groups=groups, seed=seed).calibration
+    chosen = choose_calibration(fitted.out_of_fold, mean, mass * worth, groups=groups, seed=seed).calibration
     rate = float(np.average(mean, weights=mass))
     return Head(
         logits,
         chosen if calibration else Calibration(),
         fitted.out_of_fold,
         mean,
-        mass,
+        mass * worth,
         rate,
         fitted.l2,
         fitted.spread,
