@@ -1,8 +1,8 @@
 """Are predicted rates true, and do they foretell what people do? Writes docs/benchmarks/reward-calibration.md.
 
     python -m tests.benchmarks.bench_reward_calibration [--first-seed 2000] [--seeds 4] [--head-seeds 2]
-        [--anchor-seeds 1] [--silence-seeds 1] [--questions 400] [--people 50000] [--cache FOLDER] [--plot PNG]
-        [--out PAGE]
+        [--anchor-seeds 1] [--silence-seeds 1] [--questions 400] [--people 50000] [--cache FOLDER]
+        [--keep FOLDER] [--plot PNG] [--out PAGE]
 
 Real questions and answers of shared/data in ten manners, read by MiniLM; people are simulated, so what they think is
 known. People, tastes, hidden traits and both logs are new in each seed; two splits of the questions take turns. The
@@ -13,6 +13,7 @@ asked for are reached.
 import argparse
 import datetime
 import os
+import pickle
 import platform
 import sys
 import time
@@ -69,7 +70,7 @@ def measure(given: argparse.Namespace) -> Findings:
     stock = load_stock(given.questions)
     read = features(stock, given.cache)
     splits = [Split.of(number, stock, read) for number in range(SPLITS)]
-    shared = _Shared(stock, splits, given.people, given.first_seed)
+    shared = _Shared(stock, splits, given.people, given.first_seed, given.keep)
     tasks = [(part, number) for part in PARTS for number in range(getattr(given, PARTS[part][0]))]
     found = Findings()
     workers = len(os.sched_getaffinity(0))
@@ -85,6 +86,7 @@ class _Shared:
     splits: list[Split]
     people: int
     first_seed: int
+    keep: Path | None
 
 
 _shared: list[_Shared] = []
@@ -100,9 +102,16 @@ def _one(task: tuple[str, int]) -> tuple[str, list[Any]]:
     part, number = task
     shared = _shared[0]
     people = min(shared.people, ANCHOR_PEOPLE) if part == "anchors" else shared.people
+    name = f"{part}-{shared.first_seed + number}-{people}-{len(shared.stock.questions)}.pickle"
+    kept = None if shared.keep is None else shared.keep / name
+    if kept is not None and kept.exists():
+        return part, pickle.loads(kept.read_bytes())
     seed = Seed(shared.first_seed + number, shared.stock, shared.splits[number % SPLITS], Size(people=people))
     started = time.perf_counter()
     result = PARTS[part][1](seed)
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes(pickle.dumps(result))
     print(f"{part}, seed {seed.seed}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
     return part, result
 
@@ -134,6 +143,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--questions", type=int, default=400)
     parser.add_argument("--people", type=int, default=50_000)
     parser.add_argument("--cache", type=Path, default=None)
+    parser.add_argument("--keep", type=Path, default=None, help="keep the parts here, and go on from those kept")
     parser.add_argument("--plot", type=Path, default=None)
     parser.add_argument("--out", type=Path, default=Path("docs/benchmarks/reward-calibration.md"))
     return parser.parse_args()

@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 COMPONENTS = 400
-GRID = (0.0001, 0.0003, 0.001, 0.003)
+GRID = (0.00003, 0.0001, 0.0003, 0.001)
 SPREADS = RewardModelSettings().group_spreads
 ANSWERS_PER_PROMPT = 8
 
