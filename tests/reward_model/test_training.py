@@ -88,7 +88,7 @@ def test_one_text_shown_often_does_not_shout_down_the_others() -> None:
         return float(x @ made.tensors["weights"][0, 0] + made.tensors["intercepts"][0, 0])
 
     assert data.split.training[place]
-    assert logit(1.0) < logit(0.0) - 0.5
+    assert logit(1.0) < logit(0.0) - 0.25
     unique, features, _ = simulated(60, seed=5)
     one, two = (
         train_heads(unique, features, SETTINGS.model_copy(update={"repeat_correlation": rho})) for rho in (0.0, 1.0)
