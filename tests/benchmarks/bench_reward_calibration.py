@@ -56,7 +56,8 @@ def main() -> int:
     options += f" --anchor-seeds {given.anchor_seeds} --silence-seeds {given.silence_seeds}"
     options += f" --questions {given.questions} --people {given.people}"
     page += f"\n`python -m tests.benchmarks.bench_reward_calibration {options}`, "
-    page += f"{time.perf_counter() - started:.0f} s on {machine()}, {datetime.datetime.now(datetime.UTC).date()}.\n"
+    page += "parts kept by earlier runs, " if given.keep is not None else f"{time.perf_counter() - started:.0f} s, "
+    page += f"on {machine()}, {datetime.datetime.now(datetime.UTC).date()}.\n"
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(page, encoding="utf-8")
     if given.plot is not None:
@@ -67,17 +68,27 @@ def main() -> int:
 
 def measure(given: argparse.Namespace) -> Findings:
     """Every part of every seed, in as many processes as there are cores; later parts of the page use fewer seeds."""
+    tasks = [(part, number) for part in PARTS for number in range(getattr(given, PARTS[part][0]))]
+    found = Findings()
+    kept = [_kept(given.keep, part, given.first_seed + number, given.people, given.questions) for part, number in tasks]
+    if all(path is not None and path.exists() for path in kept):
+        for (part, _), path in zip(tasks, kept, strict=True):
+            getattr(found, part).extend(pickle.loads(path.read_bytes()) if path else [])
+        return found
     stock = load_stock(given.questions)
     read = features(stock, given.cache)
     splits = [Split.of(number, stock, read) for number in range(SPLITS)]
     shared = _Shared(stock, splits, given.people, given.first_seed, given.keep)
-    tasks = [(part, number) for part in PARTS for number in range(getattr(given, PARTS[part][0]))]
-    found = Findings()
     workers = len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(workers, get_context("fork"), initializer=_share, initargs=(shared,)) as pool:
         for part, result in pool.map(_one, tasks):
             getattr(found, part).extend(result)
     return found
+
+
+def _kept(folder: Path | None, part: str, seed: int, people: int, questions: int) -> Path | None:
+    """Where the result of a part is kept."""
+    return None if folder is None else folder / f"{part}-{seed}-{people}-{questions}.pickle"
 
 
 @dataclass(frozen=True)
@@ -102,8 +113,7 @@ def _one(task: tuple[str, int]) -> tuple[str, list[Any]]:
     part, number = task
     shared = _shared[0]
     people = min(shared.people, ANCHOR_PEOPLE) if part == "anchors" else shared.people
-    name = f"{part}-{shared.first_seed + number}-{people}-{len(shared.stock.questions)}.pickle"
-    kept = None if shared.keep is None else shared.keep / name
+    kept = _kept(shared.keep, part, shared.first_seed + number, shared.people, len(shared.stock.questions))
     if kept is not None and kept.exists():
         return part, pickle.loads(kept.read_bytes())
     seed = Seed(shared.first_seed + number, shared.stock, shared.splits[number % SPLITS], Size(people=people))
