@@ -36,7 +36,7 @@ def render(found: Findings, size: Size, first_seed: int, world: str) -> tuple[st
         balance(found.balance),
         anchors(found.anchors),
     ]
-    return "\n\n".join("\n".join(lines) for lines, _ in parts) + "\n", all(reached for _, reached in parts)
+    return "\n\n".join("\n".join(lines) for lines, _ in parts if lines) + "\n", all(reached for _, reached in parts)
 
 
 def _intro(size: Size, world: str) -> tuple[list[str], bool]:
@@ -149,8 +149,8 @@ def _recalibrated(trials: Sequence[TrialResult]) -> list[str]:
     return [
         *told(
             "Were each prediction, from the sixth candidate on, put through the line of the candidates before it (in "
-            f"an order drawn by chance), the slope left would be {span(left, 2)} in median and range: lines through few "
-            "candidates can err more than the slope they mend. The figures above are of predictions as made."
+            f"an order drawn by chance), the slope left would be {span(left, 2)} in median and range: lines through "
+            "few candidates can err more than the slope they mend. The figures above are of predictions as made."
         ),
         "",
     ]
