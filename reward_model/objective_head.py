@@ -55,7 +55,9 @@ def fit_objective(
     All penalties are tried at the least spread, then `_NEAR` of them: the best there and the next smaller ones, since
     what intercepts take over need not be held back.
     """
-    penalties, unseen, losses = sorted(options.l2_grid), {}, {}
+    penalties = sorted(options.l2_grid)
+    unseen: dict[tuple[float, float], Array] = {}
+    losses: dict[tuple[float, float], float] = {}
     for spread in sorted(options.spreads):
         found = _out_of_fold(x, targets, weights, groups, options, spread, penalties, labels)
         unseen |= found

@@ -23,7 +23,7 @@ def cap_by_person(weights: Array, people: Sequence[str], cap: float) -> Array:
     return np.asarray(weights * np.minimum(1.0, cap / np.maximum(totals, 1e-12))[index])
 
 
-def discount_repeats(counts: Array, correlation: float) -> Array:
+def discount_repeats(counts: Array | NDArray[np.int64], correlation: float) -> Array:
     """1 / (1 + rho (n - 1)) for texts with `counts` n >= 1 labels each, in (0, 1]: what each of those labels counts.
 
     Labels of one text share what makes it better or worse than its features say. Of n labels whose correlation, given
