@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat
 
 from infra.settings.base import Section
 
@@ -116,6 +116,10 @@ class RewardModelSettings(Section):
     # Heads.
     l2_grid: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
     """Candidate strengths of the penalty (lambda / 2) |w|^2 on the mean loss; features have unit mean square."""
+    group_spreads: tuple[NonNegativeFloat, ...] = Field((0.0, 0.6), min_length=1)
+    """Candidate standard deviations, in log-odds, of what a question or conversation does to every answer in it."""
+    repeat_correlation: float = Field(0.05, ge=0, le=1)
+    """Correlation of the labels of one text beyond what its features say: n of them count n / (1 + rho (n - 1))."""
     ensemble: int = Field(5, ge=2, le=50)
     """Heads refitted on bootstrap samples of the groups; their spread is the uncertainty."""
     loss: str = Field("huber_bt", pattern=r"^[a-z_]+$")
