@@ -1,0 +1,222 @@
+"""An exact e-process that bets on propensity-weighted scores: any ramp, any drift of the base rate, any allocation.
+
+One score a person, whose mean given the past is the effect itself (augmented inverse propensity weighting):
+
+    z_i = y_i - R_i d_i - t_i          value less what the past predicts of it
+    g_i = z_i (A_i / pi_a - B_i / pi_b) - margin d_i
+
+y: numerator, d: denominator (1 for a plain mean), 0 <= y <= d <= 1; R_i: pooled ratio of earlier people; t_i: what the
+person's pre-exposure covariate x adds, theta_i (x_i - mean of earlier x), theta_i the slope of earlier people. All of
+R, t, theta come from earlier people alone, so that E[g_i | past] = effect - margin whatever the base rate does,
+because the coin that chose the arm is independent of the person. Against the null "effect <= margin" the product of
+(1 + lambda_i g_i), lambda_i >= 0 chosen from the past and small enough that no factor reaches 0, is a non-negative
+supermartingale: Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting", JRSS-B 2024.
+
+Why phases are never pooled: a person is weighed by the probability that stood when he or she was assigned, so each
+score is unbiased within its own phase; sums of unbiased scores do not mix base rates (no Simpson's paradox).
+
+Why it is fast. For binary outcomes and the right R, 1 + lambda g is the likelihood ratio of the designed rates to R:
+betting loses nothing to not knowing the base rate, where a block of n people loses about 1 / n.
+
+Two limits. Everybody who was assigned must have a value: leave people out by what happened after their assignment and
+the coin is no longer fair among those who stay (use `excess_e_process`, which conditions on the arms). And a ratio is
+exact while the challenger leaves the denominators' mean alone; else the score has the mean (R_0 - R_i) (E d_a - E d_b),
+R_0 the null's own ratio: zero as R_i learns it, not before.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from infra.statistics.e_process import EProcess
+from infra.statistics.two_arm import BoolArray, FloatArray, InvalidStatisticsInput
+
+PRIOR_VALUE, PRIOR_DENOMINATOR = 0.5, 1.0
+"""One pseudo-person of the pooled ratio."""
+PRIOR_VARIANCE_PEOPLE = 10.0
+"""Pseudo-people with the largest variance that values with this mean can have."""
+SLOPE_PEOPLE = 10.0
+"""Pseudo-people by which the covariate's slope is drawn to zero."""
+LARGEST_LOSS = 0.9
+"""The largest share of its wealth that a bettor can lose to one person."""
+
+
+@dataclass(frozen=True)
+class BettingDesign:
+    """What the bettors expect, fixed before the data.
+
+    `effect` > 0: the smallest effect of interest, relative to the control (`relative`) or absolute. `multiples` of it
+    have one bettor each with the share of the wealth in `weights`; what is left (more than nothing) follows the
+    estimated effect, drawn to `effect` as by one experiment's worth of people.
+    """
+
+    effect: float = 0.1
+    relative: bool = True
+    multiples: tuple[float, ...] = (1.0, 3.0, 9.0)
+    weights: tuple[float, ...] = (0.6, 0.1, 0.05)
+
+    def __post_init__(self) -> None:
+        if not self.effect > 0:
+            raise InvalidStatisticsInput(f"the effect must be positive, got {self.effect}", field="effect")
+        if len(self.multiples) != len(self.weights) or min(self.multiples, default=0) <= 0:
+            raise InvalidStatisticsInput("need one weight for every multiple, all positive", field="multiples")
+        if min(self.weights) <= 0 or not sum(self.weights) < 1:
+            raise InvalidStatisticsInput(
+                f"weights must be positive and leave something to the plug-in, got {self.weights}", field="weights"
+            )
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Per person, last axis: residual z, denominator d, and what was known beforehand: `below` and `above` (how far z
+    can lie under and over 0), `variance` of z, `ratio` R, `size` (mean denominator)."""
+
+    residual: FloatArray
+    denominator: FloatArray
+    below: FloatArray
+    above: FloatArray
+    variance: FloatArray
+    ratio: FloatArray
+    size: FloatArray
+
+
+@dataclass(frozen=True)
+class Arms:
+    """Who is in which arm, last axis: people. `sign` = A / pi_a - B / pi_b; `inverse_a`, `inverse_b` = 1 / pi."""
+
+    sign: FloatArray
+    inverse_a: FloatArray
+    inverse_b: FloatArray
+
+
+def two_arms(in_a: BoolArray, propensity: FloatArray | float) -> Arms:
+    """Everybody counted is in `a`, with probability `propensity` in (0, 1) as at assignment, or else in `b`."""
+    return pair_of_arms(in_a, ~in_a, propensity, 1 - np.asarray(propensity, dtype=np.float64))
+
+
+def pair_of_arms(in_a: BoolArray, in_b: BoolArray, share_a: FloatArray | float, share_b: FloatArray | float) -> Arms:
+    """Two of several arms; people in neither score 0. Shares: the logged probability of each arm, in (0, 1)."""
+    a, b = np.asarray(share_a, dtype=np.float64), np.asarray(share_b, dtype=np.float64)
+    if not (np.all((a > 0) & (a < 1)) and np.all((b > 0) & (b < 1))):
+        raise InvalidStatisticsInput("probabilities of arms must lie strictly between 0 and 1", field="propensity")
+    inverse_a, inverse_b = np.broadcast_to(1 / a, in_a.shape), np.broadcast_to(1 / b, in_a.shape)
+    return Arms(np.where(in_a, inverse_a, 0.0) - np.where(in_b, inverse_b, 0.0), inverse_a, inverse_b)
+
+
+def before(values: FloatArray) -> FloatArray:
+    """Sum over all earlier people, last axis."""
+    found = np.empty_like(values)
+    found[..., 0] = 0.0
+    np.cumsum(values[..., :-1], axis=-1, out=found[..., 1:])
+    return found
+
+
+def scores(values: FloatArray, denominators: FloatArray | None = None, covariates: FloatArray | None = None) -> Scores:
+    """Residuals and what was known before each of them; arrays (..., people), people 1 or more, in fixed order.
+
+    `values` in [0, 1] and at most the denominators, themselves in [0, 1] (divide both by a cap fixed beforehand);
+    `covariates`: of before exposure, of order one, NaN where unknown. Raises InvalidStatisticsInput.
+    """
+    if not bool(np.all((values >= 0) & (values <= (1.0 if denominators is None else denominators)))):
+        raise InvalidStatisticsInput("values must lie between 0 and their denominator", field="values")
+    if denominators is not None and not bool(np.all(denominators <= 1)):
+        raise InvalidStatisticsInput("denominators must lie in [0, 1]: divide by the cap", field="denominators")
+    earlier = np.arange(values.shape[-1], dtype=np.float64)
+    below_line = earlier if denominators is None else before(denominators)
+    ratio = (before(values) + PRIOR_VALUE) / (below_line + PRIOR_DENOMINATOR)
+    whole = np.ones_like(values) if denominators is None else denominators
+    plain = values - ratio * whole
+    shift = np.zeros(()) if covariates is None else _shift(plain, covariates, earlier, ratio)
+    residual, expected = plain - shift, ratio + shift
+    most = expected * (1 - expected)
+    variance = (before(residual * residual) + PRIOR_VARIANCE_PEOPLE * most) / (earlier + PRIOR_VARIANCE_PEOPLE)
+    size = np.ones_like(ratio) if denominators is None else (below_line + 1) / (earlier + 1)
+    return Scores(residual, whole, expected, 1 - expected, variance, ratio, size)
+
+
+def _shift(plain: FloatArray, covariates: FloatArray, earlier: FloatArray, ratio: FloatArray) -> FloatArray:
+    """theta_i (x_i - mean of earlier x), held where ratio + shift stays in [0, 1]; 0 for unknown covariates."""
+    known = np.isfinite(covariates)
+    x = np.where(known, covariates, 0.0)
+    n, sum_x = before(known.astype(np.float64)), before(x)
+    z = np.where(known, plain, 0.0)
+    sum_z, sum_xx, sum_xz = before(z), before(x * x), before(x * z)
+    n1 = np.maximum(n, 1.0)
+    spread = sum_xx - sum_x**2 / n1
+    slope = (sum_xz - sum_x * sum_z / n1) / np.where(spread > 1e-9, spread, np.inf) * n / (n + SLOPE_PEOPLE)
+    shift = np.where(known, slope * (x - sum_x / n1), 0.0)
+    return np.asarray(np.clip(ratio + shift, 0.0, 1.0) - ratio)
+
+
+def gains(found: Scores, arms: Arms, design: BettingDesign, margin: float = 0.0) -> list[tuple[float, FloatArray]]:
+    """(share of the wealth, lambda_i g_i) of every bettor, against "effect of a over b <= margin".
+
+    The stake is the Kelly fraction of a small bet, (effect - margin) / E[g^2], at least 0 and at most what can lose
+    `LARGEST_LOSS`. With a negative margin (non-inferiority) a bettor expects no difference instead of `multiples`.
+    """
+    raw = found.residual * arms.sign
+    score = raw - margin * found.denominator
+    spread = found.variance * (arms.inverse_a + arms.inverse_b)
+    worst = np.maximum(found.below * arms.inverse_a, found.above * arms.inverse_b) + max(margin, 0.0)
+    limit = LARGEST_LOSS / worst
+    # Before the first person there is nothing to bet on.
+    limit[..., 0] = 0.0
+    bettors, first = [], np.zeros(())
+    null = margin * found.size
+    for weight, multiple in zip(design.weights, design.multiples, strict=True):
+        expected = designed_effect(design, multiple, found.ratio, margin) * found.size
+        first = expected if not bettors else first
+        bettors.append((weight, _stake(expected, null, spread, limit) * score))
+        if margin < 0:
+            bettors = [(sum(design.weights), bettors[0][1])]
+            break
+    prior_people = spread / (first - null) ** 2
+    earlier = np.arange(raw.shape[-1])
+    estimate = (before(raw) + prior_people * first) / (earlier + prior_people)
+    return [*bettors, (1 - sum(design.weights), _stake(estimate, null, spread, limit) * score)]
+
+
+def designed_effect(design: BettingDesign, multiple: float, ratio: FloatArray, margin: float) -> FloatArray:
+    """Absolute effect that a bettor expects, arms lying evenly about the pooled ratio; 0 for non-inferiority."""
+    if margin < 0:
+        return np.zeros_like(ratio)
+    effect = design.effect * multiple
+    return np.asarray(2 * effect / (2 + effect) * ratio if design.relative else np.full_like(ratio, effect))
+
+
+def _stake(expected: FloatArray, null: FloatArray, spread: FloatArray, limit: FloatArray) -> FloatArray:
+    second_moment = spread + null * null - 2 * null * expected
+    return np.asarray(np.clip((expected - null) / np.maximum(second_moment, 1e-12), 0.0, limit))
+
+
+def betting_e_process(
+    in_a: BoolArray,
+    values: FloatArray,
+    propensity: FloatArray | float,
+    design: BettingDesign,
+    margin: float = 0.0,
+    *,
+    denominators: FloatArray | None = None,
+    covariates: FloatArray | None = None,
+) -> EProcess:
+    """The e-process against "arm a is not above arm b by more than `margin`", one entry a person.
+
+    `in_a` (n,), `values` (n,), `propensity` of arm a at each person's assignment, in fixed order (by the instant the
+    value was frozen). Superiority, harm, non-inferiority and directions as in `excess_e_process`; exchange the arms by
+    `~in_a` and 1 - propensity. Arrays, ranges and errors as in `scores`.
+    """
+    n = values.shape[-1]
+    if n == 0:
+        return EProcess(np.zeros(1), np.zeros(1, dtype=np.int64))
+    bets = gains(scores(values, denominators, covariates), two_arms(in_a, propensity), design, margin)
+    paths = [np.log(weight) + np.cumsum(np.log1p(gain)) for weight, gain in bets]
+    log_e = np.concatenate(([0.0], np.logaddexp.reduce(np.stack(paths), axis=0)))
+    return EProcess(log_e, np.arange(n + 1, dtype=np.int64))
+
+
+def wealth(bets: list[tuple[float, FloatArray]]) -> FloatArray:
+    """e-value after each person, last axis, without logarithms: for simulations. A bettor who loses 700 nats is out."""
+    total = np.zeros_like(bets[0][1])
+    for weight, gain in bets:
+        total += weight * np.cumprod(1 + gain, axis=-1)
+    return total
