@@ -33,8 +33,8 @@ from infra.statistics.two_arm import BoolArray, FloatArray, InvalidStatisticsInp
 
 PRIOR_VALUE, PRIOR_DENOMINATOR = 0.5, 1.0
 """One pseudo-person of the pooled ratio."""
-PRIOR_VARIANCE_PEOPLE = 10.0
-"""Pseudo-people with the largest variance that values with this mean can have."""
+PRIOR_VARIANCE_PEOPLE = 1.0
+"""Pseudo-people with the largest variance that values with this mean can have: few, or narrow values are found late."""
 SLOPE_PEOPLE = 10.0
 """Pseudo-people by which the covariate's slope is drawn to zero."""
 LARGEST_LOSS = 0.9
@@ -53,7 +53,7 @@ class BettingDesign:
     effect: float = 0.1
     relative: bool = True
     multiples: tuple[float, ...] = (1.0, 3.0, 9.0)
-    weights: tuple[float, ...] = (0.6, 0.1, 0.05)
+    weights: tuple[float, ...] = (0.7, 0.1, 0.05)
 
     def __post_init__(self) -> None:
         if not self.effect > 0:
