@@ -36,7 +36,7 @@ class AsymptoticDesign:
     people_at_best: float = 2000.0
     alpha: float = 0.05
     least: int = 10
-    point: float = 0.8
+    point: float = 0.9
 
     @property
     def effect(self) -> float:
@@ -55,9 +55,7 @@ def log_half_normal_mixture(total: FloatArray | float, time: FloatArray | float,
     """ln E above for a sum `total` with variance `time`."""
     whole = np.asarray(time, dtype=np.float64) + precision
     s = np.asarray(total, dtype=np.float64)
-    return np.asarray(
-        math.log(2) + 0.5 * np.log(precision / whole) + s**2 / (2 * whole) + log_ndtr(s / np.sqrt(whole))
-    )
+    return np.asarray(math.log(2) + 0.5 * np.log(precision / whole) + s**2 / (2 * whole) + log_ndtr(s / np.sqrt(whole)))
 
 
 def log_designed_mixture(total: FloatArray | float, time: FloatArray | float, design: AsymptoticDesign) -> FloatArray:

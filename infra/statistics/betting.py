@@ -53,7 +53,7 @@ class BettingDesign:
     effect: float = 0.1
     relative: bool = True
     multiples: tuple[float, ...] = (1.0, 3.0, 9.0)
-    weights: tuple[float, ...] = (0.7, 0.1, 0.05)
+    weights: tuple[float, ...] = (0.8, 0.06, 0.03)
 
     def __post_init__(self) -> None:
         if not self.effect > 0:

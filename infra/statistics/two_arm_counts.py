@@ -21,9 +21,7 @@ def block_counts(in_a: BoolArray, values: BoolArray, phase: IntArray, block_peop
     if not starts.size:
         return (np.zeros((in_a.shape[0], 0)),) * 4, np.zeros(0, dtype=np.int64)
     a, y = in_a[:, :closed], values[:, :closed]
-    counts = tuple(
-        np.add.reduceat(each, starts, axis=1, dtype=np.float64) for each in (a, a & y, ~a, ~a & y)
-    )
+    counts = tuple(np.add.reduceat(each, starts, axis=1, dtype=np.float64) for each in (a, a & y, ~a, ~a & y))
     return (counts[0], counts[1], counts[2], counts[3]), np.append(starts[1:], closed)
 
 
