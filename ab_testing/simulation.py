@@ -1,4 +1,4 @@
-"""Thousands of experiments at once, looked at after every event: how often each test decides, and after how many people.
+"""Thousands of experiments at once, looked at after every event: how often each test decides, and how soon.
 
 The tests are those that decide in production, with an axis of runs in front; `tests/ab_testing/test_simulation.py`
 holds the two equal on a thousand histories.
@@ -25,7 +25,7 @@ from infra.statistics import (
     wilson_interval,
 )
 
-CHUNK = 200_000
+CHUNK = 30_000
 """People simulated at once over all runs: a few arrays of them stay in the processor's cache."""
 
 

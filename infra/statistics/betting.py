@@ -155,38 +155,42 @@ def gains(found: Scores, arms: Arms, design: BettingDesign, margin: float = 0.0)
     `LARGEST_LOSS`. With a negative margin (non-inferiority) a bettor expects no difference instead of `multiples`.
     """
     raw = found.residual * arms.sign
-    score = raw - margin * found.denominator
+    score = raw - margin * found.denominator if margin else raw
     spread = found.variance * (arms.inverse_a + arms.inverse_b)
     worst = np.maximum(found.below * arms.inverse_a, found.above * arms.inverse_b) + max(margin, 0.0)
     limit = LARGEST_LOSS / worst
     # Before the first person there is nothing to bet on.
     limit[..., 0] = 0.0
-    bettors, first = [], np.zeros(())
-    null = margin * found.size
-    for weight, multiple in zip(design.weights, design.multiples, strict=True):
-        expected = designed_effect(design, multiple, found.ratio, margin) * found.size
-        first = expected if not bettors else first
-        bettors.append((weight, _stake(expected, null, spread, limit) * score))
-        if margin < 0:
-            bettors = [(sum(design.weights), bettors[0][1])]
-            break
+    null = margin * found.size if margin else 0.0
+    unit = found.ratio * found.size if design.relative else found.size
+    # Where nothing is subtracted, every designed bettor stakes a multiple of one and the same array.
+    kelly = unit / spread if not margin else unit
+    bettors = []
+    for weight, effect in designed_effects(design, margin):
+        stake = effect * kelly if not margin else np.maximum(_kelly(effect * unit, null, spread), 0.0)
+        bettors.append((weight, np.minimum(stake, limit) * score))
+    first = designed_effects(design, margin)[0][1] * unit
     prior_people = spread / (first - null) ** 2
-    earlier = np.arange(raw.shape[-1])
-    estimate = (before(raw) + prior_people * first) / (earlier + prior_people)
-    return [*bettors, (1 - sum(design.weights), _stake(estimate, null, spread, limit) * score)]
+    estimate = (before(raw) + prior_people * first) / (np.arange(raw.shape[-1]) + prior_people)
+    stake = _kelly(estimate, null, spread) if margin else estimate / spread
+    return [*bettors, (1 - sum(design.weights), np.clip(stake, 0.0, limit) * score)]
 
 
-def designed_effect(design: BettingDesign, multiple: float, ratio: FloatArray, margin: float) -> FloatArray:
-    """Absolute effect that a bettor expects, arms lying evenly about the pooled ratio; 0 for non-inferiority."""
+def designed_effects(design: BettingDesign, margin: float) -> list[tuple[float, float]]:
+    """(share of the wealth, effect) of the bettors with a fixed effect: in units of the pooled ratio when relative,
+    about which the arms then lie evenly, (1 + effect) apart; none for non-inferiority."""
     if margin < 0:
-        return np.zeros_like(ratio)
-    effect = design.effect * multiple
-    return np.asarray(2 * effect / (2 + effect) * ratio if design.relative else np.full_like(ratio, effect))
+        return [(sum(design.weights), 0.0)]
+    effects = [design.effect * multiple for multiple in design.multiples]
+    if design.relative:
+        effects = [2 * effect / (2 + effect) for effect in effects]
+    return list(zip(design.weights, effects, strict=True))
 
 
-def _stake(expected: FloatArray, null: FloatArray, spread: FloatArray, limit: FloatArray) -> FloatArray:
+def _kelly(expected: FloatArray, null: FloatArray | float, spread: FloatArray) -> FloatArray:
+    """(expected - null) / E[(g)^2] with g = score - null."""
     second_moment = spread + null * null - 2 * null * expected
-    return np.asarray(np.clip((expected - null) / np.maximum(second_moment, 1e-12), 0.0, limit))
+    return np.asarray((expected - null) / np.maximum(second_moment, 1e-12))
 
 
 def betting_e_process(
@@ -218,5 +222,8 @@ def wealth(bets: list[tuple[float, FloatArray]]) -> FloatArray:
     """e-value after each person, last axis, without logarithms: for simulations. A bettor who loses 700 nats is out."""
     total = np.zeros_like(bets[0][1])
     for weight, gain in bets:
-        total += weight * np.cumprod(1 + gain, axis=-1)
+        path = 1 + gain
+        np.cumprod(path, axis=-1, out=path)
+        path *= weight
+        total += path
     return total

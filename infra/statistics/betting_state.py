@@ -13,6 +13,7 @@ from infra.statistics.betting import (
     PRIOR_VARIANCE_PEOPLE,
     SLOPE_PEOPLE,
     BettingDesign,
+    designed_effects,
 )
 from infra.statistics.two_arm import InvalidStatisticsInput
 
@@ -93,25 +94,20 @@ class BettingState:
         limit = LARGEST_LOSS / (max(expected * inverse_a, (1 - expected) * inverse_b) + max(margin, 0.0))
         size = (s["denominator"] + 1) / (s["people"] + 1)
         null, score = margin * size, raw - margin * denominator
-        effects = [effect * size for effect in self._effects(ratio)]
+        unit = ratio * size if self.design.relative else size
+        effects = [effect * unit for _weight, effect in designed_effects(self.design, margin)]
         prior_people = spread / (effects[0] - null) ** 2
         effects.append((s["score"] + prior_people * effects[0]) / (s["people"] + prior_people))
         for k, effect in enumerate(effects):
-            second_moment = max(spread + null * null - 2 * null * effect, 1e-12)
+            second_moment = max(spread + null * null - 2 * null * effect, 1e-12) if margin else spread
             stake = min(max((effect - null) / second_moment, 0.0), limit)
             self.log_wealth[k] += math.log1p(stake * score)
         self.log_e = float(np.logaddexp.reduce(self.log_wealth))
         self.highest = max(self.highest, self.log_e)
 
-    def _effects(self, ratio: float) -> list[float]:
-        if self.margin < 0:
-            return [0.0]
-        effects = [self.design.effect * multiple for multiple in self.design.multiples]
-        return [2 * effect / (2 + effect) * ratio if self.design.relative else effect for effect in effects]
-
     def _weights(self) -> list[float]:
-        designed = sum(self.design.weights)
-        return [designed, 1 - designed] if self.margin < 0 else [*self.design.weights, 1 - designed]
+        designed = [weight for weight, _effect in designed_effects(self.design, self.margin)]
+        return [*designed, 1 - sum(designed)]
 
     def _add(
         self, value: float, denominator: float, plain: float, residual: float, raw: float, x: float, known: bool
