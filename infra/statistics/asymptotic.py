@@ -1,9 +1,9 @@
 """The asymptotic e-process of adjusted scores, for values without a bound: valid once many people are in, hence gates.
 
 Scores are those of `infra.statistics.betting` without ranges: z_i = y_i - (mean + slope (x_i - mean of x)) of earlier
-people, phi_i = z_i (A_i / pi_a - B_i / pi_b), against "effect <= margin" summed to S_n = sum (phi_i - margin) / sigma_n.
-The e-value mixes Gaussian likelihood ratios over positive effects with a half-normal of precision rho (Howard, Ramdas,
-McAuliffe, Sekhon, Ann. Stat. 2021, one-sided normal mixture; Waudby-Smith et al., Ann. Stat. 2024, for its asymptotics):
+people, phi_i = z_i (A_i / pi_a - B_i / pi_b), against "effect <= margin" summed to S_n = sum (phi_i - margin) /
+sigma_n. The e-value mixes Gaussian likelihood ratios over positive effects with a half-normal of precision rho (Howard,
+Ramdas, McAuliffe, Sekhon, Ann. Stat. 2021; Waudby-Smith et al., Ann. Stat. 2024, for its asymptotics):
 
     ln E = ln 2 + ln(rho / (n + rho)) / 2 + S^2 / (2 (n + rho)) + ln Phi(S / sqrt(n + rho))
 
@@ -158,8 +158,8 @@ class AsymptoticState:
         residual = plain - (self._shift(x) if known else 0.0)
         phi = residual * (1 / propensity if in_a else -1 / (1 - propensity))
         side = f"{'a' if in_a else 'b'}_{'high' if n and value > mean else 'low'}"
-        new = (1.0, value, residual**2, 1 / propensity + 1 / (1 - propensity), phi, phi**2)
-        new += (float(known), x, plain if known else 0.0, x * x, x * plain)
+        scored = (1.0, value, residual**2, 1 / propensity + 1 / (1 - propensity), phi, phi**2)
+        new = (*scored, float(known), x, plain if known else 0.0, x * x, x * plain)
         for name, amount in zip(_SUMS, new, strict=False):
             s[name] += amount
         s[side] += 1

@@ -25,6 +25,7 @@ R_0 the null's own ratio: zero as R_i learns it, not before.
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -37,6 +38,8 @@ PRIOR_VARIANCE_PEOPLE = 1.0
 """Pseudo-people with the largest variance that values with this mean can have: few, or narrow values are found late."""
 SLOPE_PEOPLE = 10.0
 """Pseudo-people by which the covariate's slope is drawn to zero."""
+Ratio = TypeVar("Ratio", float, FloatArray)
+
 LARGEST_LOSS = 0.9
 """The largest share of its wealth that a bettor can lose to one person."""
 
@@ -45,8 +48,10 @@ LARGEST_LOSS = 0.9
 class BettingDesign:
     """What the bettors expect, fixed before the data.
 
-    `effect` > 0: the smallest effect of interest, relative to the control (`relative`) or absolute. `multiples` of it
-    have one bettor each with the share of the wealth in `weights`; what is left (more than nothing) follows the
+    `effect` > 0: the smallest effect of interest, relative to the control (`relative`) or absolute. `base` in (0, 1):
+    the rate at which an absolute effect is meant; at other rates r it is taken as that of the same odds ratio,
+    effect r (1 - r) / (base (1 - base)), which spares the bettors the noise of r (1 - r) near 0 and 1. `multiples` of
+    it have one bettor each with the share of the wealth in `weights`; what is left (more than nothing) follows the
     estimated effect, drawn to `effect` as by one experiment's worth of people.
     """
 
@@ -54,10 +59,13 @@ class BettingDesign:
     relative: bool = True
     multiples: tuple[float, ...] = (1.0, 3.0, 9.0)
     weights: tuple[float, ...] = (0.8, 0.06, 0.03)
+    base: float | None = None
 
     def __post_init__(self) -> None:
         if not self.effect > 0:
             raise InvalidStatisticsInput(f"the effect must be positive, got {self.effect}", field="effect")
+        if self.base is not None and (self.relative or not 0 < self.base < 1):
+            raise InvalidStatisticsInput("base belongs to an absolute effect and lies in (0, 1)", field="base")
         if len(self.multiples) != len(self.weights) or min(self.multiples, default=0) <= 0:
             raise InvalidStatisticsInput("need one weight for every multiple, all positive", field="multiples")
         if min(self.weights) <= 0 or not sum(self.weights) < 1:
@@ -162,7 +170,7 @@ def gains(found: Scores, arms: Arms, design: BettingDesign, margin: float = 0.0)
     # Before the first person there is nothing to bet on.
     limit[..., 0] = 0.0
     null = margin * found.size if margin else 0.0
-    unit = found.ratio * found.size if design.relative else found.size
+    unit = effect_unit(design, found.ratio) * found.size
     # Where nothing is subtracted, every designed bettor stakes a multiple of one and the same array.
     kelly = unit / spread if not margin else unit
     bettors = []
@@ -185,6 +193,15 @@ def designed_effects(design: BettingDesign, margin: float) -> list[tuple[float, 
     if design.relative:
         effects = [2 * effect / (2 + effect) for effect in effects]
     return list(zip(design.weights, effects, strict=True))
+
+
+def effect_unit(design: BettingDesign, ratio: Ratio) -> Ratio:
+    """What `designed_effects` are multiples of, at the pooled ratio of earlier people."""
+    if design.relative:
+        return ratio
+    if design.base is None:
+        return ratio * 0 + 1
+    return ratio * (1 - ratio) / (design.base * (1 - design.base))
 
 
 def _kelly(expected: FloatArray, null: FloatArray | float, spread: FloatArray) -> FloatArray:

@@ -14,6 +14,7 @@ from infra.statistics.betting import (
     SLOPE_PEOPLE,
     BettingDesign,
     designed_effects,
+    effect_unit,
 )
 from infra.statistics.two_arm import InvalidStatisticsInput
 
@@ -94,7 +95,7 @@ class BettingState:
         limit = LARGEST_LOSS / (max(expected * inverse_a, (1 - expected) * inverse_b) + max(margin, 0.0))
         size = (s["denominator"] + 1) / (s["people"] + 1)
         null, score = margin * size, raw - margin * denominator
-        unit = ratio * size if self.design.relative else size
+        unit = effect_unit(self.design, ratio) * size
         effects = [effect * unit for _weight, effect in designed_effects(self.design, margin)]
         prior_people = spread / (effects[0] - null) ** 2
         effects.append((s["score"] + prior_people * effects[0]) / (s["people"] + prior_people))

@@ -120,15 +120,15 @@ def excess_e_process(
     blocks = int(block[-1]) + 1 if block.size else 0
     if not blocks:
         return EProcess(np.zeros(1), np.zeros(1, dtype=np.int64))
-    sums = (
-        sums_by_block(block, in_a, blocks),
-        sums_by_block(block, in_a * values, blocks),
-        sums_by_block(block, ~in_a, blocks),
-        sums_by_block(block, ~in_a * values, blocks),
+    past = (
+        _past(sums_by_block(block, in_a, blocks)),
+        _past(sums_by_block(block, in_a * values, blocks)),
+        _past(sums_by_block(block, ~in_a, blocks)),
+        _past(sums_by_block(block, ~in_a * values, blocks)),
     )
     paths = [
         np.log(weight) + np.cumsum(log_block_factors(in_a, values, block, rate_a, rate_b, margin))
-        for weight, rate_a, rate_b in bettors(*(_past(each) for each in sums), design, margin)
+        for weight, rate_a, rate_b in bettors(past, design, margin)
     ]
     people = np.cumsum(np.bincount(block, minlength=blocks))
     return EProcess(
@@ -136,12 +136,13 @@ def excess_e_process(
     )
 
 
-def bettors(
-    n_a: FloatArray, k_a: FloatArray, n_b: FloatArray, k_b: FloatArray, design: Design, margin: float
-) -> list[tuple[float, FloatArray, FloatArray]]:
-    """(weight, rate_a, rate_b) of every bettor on a block, from the people n and sums of values k of earlier blocks.
+Past = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
+"""People of arm a, sum of their values, people of arm b, sum of theirs: over all earlier blocks, an entry a block."""
 
-    Arrays of any one shape, an entry a block."""
+
+def bettors(past: Past, design: Design, margin: float) -> list[tuple[float, FloatArray, FloatArray]]:
+    """(weight, rate_a, rate_b) of every bettor on a block, from earlier blocks; arrays of any one shape."""
+    n_a, k_a, n_b, k_b = past
     pooled = (k_a + k_b + 0.5 * PRIOR_PEOPLE) / (n_a + n_b + PRIOR_PEOPLE)
     # Before the first block there is nothing to bet on.
     known = (n_a + n_b) > 0

@@ -6,13 +6,11 @@ For simulations: `excess_e_process` with an axis of runs in front. All runs shar
 import numpy as np
 
 from infra.statistics.betting import before
-from infra.statistics.e_process import Design, bettors, block_ids
+from infra.statistics.e_process import Design, Past, bettors, block_ids
 from infra.statistics.two_arm import SMALLEST_RATE, BoolArray, FloatArray, IntArray, nearest_null_rate
 
-Counts = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
 
-
-def block_counts(in_a: BoolArray, values: BoolArray, phase: IntArray, block_people: int) -> tuple[Counts, IntArray]:
+def block_counts(in_a: BoolArray, values: BoolArray, phase: IntArray, block_people: int) -> tuple[Past, IntArray]:
     """(people of a, successes of a, people of b, successes of b) of every closed block, arrays (runs, blocks), and the
     people counted by the end of each block; `in_a`, `values` (runs, people) bool, `phase` (people,)."""
     ids = block_ids(phase, block_people)
@@ -25,19 +23,19 @@ def block_counts(in_a: BoolArray, values: BoolArray, phase: IntArray, block_peop
     return (counts[0], counts[1], counts[2], counts[3]), np.append(starts[1:], closed)
 
 
-def counts_e_process(counts: Counts, design: Design, margin: float = 0.0) -> FloatArray:
+def counts_e_process(counts: Past, design: Design, margin: float = 0.0) -> FloatArray:
     """log e (nats) after every block, (runs, blocks), of binary values; no column for "nobody yet"."""
     n_a, k_a, n_b, k_b = counts
     if not n_a.shape[1]:
         return np.zeros_like(n_a)
     paths = [
         np.log(weight) + np.cumsum(log_count_factors(counts, rate_a, rate_b, margin), axis=1)
-        for weight, rate_a, rate_b in bettors(before(n_a), before(k_a), before(n_b), before(k_b), design, margin)
+        for weight, rate_a, rate_b in bettors((before(n_a), before(k_a), before(n_b), before(k_b)), design, margin)
     ]
     return np.asarray(np.logaddexp.reduce(np.stack(paths), axis=0))
 
 
-def log_count_factors(counts: Counts, rate_a: FloatArray, rate_b: FloatArray, margin: float) -> FloatArray:
+def log_count_factors(counts: Past, rate_a: FloatArray, rate_b: FloatArray, margin: float) -> FloatArray:
     """`log_block_factors` of binary values: sum_g k_g ln(p_g / x_g) + (n_g - k_g) ln((1 - p_g) / (1 - x_g)) where the
     bet is made, else 0."""
     n_a, k_a, n_b, k_b = counts

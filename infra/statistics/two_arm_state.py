@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from infra.statistics.e_process import Design, bettors
+from infra.statistics.e_process import Design, Past, bettors
 from infra.statistics.two_arm import InvalidStatisticsInput, log_block_factors
 
 _HEAD = struct.Struct("<qq6d")
@@ -32,7 +32,7 @@ class TwoArmState:
 
     def __post_init__(self) -> None:
         if not self.log_wealth:
-            start = bettors(*(np.zeros(1) for _ in range(4)), self.design, self.margin)
+            start = bettors(self._past(), self.design, self.margin)
             self.log_wealth = [math.log(weight) for weight, _a, _b in start]
 
     @property
@@ -63,12 +63,15 @@ class TwoArmState:
             self._close()
         return self.log_e
 
+    def _past(self) -> Past:
+        n_a, k_a, n_b, k_b = (np.array([amount]) for amount in self.sums)
+        return n_a, k_a, n_b, k_b
+
     def _close(self) -> None:
         in_a = np.array([arm for arm, _value in self.open_block])
         values = np.array([value for _arm, value in self.open_block])
         block = np.zeros(len(values), dtype=np.int64)
-        past = (np.array([amount]) for amount in self.sums)
-        for k, (_weight, rate_a, rate_b) in enumerate(bettors(*past, self.design, self.margin)):
+        for k, (_weight, rate_a, rate_b) in enumerate(bettors(self._past(), self.design, self.margin)):
             self.log_wealth[k] += float(log_block_factors(in_a, values, block, rate_a, rate_b, self.margin)[0])
         new = (float(in_a.sum()), float(values[in_a].sum()), float((~in_a).sum()), float(values[~in_a].sum()))
         self.sums = [old + amount for old, amount in zip(self.sums, new, strict=True)]

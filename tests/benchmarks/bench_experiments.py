@@ -2,7 +2,8 @@
 
     python -m tests.benchmarks.bench_experiments [--full] [--runs N] [--workers N] [--resume] [--only PART]
 
-Without `--full` a reduced grid with 500 runs a cell, printed but not written. Parts: grid, speed, usual, stream, attacks.
+Without `--full` a reduced grid with 500 runs a cell, printed but not written. Parts: grid, speed, usual, stream,
+attacks. `--page` only writes the page.
 `--resume` keeps what `build/experiments.json` holds already.
 """
 

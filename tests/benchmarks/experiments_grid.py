@@ -19,8 +19,8 @@ from ab_testing.simulation import (
 from ab_testing.simulation_people import KINDS, Course, Kind, growing, pools, steady
 from infra.statistics import AsymptoticDesign, BettingDesign, Design
 
-PEOPLE = 4000
-"""Counted people of one experiment: 1.6 to 2.3 times the fixed-sample size of the binary cells' designed effect."""
+MOST_PEOPLE = 4000
+"""Counted people of one experiment at most; else it ends at twice the fixed-sample size of the designed effect."""
 LEVELS = 16
 EFFECTS = {0.01: 1.5, 0.1: 0.35, 0.5: 0.12}
 """Smallest effect of interest by rate, relative: what the tests are designed for, and the margin of non-inferiority as
@@ -28,6 +28,8 @@ a share of the lowest base rate."""
 RAMPS = ("1 %", "5 %", "50 %", "5 -> 50 %, rate moving", "the same, equal arms")
 TRUTHS = ("equal", "worse", "margin")
 WORSE = 0.3
+Z = (1.6448536 + 0.8416212) ** 2
+"""(z_0.95 + z_0.80)^2."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def cells(full: bool) -> Iterator[Cell]:
                         yield Cell(rate, ramp, kind, truth)
 
 
-def course_of(ramp: str, people: int = PEOPLE) -> Course:
+def course_of(ramp: str, people: int) -> Course:
     """How the experiment of a cell goes. In the first four everybody without the challenger is counted as control, the
     harder case; the last has equal arms, as the product assigns people."""
     if ramp == RAMPS[3]:
@@ -64,20 +66,25 @@ def course_of(ramp: str, people: int = PEOPLE) -> Course:
     return steady(people, float(ramp.split()[0]) / 100)
 
 
-def histories(cell: Cell) -> tuple[Draw, float]:
-    """Histories of the cell's truth and the margin of the test."""
-    course = course_of(cell.ramp)
-    moving = course.level.max() > 0
+def histories(cell: Cell) -> tuple[Draw, float, int]:
+    """Histories of the cell's truth, the margin of the test, and counted people."""
+    moving = cell.ramp in RAMPS[3:]
     rates = cell.rate * (np.linspace(0.5, 1.5, LEVELS) if moving else np.ones(1))
+    plain = pools(cell.kind, np.array([cell.rate]))
+    size = 1.0 if plain.denominators is None else float(plain.denominators[0, 0].mean())
+    mean = float(plain.values[0, 0].mean()) / size
+    residual = plain.values[0, 0] - mean * (1.0 if plain.denominators is None else plain.denominators[0, 0])
+    delta = min(EFFECTS[cell.rate], 0.5) * mean * (0.5 if moving else 1.0)
+    effect = delta if cell.truth == "margin" else EFFECTS[cell.rate] * mean
+    people = int(min(2 * Z * 4 * float(residual.var()) / size**2 / effect**2, MOST_PEOPLE))
+    course = course_of(cell.ramp, people)
     if cell.truth == "margin":
-        plain = pools(cell.kind, rates[:1])
-        size = 1.0 if plain.denominators is None else float(plain.denominators[0, 0].mean())
-        delta = min(EFFECTS[cell.rate], 0.5) * float(plain.values[0, 0].mean()) / size
-        return drawn_from(pools(cell.kind, rates, drop=delta, relative=False), course), -delta
-    return drawn_from(pools(cell.kind, rates, drop=WORSE if cell.truth == "worse" else 0.0), course), 0.0
+        return drawn_from(pools(cell.kind, rates, drop=delta, relative=False), course), -delta, people
+    drop = WORSE if cell.truth == "worse" else 0.0
+    return drawn_from(pools(cell.kind, rates, drop=drop), course), 0.0, people
 
 
-def tests_of(cell: Cell, margin: float) -> dict[str, Test]:
+def tests_of(cell: Cell, margin: float, people: int) -> dict[str, Test]:
     """What decides in production, and at equality the rollback and the asymptotic sequence as well."""
     effect = EFFECTS[cell.rate]
     betting = BettingDesign(effect)
@@ -86,7 +93,7 @@ def tests_of(cell: Cell, margin: float) -> dict[str, Test]:
         found["two-arm"] = two_arm_test(two_arm_design(effect), margin=margin)
     if cell.truth == "equal":
         found["rollback"] = betting_test(betting, harm=True)
-        found["asymptotic"] = asymptotic_test(AsymptoticDesign(PEOPLE / 2))
+        found["asymptotic"] = asymptotic_test(AsymptoticDesign(people / 2))
     return found
 
 
@@ -99,7 +106,9 @@ def two_arm_design(effect: float, block_people: int = 20) -> Design:
 
 def measure(cell: Cell, runs: int) -> dict[str, Any]:
     """False decisions of every test in one cell."""
-    draw, margin = histories(cell)
-    stops = simulate(draw, tests_of(cell, margin), runs, seed=1)
+    draw, margin, people = histories(cell)
+    stops = simulate(draw, tests_of(cell, margin, people), runs, seed=1)
     rates = {name: rate_of(found) for name, found in stops.items()}
-    return {name: {"count": r.count, "runs": r.runs, "rate": r.rate, "upper": r.upper} for name, r in rates.items()}
+    return {"people": people} | {
+        name: {"count": r.count, "runs": r.runs, "rate": r.rate, "upper": r.upper} for name, r in rates.items()
+    }

@@ -17,10 +17,8 @@ from ab_testing.simulation import (
 )
 from ab_testing.simulation_people import steady
 from infra.statistics import AsymptoticDesign, BettingDesign, Design
-from tests.benchmarks.experiments_grid import two_arm_design
+from tests.benchmarks.experiments_grid import Z, two_arm_design
 
-Z = (1.6448536 + 0.8416212) ** 2
-"""(z_0.95 + z_0.80)^2."""
 DROP_PEOPLE = 1400
 COUNTED = 0.1
 """At a ramp of 5 % with equal arms a tenth of all people are counted."""
@@ -93,8 +91,10 @@ def case(name: str) -> tuple[Draw, float, float, dict[str, Test]]:
         part = 0.5 if "half" in name else 1 / 3 if "third" in name else 1.0
         lift, r = (high / low - 1) * part, 0.5 if "covariate" in name else 0.0
         n = fixed_sample(binary(low, high, 1000, r), high - low)
-        tests: dict[str, Test] = {"betting": betting_test(BettingDesign(lift)), "asymptotic": asymptotic_test(
-            AsymptoticDesign(n / part**2))}
+        tests: dict[str, Test] = {
+            "betting": betting_test(BettingDesign(lift)),
+            "asymptotic": asymptotic_test(AsymptoticDesign(n / part**2)),
+        }
         if not r:
             tests |= {f"two-arm, blocks of {k}": two_arm_test(two_arm_design(lift, k)) for k in (10, 20)}
         return binary(low, high, int(2 * n), r), high - low, n, tests
@@ -119,7 +119,7 @@ def drop(runs: int) -> dict[str, Any]:
     """Median people of all traffic until the fall from .95 to .90 is found: equal arms of 5 % each, as the product
     assigns people; and with everybody else counted as control."""
     delta = 0.05
-    absolute = BettingDesign(delta, relative=False)
+    absolute = BettingDesign(delta, relative=False, base=0.95)
     blocks = two_arm_design(delta)
     tests = {
         "betting": betting_test(absolute, harm=True),

@@ -39,8 +39,12 @@ CASES = tuple(f"{share:.0%} real, {how} spending" for share in REAL for how in S
 def library(better: bool, runs: int) -> NDArray[np.float32]:
     """Paths of log e (nats) of `runs` experiments, every tenth person, (runs, PEOPLE / 10)."""
     course = steady(PEOPLE, 0.5)
-    pool = pools("binary", np.array([RATE * (1 + LIFT) if better else RATE]), drop=LIFT / (1 + LIFT) if better else 0.0,
-                 better=True)
+    pool = pools(
+        "binary",
+        np.array([RATE * (1 + LIFT) if better else RATE]),
+        drop=LIFT / (1 + LIFT) if better else 0.0,
+        better=True,
+    )
     draw, rng = drawn_from(pool, course), np.random.default_rng(int(better))
     paths = []
     for _ in range(runs // 2):
@@ -64,8 +68,12 @@ def shares_of(how: str, procedure: Procedure) -> NDArray[np.float64]:
 
 
 def year(
-    real: NDArray[np.bool_], rows: NDArray[np.int64], paths: tuple[NDArray[np.float32], ...],
-    procedure: Procedure, gamma: NDArray[np.float64], until: int,
+    real: NDArray[np.bool_],
+    rows: NDArray[np.int64],
+    paths: tuple[NDArray[np.float32], ...],
+    procedure: Procedure,
+    gamma: NDArray[np.float64],
+    until: int,
 ) -> tuple[list[bool], list[float]]:
     """Decisions and people of the first `until` challengers, each stopped at its boundary or given up."""
     log_e: list[float] = []

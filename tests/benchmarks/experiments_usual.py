@@ -6,9 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from ab_testing.simulation import rate_of, simulate
+from ab_testing.simulation import (
+    Histories,
+    Test,
+    asymptotic_test,
+    betting_test,
+    drawn_from,
+    first_crossing,
+    rate_of,
+    simulate,
+)
 from ab_testing.simulation_people import growing, pools, steady
-from ab_testing.simulation import Histories, Test, asymptotic_test, betting_test, drawn_from, first_crossing
 from infra.statistics import AsymptoticDesign, BettingDesign, asymptotic_margin, asymptotic_rho
 
 PEOPLE = 12_000
@@ -68,8 +76,11 @@ def by_message(h: Histories, rng: np.random.Generator) -> Histories:
 def measure(name: str, runs: int) -> dict[str, Any]:
     """False winners of the usual method and of ours on the same histories."""
     rng = np.random.default_rng(5)
-    tests: dict[str, Test] = {"usual": welch_sequence, "exact betting": betting_test(BettingDesign(0.3)),
-                              "asymptotic, gated": asymptotic_test(AsymptoticDesign(PEOPLE / 2))}
+    tests: dict[str, Test] = {
+        "usual": welch_sequence,
+        "exact betting": betting_test(BettingDesign(0.3)),
+        "asymptotic, gated": asymptotic_test(AsymptoticDesign(PEOPLE / 2)),
+    }
     course, pool = steady(PEOPLE, 0.5), pools("binary", np.array([0.1]))
     if name == CASES[0]:
         course, pool = steady(PEOPLE, 0.05), pools("binary", np.array([0.05]))
