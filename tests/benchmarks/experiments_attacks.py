@@ -21,41 +21,46 @@ def measure(name: str, runs: int) -> dict[str, Any]:
 
 
 def brigading(runs: int) -> dict[str, float]:
-    """20 of 4,000 people like 200 answers each, all of them of the challenger; the others like one in ten.
+    """20 of 4,000 people like 200 answers each, whatever they are shown; the others like one in ten.
 
-    A person counts once, whatever he or she sends; the brigade is in the arm that its members' hashes put them in, but
-    for the worst case we let all of them be in the challenger's arm as well.
+    A person counts once, whatever he or she sends. Also told: members who like nothing but the challenger's answers,
+    which is a true preference of 20 people and no test can tell it from one, with and without the 20 most active.
     """
-    tests = {"per person": betting_test(BettingDesign(0.35))}
-    clean = simulate(lambda rng, n: _people(rng, n, 0, 0.5), tests, runs, seed=8)["per person"]
-    brigade = simulate(lambda rng, n: _people(rng, n, BRIGADE, 0.5), tests, runs, seed=8)["per person"]
-    placed = simulate(lambda rng, n: _people(rng, n, BRIGADE, 1.0), tests, runs, seed=8)["per person"]
+    tests = {"e": betting_test(BettingDesign(0.35))}
+
+    def promoted(behaviour: str) -> float:
+        return rate_of(simulate(lambda rng, n: _people(rng, n, behaviour), tests, runs, seed=8)["e"]).rate
+
     votes = simulate(_votes, {"per vote": welch_sequence}, max(runs // 50, 10), seed=8)["per vote"]
     return {
-        "per_person_without": rate_of(clean).rate,
-        "per_person": rate_of(brigade).rate,
-        "per_person_all_in_challenger": rate_of(placed).rate,
+        "per_person_without": promoted("none"),
+        "per_person": promoted("like everything"),
+        "per_person_partisan": promoted("like the challenger"),
+        "per_person_partisan_less_most_active": promoted("left out"),
         "per_vote": rate_of(votes).rate,
     }
 
 
-def _people(rng: np.random.Generator, runs: int, brigade: int, share: float) -> Histories:
-    """Members are spread over the course; each is in the challenger with probability `share`."""
+def _people(rng: np.random.Generator, runs: int, behaviour: str) -> Histories:
+    """People of whom BRIGADE, spread over the course, behave as told; `left out`: as if they had not been there."""
     shape = (runs, PEOPLE)
     arm = rng.random(shape, dtype=np.float32) < 0.5
     values = (rng.random(shape, dtype=np.float32) < RATE).astype(np.float64)
-    if brigade:
-        members = np.argsort(rng.random(shape, dtype=np.float32), axis=1)[:, :brigade]
-        rows = np.arange(runs)[:, None]
-        arm[rows, members] = rng.random(members.shape) < share
-        # They like what the challenger says and nothing that the champion says.
+    members = np.argsort(rng.random(shape, dtype=np.float32), axis=1)[:, :BRIGADE]
+    rows = np.arange(runs)[:, None]
+    if behaviour == "like everything":
+        values[rows, members] = 1.0
+    elif behaviour == "like the challenger":
         values[rows, members] = arm[rows, members]
+    elif behaviour == "left out":
+        # The place of a member is taken by somebody who likes as the others do, and as often in either arm.
+        values[rows, members] = rng.random(members.shape) < RATE
     return Histories(steady(PEOPLE, 0.5), arm, values)
 
 
 def _votes(rng: np.random.Generator, runs: int) -> Histories:
     """The same experiment counted by votes: ten answers of everybody else, 200 of every member."""
-    people = _people(rng, runs, BRIGADE, 0.5)
+    people = _people(rng, runs, "none")
     length = PEOPLE * ANSWERS
     arm = np.repeat(people.in_challenger, ANSWERS, axis=1)
     values = (rng.random((runs, length), dtype=np.float32) < RATE).astype(np.float64)
