@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_ndtr
+from scipy.special import log_ndtr, logsumexp
 
 from infra.statistics.betting import BettingDesign, gains, pair_of_arms, scores
 from infra.statistics.two_arm import BoolArray, FloatArray, IntArray, InvalidStatisticsInput
@@ -66,19 +66,23 @@ def decide_best_arm(log_e: Mapping[Pair, float], arms: int, alpha: float) -> Bes
     return BestArm(superior, best[0] if best else None, threshold)
 
 
-def probability_best(means: FloatArray, errors: FloatArray) -> FloatArray:
-    """P(arm k has the highest mean) under independent Gaussian posteriors; by quadrature, no random numbers.
+def log_probability_best(means: FloatArray, errors: FloatArray) -> FloatArray:
+    """ln P(arm k has the highest mean) under independent Gaussian posteriors; by quadrature, no random numbers.
 
-    P_k = integral of phi_k(x) prod_{j != k} Phi_j(x) dx.
+    P_k = integral of phi_k(x) prod_{j != k} Phi_j(x) dx, in logarithms: arms that are far behind keep their order.
     """
     low, high = float((means - 8 * errors).min()), float((means + 8 * errors).max())
     points = int(min(max(40 * (high - low) / float(errors.min()), 400), 20_000))
-    x = np.linspace(low, high, points)
-    standard = (x - means[:, None]) / errors[:, None]
+    standard = (np.linspace(low, high, points) - means[:, None]) / errors[:, None]
     log_below = log_ndtr(standard)
-    density = np.exp(-0.5 * standard**2 - np.log(errors)[:, None] + log_below.sum(0) - log_below)
-    weight = density.sum(1)
-    return np.asarray(weight / weight.sum())
+    log_density = -0.5 * standard**2 - np.log(errors)[:, None] + log_below.sum(0) - log_below
+    weight = logsumexp(log_density, axis=1)
+    return np.asarray(weight - logsumexp(weight))
+
+
+def probability_best(means: FloatArray, errors: FloatArray) -> FloatArray:
+    """P(arm k has the highest mean), arrays (arms,)."""
+    return np.exp(log_probability_best(means, errors))
 
 
 def top_two_allocation(
@@ -94,7 +98,10 @@ def top_two_allocation(
         raise InvalidStatisticsInput(
             "need two arms or more, positive errors, 0 < floor <= 1 / arms and 0 <= leader <= 1", field="errors"
         )
-    best = np.clip(probability_best(m, s), 1e-12, 1 - 1e-12)
-    odds = best / (1 - best)
-    shares = best * (leader + (1 - leader) * (odds.sum() - odds))
+    best = log_probability_best(m, s)
+    # ln(1 - P_j) as the sum of the others, which stays exact when one arm is all but certain.
+    rest = np.array([logsumexp(np.delete(best, j)) for j in range(m.size)])
+    second = np.exp(best[:, None] + best[None, :] - rest[None, :])
+    np.fill_diagonal(second, 0.0)
+    shares = leader * np.exp(best) + (1 - leader) * second.sum(axis=1)
     return np.asarray(floor + (1 - floor * m.size) * shares / shares.sum())
