@@ -115,6 +115,7 @@ def _figures(
             found[position].append(year(real, rows, paths, procedure, gamma, position)[1][-1])
     told: dict[str, float] = {
         "years": years,
+        "fixed": FIXED,
         "false_discovery_rate": float(np.mean(proportions)),
         "standard_error": float(np.std(proportions) / np.sqrt(years)),
         "discoveries": float(np.mean(discoveries)),
