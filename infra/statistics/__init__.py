@@ -45,7 +45,8 @@ from infra.statistics.online_fdr import (
     power_spending,
     standard_spending,
 )
-from infra.statistics.sample_ratio import log_dirichlet_factor, sample_ratio_e_process
+from infra.statistics.planning import fixed_sample_size
+from infra.statistics.sample_ratio import SampleRatioState, log_dirichlet_factor, sample_ratio_e_process
 from infra.statistics.sequences import (
     ConfidenceSequence,
     asymptotic_margin,
@@ -71,6 +72,7 @@ __all__ = [
     "InvalidStatisticsInput",
     "OffPolicyAdvice",
     "OffPolicyEstimate",
+    "SampleRatioState",
     "TwoArmState",
     "always_valid_doubly_robust",
     "always_valid_interval",
@@ -93,6 +95,7 @@ __all__ = [
     "effective_sample_size",
     "even_spending",
     "excess_e_process",
+    "fixed_sample_size",
     "gains",
     "inverse_propensity",
     "inverse_propensity_scores",

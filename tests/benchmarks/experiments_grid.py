@@ -17,7 +17,7 @@ from ab_testing.simulation import (
     two_arm_test,
 )
 from ab_testing.simulation_people import KINDS, Course, Kind, growing, pools, steady
-from infra.statistics import AsymptoticDesign, BettingDesign, Design
+from infra.statistics import AsymptoticDesign, BettingDesign, Design, fixed_sample_size
 
 MOST_PEOPLE = 4000
 """Counted people of one experiment at most; else it ends at twice the fixed-sample size of the designed effect."""
@@ -28,8 +28,6 @@ a share of the lowest base rate."""
 RAMPS = ("1 %", "5 %", "50 %", "5 -> 50 %, rate moving", "the same, equal arms")
 TRUTHS = ("equal", "worse", "margin")
 WORSE = 0.3
-Z = (1.6448536 + 0.8416212) ** 2
-"""(z_0.95 + z_0.80)^2."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def histories(cell: Cell) -> tuple[Draw, float, int]:
     residual = plain.values[0, 0] - mean * (1.0 if plain.denominators is None else plain.denominators[0, 0])
     delta = min(EFFECTS[cell.rate], 0.5) * mean * (0.5 if moving else 1.0)
     effect = delta if cell.truth == "margin" else EFFECTS[cell.rate] * mean
-    people = int(min(2 * Z * 4 * float(residual.var()) / size**2 / effect**2, MOST_PEOPLE))
+    people = int(min(2 * fixed_sample_size(float(residual.var()) / size**2, effect), MOST_PEOPLE))
     course = course_of(cell.ramp, people)
     if cell.truth == "margin":
         return drawn_from(pools(cell.kind, rates, drop=delta, relative=False), course), -delta, people

@@ -16,8 +16,8 @@ from ab_testing.simulation import (
     two_arm_test,
 )
 from ab_testing.simulation_people import steady
-from infra.statistics import AsymptoticDesign, BettingDesign, Design
-from tests.benchmarks.experiments_grid import Z, two_arm_design
+from infra.statistics import AsymptoticDesign, BettingDesign, Design, fixed_sample_size
+from tests.benchmarks.experiments_grid import two_arm_design
 
 DROP_PEOPLE = 1400
 COUNTED = 0.1
@@ -81,7 +81,7 @@ def fixed_sample(draw: Draw, effect: float) -> float:
             x = history.covariates[here]
             y = y - np.cov(x, y)[0, 1] / x.var() * (x - x.mean())
         variances.append(float(y.var()))
-    return Z * 4 * float(np.mean(variances)) / effect**2
+    return fixed_sample_size(float(np.mean(variances)), effect)
 
 
 def case(name: str) -> tuple[Draw, float, float, dict[str, Test]]:
