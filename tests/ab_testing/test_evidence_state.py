@@ -29,7 +29,7 @@ def test_the_same_numbers_in_less_than_a_kilobyte(metric: MetricSettings) -> Non
         if k % 37 == 0:
             state = MetricState.unpack(state.pack(), RULES, metric)
     people = PersonValues(
-        arm, values * line, phase, np.arange(n) * 1.0, None, line if metric is RATIO else None,
+        arm, values * line, phase, np.arange(n, dtype=np.float64), None, line if metric is RATIO else None,
         x if metric is HARM else None,
     )  # fmt: skip
     found, expected = state.evidence(1), metric_evidence(metric, people, design_of(RULES), 1)

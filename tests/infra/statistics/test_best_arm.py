@@ -37,7 +37,7 @@ def test_the_best_is_found_under_an_allocation_that_follows_the_data() -> None:
         arm, value = np.concatenate(arms), np.concatenate(values)
         n = np.array([(arm == k).sum() for k in range(3)])
         means = np.array([value[arm == k].mean() for k in range(3)])
-        shares = top_two_allocation(means, np.sqrt(0.25 / n), floor=0.1)
+        shares = top_two_allocation(means.tolist(), np.sqrt(0.25 / n).tolist(), floor=0.1)
     paths = pairwise_log_e(arm, value, np.concatenate(logged), DESIGN)
     found = decide_best_arm({pair: float(path[-1]) for pair, path in paths.items()}, 3, 0.05)
     assert found.best == 2

@@ -44,7 +44,8 @@ def test_doubly_robust_bounds_hold_at_every_look() -> None:
     missed = 0
     for seed in range(60):
         data = logged(300, 100 + seed)
-        looks = [always_valid_doubly_robust(*(each[:n] for each in data), 4.0, alpha=0.1) for n in range(30, 301, 30)]  # type: ignore[misc]
+        r, w, q, v = data
+        looks = [always_valid_doubly_robust(r[:n], w[:n], q[:n], v[:n], 4.0, alpha=0.1) for n in range(30, 301, 30)]
         missed += any(not low <= 0.6 <= high for low, high in looks)
     assert missed <= 8
 

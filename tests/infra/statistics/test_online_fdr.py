@@ -16,6 +16,7 @@ from infra.statistics import (
     power_spending,
     standard_spending,
 )
+from infra.statistics.online_fdr import Procedure
 
 GAMMA = np.array([0.4, 0.3, 0.2, 0.05, 0.05])
 
@@ -61,7 +62,7 @@ def test_closed_e_lond_against_all_sets(e: list[float]) -> None:
 
 
 @pytest.mark.parametrize("procedure", ["e_lond", "closed_e_lond", "e_lord"])
-def test_false_discoveries_of_hard_nulls(procedure: str) -> None:
+def test_false_discoveries_of_hard_nulls(procedure: Procedure) -> None:
     """Null e-values as large as a stopped e-process allows: x with probability 1 / x; one challenger in ten is real."""
     draw, proportions = np.random.default_rng(0), []
     gamma = np.full(30, 0.05) if procedure == "e_lord" else power_spending(30, 30)
@@ -70,7 +71,7 @@ def test_false_discoveries_of_hard_nulls(procedure: str) -> None:
         # An e-process stopped when it reaches x or is lost: x with probability 1 / x.
         reach = np.exp(draw.uniform(3, 8, 30))
         null = np.where(draw.random(30) < 1 / reach, np.log(reach), -5.0)
-        decided = np.array(decide_stream(np.where(real, 9.0, null).tolist(), 0.1, gamma, procedure))  # type: ignore[arg-type]
+        decided = np.array(decide_stream(np.where(real, 9.0, null).tolist(), 0.1, gamma, procedure))
         proportions.append((decided & ~real).sum() / max(decided.sum(), 1))
     assert np.mean(proportions) <= 0.1
 

@@ -6,6 +6,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import lambertw
 
 from infra.statistics import asymptotic_margin, asymptotic_rho, clustered_mean, mean_confidence_sequence
 
@@ -14,15 +15,20 @@ X = np.tile([1.0, 0, 0, 1, 0, 1, 1, 1, 0, 1], 50)
 
 def test_confseq_normal_mixture_bound() -> None:
     """normal_mixture_bound(100, .05, 100, .05, False) = 30.35208990376253, a bound on a sum of variance 100."""
-    assert 100 * float(asymptotic_margin(1.0, 100.0, asymptotic_rho(100, 0.05), 0.05)) == pytest.approx(
-        30.35208990376253
-    )
+    margin = float(asymptotic_margin(1.0, 100.0, asymptotic_rho(100, 0.05), 0.05))
+    assert 100 * margin == pytest.approx(30.35208990376253)
 
 
 def test_ville_asymptotic_sequence() -> None:
-    """AsymptoticCS(t_opt=500) after the 500 values of X, mean .6."""
-    found = mean_confidence_sequence(X, 500)
-    assert (found.low[-1], found.high[-1]) == pytest.approx((0.5334372034725403, 0.6665627965274596), abs=1e-9)
+    """AsymptoticCS(t_opt=500) after the 500 values of X, mean .6: 0.5334372034725403 to 0.6665627965274596.
+
+    ville tunes by the exact optimum (Lambert W) and divides the variance by n - 1; ours is within a thousandth.
+    """
+    square = 0.05**2
+    exact = np.sqrt((-lambertw(-square * np.exp(square - 1), -1).real - 1) / 500)
+    margin = float(asymptotic_margin(X.std(ddof=1), 500.0, float(exact), 0.05))
+    assert margin == pytest.approx(0.0665627965274596, rel=1e-8)
+    assert mean_confidence_sequence(X, 500).high[-1] - 0.6 == pytest.approx(margin, rel=1e-3)
 
 
 def _with_moments(means: tuple[float, float], covariance: np.ndarray, n: int = 1000) -> np.ndarray:
