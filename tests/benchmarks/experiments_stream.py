@@ -94,7 +94,7 @@ def measure(name: str, runs: int) -> dict[str, Any]:
     """For each procedure: false discovery rate of whole years, and power and people at the positions told."""
     share, how = float(name.split("%")[0]) / 100, name.split()[2]
     paths = library(False, max(runs // 5, 100)), library(True, max(runs // 5, 100))
-    years = max(runs // 50, 10)
+    years = max(runs // 100, 4)
     return {procedure: _figures(procedure, share, how, paths, years) for procedure in PROCEDURES}
 
 
