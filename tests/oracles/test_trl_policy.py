@@ -40,7 +40,7 @@ def difference(recipe: Recipe, trainer: Any, beta: float, totals: str, **fields:
         self = host(new, beta=beta, loss_type=totals, max_completion_length=7, **fields)
         theirs = trainer._compute_loss(self, None, inputs(targets))
         (our_gradient,), (their_gradient,) = (torch.autograd.grad(loss, new) for loss in (ours, theirs))
-        worst = max(worst, float((ours - theirs).abs()), float((our_gradient - their_gradient).abs().max()))
+        worst = max(worst, (ours - theirs).abs().item(), (our_gradient - their_gradient).abs().max().item())
     return worst
 
 
