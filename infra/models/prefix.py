@@ -45,8 +45,7 @@ def completion_hidden(
     right-padded, is. Returns ((N, T, H), [(N, T, H) per layer of `taps`]): entry t of the first predicts token t, entry
     t of a tap has seen token t. Tap 0 is the embedding, tap i the output of layer i.
     """
-    lean = lean_decoder(decoder)
-    if lean is not None:
+    if (lean := lean_decoder(decoder)) is not None:
         return _lean(lean, lay_out(lean, prompt_ids, prompt_mask, owner, ids, mask), mask.bool(), taps)
     from transformers.cache_utils import DynamicCache
 
