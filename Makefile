@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest -p tests.plugins.skips -p tests.plugins.togeth
 PACKAGES := plaudit serving policy_update reward_model ab_testing ingest infra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-full test-oracles check bench bench-ingest bench-reward-model bench-policy-update bench-front tools
+.PHONY: help setup demo up test test-full test-oracles check bench bench-ingest bench-reward-model bench-policy-update bench-reward-hacking bench-front bench-ab tools
 
 help: ## Show the available commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,8 +51,16 @@ bench-reward-model: setup ## Compare the losses of the reward model on real pair
 bench-policy-update: setup ## Measure a policy update beside TRL's (TRL_PYTHON=PATH, see the script), alone on the machine
 	$(BIN)/python -m tests.benchmarks.bench_policy_update --trl-python $(TRL_PYTHON) --page
 
+bench-reward-hacking: setup ## Plant a flaw in a reward and see whether the gate vetoes what exploits it (an hour)
+	$(BIN)/python -m tests.benchmarks.bench_reward_hacking --page
+
 bench-front: setup ## Show the front of two conflicting rewards, alone on the machine (half an hour)
 	$(BIN)/python -m tests.benchmarks.bench_front
+
+# Large arrays are kept instead of given back to the system: twice as fast.
+bench-ab: setup ## Measure the tests of experiments; FULL=1: the full grid, which writes its page (an hour of one core)
+	OMP_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=100000000 MALLOC_TRIM_THRESHOLD_=1000000000 \
+		$(BIN)/python -m tests.benchmarks.bench_experiments $(if $(FULL),--full)
 
 # Debian packages some tests need; installed only as root on Debian or Ubuntu.
 tools:

@@ -1,21 +1,24 @@
 """What the frozen values say: e-processes for every metric, the sample ratio, and intervals for people to look at.
 
 All of it is a pure function of rows in a fixed order, computed from the first row at every look, so that a look can be
-repeated at any time. Why the e-processes hold at every look, ramp and base rate: `infra.statistics.e_process`.
+repeated at any time; `ab_testing.evidence_state` comes to the same a person at a time. Why the e-processes hold at
+every look, ramp and base rate: `infra.statistics.betting` and `infra.statistics.e_process`.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from infra.settings.ab_testing import AbTestingSettings, MetricSettings
 from infra.statistics import (
+    BettingDesign,
     ConfidenceSequence,
     Design,
     EProcess,
     augmented_scores,
+    betting_e_process,
     excess_e_process,
     mean_confidence_sequence,
     sample_ratio_e_process,
@@ -23,6 +26,8 @@ from infra.statistics import (
 
 LIFTS = (1.0, 3.0, 9.0)
 """Bettors expect these multiples of the smallest effect of interest."""
+WEIGHTS = (0.8, 0.06, 0.03)
+"""Their shares of the wealth; the plug-in has the rest. Most lies on the smallest effect: larger ones show soon."""
 
 INTERVAL_ALPHA = 0.05
 INTERVAL_PEOPLE = 2000.0
@@ -34,13 +39,22 @@ class PersonValues:
     """Frozen values of one metric, in the order (frozen_at, user_key), people without a value left out.
 
     `in_challenger` (n,) bool; `values` (n,) in [0, 1]; `phase` (n,) index of the ramp's phase at first exposure;
-    `frozen_at` (n,) Unix seconds.
+    `frozen_at` (n,) Unix seconds; `propensity` (n,) of the challenger among counted people at assignment (1/2 where the
+    arms are equal), `denominators` (n,) of a ratio and `covariates` (n,) from before exposure, where there are any.
     """
 
     in_challenger: NDArray[np.bool_]
     values: NDArray[np.float64]
     phase: NDArray[np.int64]
     frozen_at: NDArray[np.float64]
+    propensity: NDArray[np.float64] | None = None
+    denominators: NDArray[np.float64] | None = None
+    covariates: NDArray[np.float64] | None = None
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """Propensity of everybody."""
+        return np.full(self.values.shape[0], 0.5) if self.propensity is None else self.propensity
 
     @classmethod
     def of(cls, rows: Sequence[tuple[str, float | None, int, float]]) -> "PersonValues":
@@ -119,29 +133,59 @@ class EProcesses:
 
 
 def design_of(rules: AbTestingSettings) -> Design:
-    """The bettors of an experiment: lifts around the smallest effect of interest, and the plug-in, in equal parts."""
+    """The bettors of an experiment: multiples of the smallest effect of interest, and the plug-in."""
     lifts = tuple(rules.smallest_relative_effect * multiple for multiple in LIFTS)
-    return Design(lifts=lifts, plug_in_weight=1 / (len(lifts) + 1), block_people=rules.block_people)
+    return Design(lifts=lifts, plug_in_weight=1 - sum(WEIGHTS), block_people=rules.block_people, weights=WEIGHTS)
+
+
+def bets_on_scores(metric: MetricSettings) -> bool:
+    """Whether the metric is tested by betting on scores, which is faster; it needs a value of everybody assigned. Where
+    people without a value are left out the coin is no longer known to be fair, and the two-arm test decides."""
+    return metric.missing == "zero"
+
+
+def harm_design(metric: MetricSettings, design: Design) -> Design:
+    """For harm done to a guardrail: its own margin, absolute, is the smallest effect of interest."""
+    if metric.role != "guardrail":
+        return design
+    return replace(design, lifts=tuple(metric.delta * multiple for multiple in LIFTS), relative=False)
+
+
+def betting_design(design: Design) -> BettingDesign:
+    """The same bettors for the test that bets on scores."""
+    multiples = tuple(lift / design.lifts[0] for lift in design.lifts)
+    return BettingDesign(design.lifts[0], design.relative, multiples, design.weights or WEIGHTS)
 
 
 def e_processes_of(metric: MetricSettings, people: PersonValues, design: Design) -> EProcesses:
     """The metric's e-processes. Where less is better, the arms change places; rates are never turned over."""
-    good = people.in_challenger if metric.direction == "higher" else ~people.in_challenger
-    not_inferior = None
-    if metric.role == "guardrail":
-        not_inferior = excess_e_process(good, people.values, people.phase, design, margin=-metric.delta)
+    higher = metric.direction == "higher"
+
+    def test(challenger_above: bool, bettors: Design, margin: float = 0.0) -> EProcess:
+        in_a = people.in_challenger if challenger_above else ~people.in_challenger
+        if not bets_on_scores(metric):
+            return excess_e_process(in_a, people.values, people.phase, bettors, margin)
+        return betting_e_process(
+            in_a,
+            people.values,
+            people.shares if challenger_above else 1 - people.shares,
+            betting_design(bettors),
+            margin,
+            denominators=people.denominators,
+            covariates=people.covariates,
+        )
+
     return EProcesses(
-        better=excess_e_process(good, people.values, people.phase, design),
-        worse=excess_e_process(~good, people.values, people.phase, design),
-        not_inferior=not_inferior,
+        better=test(higher, design),
+        worse=test(not higher, harm_design(metric, design)),
+        not_inferior=test(higher, design, -metric.delta) if metric.role == "guardrail" else None,
     )
 
 
 def effect_of(people: PersonValues) -> ConfidenceSequence:
-    """Challenger minus control after every person. Both arms are the same share of all people in every phase, so a
-    counted person is in the challenger with probability 1/2 whatever the ramp."""
-    propensity = np.full(people.values.shape[0], 0.5)
-    scores = augmented_scores(people.in_challenger, people.values, propensity)
+    """Challenger minus control after every person. As the product assigns people, both arms are the same share of all
+    people in every phase, so a counted person is in the challenger with probability 1/2 whatever the ramp."""
+    scores = augmented_scores(people.in_challenger, people.values, people.shares)
     return mean_confidence_sequence(scores, INTERVAL_PEOPLE, INTERVAL_ALPHA)
 
 

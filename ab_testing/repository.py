@@ -167,7 +167,7 @@ class ExperimentRepository:
         )
 
 
-def _cycle(row: Row[Any]) -> tuple[str, str]:
+def _cycle(row: Any) -> tuple[str, str]:
     """The training cycle an adapter comes from; one without a cycle is its own."""
     return str(row.name), str(row.lineage.get("cycle", row.version))
 

@@ -229,8 +229,12 @@ class FeedbackConsumer:
     def _loop(self, topic: TopicConsumer, stop: threading.Event) -> None:
         pause = self._settings.backoff_seconds
         while not stop.is_set():
+            begun = time.monotonic()
             try:
-                topic.step()
+                if 0 < topic.step() < self._settings.consumer_batch_records:
+                    # Nothing waits: what comes meanwhile shares the next transaction. What comes after a quiet spell
+                    # goes at once.
+                    stop.wait(max(0.0, begun + self._settings.consumer_gather_seconds - time.monotonic()))
                 pause = self._settings.backoff_seconds
             except Exception as error:
                 log.error("consumer_failed", kind=topic.kind, error=str(error), error_type=type(error).__name__)

@@ -9,7 +9,7 @@ import gc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import compress
+from itertools import compress, repeat
 
 from sqlalchemy import Connection
 
@@ -72,9 +72,10 @@ class FeedbackHandler:
         applied = Applied(letters=batch.letters)
         log_repository = LogRepository(connection)
         log_repository.lock(_touched(batch.rows))
-        for project in sorted({row[PROJECT] for row in batch.rows}):
-            mine = [row[PROJECT] == project for row in batch.rows]
-            rows = batch.rows if all(mine) else list(compress(batch.rows, mine))
+        projects = sorted({row[PROJECT] for row in batch.rows})
+        for project in projects:
+            mine = [row[PROJECT] == project for row in batch.rows] if len(projects) > 1 else repeat(True)
+            rows = list(compress(batch.rows, mine)) if len(projects) > 1 else batch.rows
             conflicts = self._apply_project(connection, project, rows, labelling, now, applied)
             if conflicts:
                 placed = list(compress(batch.placed(), mine))
@@ -128,10 +129,10 @@ class FeedbackHandler:
         facts = repository.owners({response_id for response_id, _ in answers})
         if self._labels is None or self._labels.labelling is not labelling:
             self._labels = ProvisionalLabels(labelling)
-        known, others = self._labels.rows(project, answers, facts, now)
-        repository.put_provisional(known, windows_stand=True)
-        repository.put_provisional(others, windows_stand=False)
-        _bring_forward(repository, known, now)
+        known, others = self._labels.rows(answers, facts, now)
+        repository.put_provisional(known, labelling.config_hash, windows_stand=True)
+        repository.put_provisional(others, labelling.config_hash, windows_stand=False)
+        _bring_forward(repository, known, labelling.config_hash, now)
         return len(answers)
 
 
@@ -148,10 +149,12 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _touched(rows: Sequence[LedgerRow]) -> set[str]:
-    touched = {row[RESPONSE_ID] for row in rows}
-    touched.update([row[OTHER] for row in rows if row[OTHER] is not None])
-    return touched
+def _touched(rows: Sequence[LedgerRow]) -> Iterator[str]:
+    """The responses that rows speak of; looked at only where they have to be locked."""
+    for row in rows:
+        yield row[RESPONSE_ID]
+        if row[OTHER] is not None:
+            yield row[OTHER]
 
 
 def _sort(repository: FeedbackRepository, rows: list[LedgerRow], gone: set[int]) -> Sorted:
@@ -191,7 +194,7 @@ def _add_known(answers: dict[Answer, list[LedgerRow]], known: Sequence[LedgerRow
             some.append(row)
 
 
-def _bring_forward(repository: FeedbackRepository, rows: Sequence[LabelRow], now: float) -> None:
+def _bring_forward(repository: FeedbackRepository, rows: Sequence[LabelRow], config_hash: str, now: float) -> None:
     """Where a final label stands, what changes it is due at once: closing has put the row off to the next window.
 
     Looked up only for answers whose first window is over: none of the others has a final label. And only after the rows
@@ -200,7 +203,8 @@ def _bring_forward(repository: FeedbackRepository, rows: Sequence[LabelRow], now
     late = [row for row in rows if row[CLOSES_AT] <= now]
     if late:
         labelled = repository.labelled(row[ANSWER][0] for row in late)
-        repository.put_provisional([row for row in late if row[ANSWER] in labelled], windows_stand=False)
+        due = [row for row in late if row[ANSWER] in labelled]
+        repository.put_provisional(due, config_hash, windows_stand=False)
 
 
 def _remake_pairs(

@@ -1,5 +1,6 @@
 """Rows of feedback onto the log: split by partition, encoded as segments, as large as a record may be."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -31,14 +32,10 @@ class FeedbackLog:
         if not self._partitions:
             self._log.ensure_topic(self._topic)
             self._partitions = self._log.partitions(self._topic)
-        by_partition: dict[int, list[Row]] = {}
+        by_partition: defaultdict[int, list[Row]] = defaultdict(list)
         partition_of = self._partition_of
         for row in rows:
-            partition = partition_of(row[RESPONSE_ID])
-            if partition in by_partition:
-                by_partition[partition].append(row)
-            else:
-                by_partition[partition] = [row]
+            by_partition[partition_of(row[RESPONSE_ID])].append(row)
         lots: list[Lot] = []
         too_large: set[int] = set()
         for partition, some in by_partition.items():

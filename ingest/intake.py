@@ -4,20 +4,17 @@ step per event where a column will do. A property test holds the two together.""
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import lru_cache
-from operator import attrgetter
 from typing import Any
 
-from infra.contracts import FeedbackEvent, user_key_of
+from msgspec.structs import astuple
+
+from infra.contracts import FeedbackEvent, user_keys
 from ingest.columns import all_choices, all_content, all_safe_ids, all_uuid7
 from ingest.rows import CHOICE, DEVICE, EVENT_ID, OTHER_CHOICE, RESPONSE_ID, SOLICITED, USER_KEY, Row, row_of
 from ingest.wire import LATEST_INSTANT, MAX_USER_CHARACTERS, WireEvent, to_event
 
 _CREATED, _SENT = 10, 13
-# In the order of a Row, with the raw user where the key will be and `created_at` in place of `derived_at`.
-_fields = attrgetter(
-    "event_id", "response_id", "choice", "signal", "operation", "value", "text", "other_response_id", "other_choice",
-    "user", "created_at", "device", "solicited", "sent_at",
-)  # fmt: skip
+"""Places of the fields of a WireEvent that a Row does not have; see there."""
 
 _REMEMBERED_USERS = 1 << 16
 _FEW = 4
@@ -29,18 +26,18 @@ class Intake:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
-        self._key_of: Callable[[str], str] = lru_cache(_REMEMBERED_USERS)(lambda user: user_key_of(user, secret))
+        self._key_of: Callable[[str], str] = lru_cache(_REMEMBERED_USERS)(user_keys(secret))
 
     def rows(self, events: Sequence[WireEvent], received_at: float) -> list[Row] | None:
         """The rows of events that are all valid, in their order; None if any is not. The raw users end here."""
         if len(events) < _FEW:
             return self._one_by_one(events, received_at)
-        wire = list(map(_fields, events))
+        wire = list(map(astuple, events))
         columns: list[Any] = list(zip(*wire, strict=True))
         users = set(columns[USER_KEY])
         if not (
             all_uuid7(columns[EVENT_ID])
-            and all_safe_ids(set(columns[RESPONSE_ID]))
+            and all_safe_ids(columns[RESPONSE_ID])
             and all_choices(columns[CHOICE])
             and all_choices(columns[OTHER_CHOICE])
             and all_content(wire)

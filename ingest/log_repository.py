@@ -48,7 +48,7 @@ class LogRepository:
         """
         if self._connection.dialect.name == "sqlite":
             return
-        buckets = sorted({stable_hash(response_id, _LOCK_BUCKETS) for response_id in response_ids})
+        buckets = sorted({stable_hash(response_id, _LOCK_BUCKETS) for response_id in set(response_ids)})
         self._connection.execute(
             text("SELECT pg_advisory_xact_lock(:space, bucket) FROM unnest(CAST(:buckets AS int[])) AS bucket"),
             {"space": _LOCK_SPACE, "buckets": buckets},

@@ -5,6 +5,7 @@ together. What it does otherwise: versions are sorted once and told in order, so
 holds, and the JSON of a vector of values is made once, as few different ones come up while windows are open.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -40,10 +41,14 @@ LABEL_COLUMNS = (
     "made_at",
     "window_closes_at",
 )
+PROVISIONAL_COLUMNS = (
+    "response_id", "choice", "objective_values", "weights", "events_counted", "made_at", "window_closes_at",
+)  # fmt: skip
+"""What the provisional labels of one batch differ in."""
 LabelRow = tuple[Any, ...]
-"""`LABEL_COLUMNS`, the two documents as JSON text."""
-ANSWER = slice(1, 3)
-CLOSES_AT = 10
+"""`PROVISIONAL_COLUMNS`, the two documents as JSON text."""
+ANSWER = slice(0, 2)
+CLOSES_AT = 6
 """Places in a `LabelRow`."""
 
 Answer = tuple[str, int]
@@ -75,39 +80,36 @@ class ProvisionalLabels:
         self._histories: dict[History, Said] = {}
 
     def rows(
-        self,
-        project: str,
-        answers: Mapping[Answer, list[LedgerRow]],
-        facts: Mapping[str, Fact],
-        made_at: float,
+        self, answers: Mapping[Answer, list[LedgerRow]], facts: Mapping[str, Fact], made_at: float
     ) -> tuple[list[LabelRow], list[LabelRow]]:
         """(labels of answers whose interaction is known, labels of the others).
 
         Each from all rows of the answer's ledger: at least one; they are put in order in place.
         """
-        window, config_hash = self.labelling.window_seconds, self.labelling.config_hash
+        window, kept = self.labelling.window_seconds, self._histories
         known_rows: list[LabelRow] = []
         other_rows: list[LabelRow] = []
-        for (response_id, choice), ledger in answers.items():
-            fact = facts.get(response_id)
+        for answer, ledger in answers.items():
+            fact = facts.get(answer[0])
             if len(ledger) > 1:
                 ledger.sort(key=instant_of)
-            start, owner = (ledger[0][DERIVED_AT], OWNER) if fact is None else (fact[2], fact[1])
             history = _history(ledger)
-            said = self._said(history) if history is not None else self._of_voters(*told(ledger, owner or OWNER))
-            (other_rows if fact is None else known_rows).append(
-                (project, response_id, choice, 0, "provisional", *said, config_hash, made_at, start + window)
-            )
+            if history is None:
+                said = self._of_voters(*told(ledger, (fact and fact[1]) or OWNER))
+            else:
+                said = kept.get(history) or self._said(history)
+            if fact is None:
+                other_rows.append((*answer, *said, made_at, ledger[0][DERIVED_AT] + window))
+            else:
+                known_rows.append((*answer, *said, made_at, fact[2] + window))
         return known_rows, other_rows
 
     def _said(self, history: History) -> Said:
         """What the label says of one person's history. Few different ones come up, so it is kept."""
-        said = self._histories.get(history)
-        if said is None:
-            if len(self._histories) >= _MAX_HISTORIES:
-                self._histories.clear()
-            held = _held(history)
-            said = self._histories[history] = self._of_voters([held] if held else [], len(held))
+        if len(self._histories) >= _MAX_HISTORIES:
+            self._histories.clear()
+        held = _held(history)
+        said = self._histories[history] = self._of_voters([held] if held else [], len(held))
         return said
 
     def _of_voters(self, voters: Sequence[_Held], count: int) -> Said:
@@ -130,14 +132,14 @@ class ProvisionalLabels:
 
 def _history(rows: Sequence[LedgerRow]) -> History | None:
     """The history that rows, oldest first, make; None if several people speak, or one of two answers."""
-    voter = rows[0][USER_KEY]
-    history = []
-    for row in rows:
-        signal = row[SIGNAL]
-        if row[USER_KEY] != voter or signal in PAIR_SIGNALS:
-            return None
-        history.append(row[SIGNAL:VALUE] if signal in _CENSORED else row[SIGNAL:TEXT])
-    return tuple(history)
+    history = tuple([row[SIGNAL:VALUE] if row[SIGNAL] in _CENSORED else row[SIGNAL:TEXT] for row in rows])
+    if len(rows) > 1:
+        voter = rows[0][USER_KEY]
+        for row in rows:
+            if row[USER_KEY] != voter or row[SIGNAL] in PAIR_SIGNALS:
+                return None
+        return history
+    return None if rows[0][SIGNAL] in PAIR_SIGNALS else history
 
 
 def _held(history: History) -> _Held:
@@ -155,14 +157,10 @@ def _held(history: History) -> _Held:
 
 def by_answer(rows: Iterable[LedgerRow]) -> dict[Answer, list[LedgerRow]]:
     """Rows of the ledger by answer."""
-    answers: dict[Answer, list[LedgerRow]] = {}
+    answers: defaultdict[Answer, list[LedgerRow]] = defaultdict(list)
     for row in rows:
-        answer = row[RESPONSE_ID:SIGNAL]
-        if answer in answers:
-            answers[answer].append(row)
-        else:
-            answers[answer] = [row]
-    return answers
+        answers[row[RESPONSE_ID:SIGNAL]].append(row)
+    return dict(answers)
 
 
 def told(ledger: Sequence[LedgerRow], owner: str) -> tuple[list[_Held], int]:

@@ -4,12 +4,12 @@ Every method works on the connection it was built with: the unit of work belongs
 parameter (json_each on SQLite, arrays on PostgreSQL), rows in and out as tuples.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, delete, literal_column, select, text
 
 from infra.contracts import Interaction, Label, PreferencePair
@@ -17,7 +17,7 @@ from infra.db import insert_ignore_many, upsert_many
 from infra.db.tables.feedback import feedback_events, interactions, labels, pairs
 from ingest.labels import InteractionFacts
 from ingest.ledger import Version
-from ingest.provisional import LABEL_COLUMNS, Fact, LabelRow
+from ingest.provisional import LABEL_COLUMNS, PROVISIONAL_COLUMNS, Fact, LabelRow
 from ingest.repository_rows import interaction_row, label_of, label_row, pair_row
 from ingest.rows import DERIVED_AT, LEDGER_COLUMNS, PROJECT, SOURCE, VALUE, LedgerRow
 
@@ -105,13 +105,13 @@ class FeedbackRepository:
     def owners(self, response_ids: Iterable[str]) -> dict[str, Fact]:
         """What provisional labels need of the known interactions: (response_id, user_key, created_at) by response."""
         rows = self._by_ids("interactions", "response_id", "response_id, user_key, created_at", response_ids)
-        return {row[0]: tuple(row) for row in rows}
+        return {row[0]: row for row in rows}
 
     def put_labels(self, made: Iterable[Label]) -> None:
         """Write labels; the provisional one of an answer is replaced."""
         upsert_many(self._connection, labels, LABEL_COLUMNS, [label_row(label) for label in made])
 
-    def put_provisional(self, rows: Sequence[LabelRow], *, windows_stand: bool) -> None:
+    def put_provisional(self, rows: Sequence[LabelRow], config_hash: str, *, windows_stand: bool) -> None:
         """Write labels made by `ingest.provisional`; what says nothing new is left alone, `made_at` included.
 
         `windows_stand`: the interactions are known, so labels that are there have the right window already. Leaving it
@@ -120,14 +120,16 @@ class FeedbackRepository:
         """
         changed = ("objective_values", "events_counted", "config_hash")
         window = () if windows_stand else ("window_closes_at",)
+        shared = {"project": self._project, "version": 0, "status": "provisional", "config_hash": config_hash}
         upsert_many(
             self._connection,
             labels,
-            LABEL_COLUMNS,
+            PROVISIONAL_COLUMNS,
             rows,
             update=(*changed, "weights", "made_at", *window),
             if_changed=(*changed, *window),
             json_encoded=True,
+            shared=shared,
         )
 
     def labelled(self, response_ids: Iterable[str]) -> set[Answer]:
@@ -212,7 +214,7 @@ class FeedbackRepository:
         return "IN (SELECT value FROM json_each(:ids))" if self._sqlite else "= ANY(:ids)"
 
     def _list(self, ids: list[str]) -> str | list[str]:
-        return json.dumps(ids) if self._sqlite else ids
+        return msgspec.json.encode(ids).decode() if self._sqlite else ids
 
     def _by_ids(self, table: str, key: str, columns: str, ids: Iterable[str], more: str = "") -> Sequence[Any]:
         wanted = sorted(set(ids))
@@ -225,7 +227,9 @@ class FeedbackRepository:
             selected, source, condition = columns, table, f"{key} = ANY(:ids)"
         statement = f"SELECT {selected} FROM {source} WHERE project = :project AND {condition} {more}"  # noqa: S608
         parameters = {"project": self._project, "ids": self._list(wanted)}
-        return self._connection.execute(text(statement), parameters).all()
+        with self._connection.execute(text(statement), parameters) as result:
+            # Tuples of the driver: SQLAlchemy's rows cost more to make, and far more to take slices of.
+            return result.cursor.fetchall()
 
     def _hashes(self, table: str, key: str, ids: Iterable[str]) -> dict[str, bytes]:
         return {row[0]: bytes(row[1]) for row in self._by_ids(table, key, f"{key}, content_hash", set(ids))}

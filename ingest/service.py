@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 import msgspec
 
@@ -23,7 +24,7 @@ from ingest.rows import EVENT_ID, Row, row_of
 from ingest.rules import Problem, id_problem
 from ingest.strangers import documents_of, keep, with_documents
 from ingest.topics import interactions_topic
-from ingest.wire import FEEDBACK, INTERACTIONS, Rejection, to_event
+from ingest.wire import FEEDBACK, INTERACTIONS, Rejection, WireEvent, to_event
 
 Item = FeedbackEvent | Interaction
 
@@ -137,9 +138,8 @@ class IngestService:
         """
         now, project = self._context.clock.now(), self._context.settings.project
         items = FEEDBACK.parse(body, self._settings.max_batch_events)
-        events = [item for item in items if not isinstance(item, Rejection)]
-        simple = len(events) == len(items) and not self._people.active
-        rows = self._intake.rows(events, now) if simple else None
+        simple = Rejection not in set(map(type, items)) and not self._people.active
+        rows = self._intake.rows(cast(list[WireEvent], items), now) if simple else None
         if rows is not None:
             lots, too_large = self._feedback.lots(rows, project, now, "api")
             if not too_large:

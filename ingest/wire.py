@@ -33,21 +33,24 @@ class InvalidBody(PlauditError):
 
 class WireEvent(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
     """One feedback event as a client sends it. Times: Unix seconds or ISO 8601 with a zone. `user` is the caller's own
-    id of the person; it becomes a user key at once and is neither stored nor logged."""
+    id of the person; it becomes a user key at once and is neither stored nor logged.
+
+    The fields stand in the order of a row (`ingest.rows`), `user` where the key will be, `created_at` where
+    `derived_at` will be, and `sent_at` at the end: `ingest.intake` takes them as a tuple."""
 
     event_id: str
     response_id: str
-    signal: Signal
     choice: int = 0
+    signal: Signal
     operation: Operation = "set"
     value: float | None = None
     text: str | None = None
     other_response_id: str | None = None
     other_choice: int = 0
     user: str | None = None
+    created_at: float | str | None = None
     device: Device | None = None
     solicited: float | None = None
-    created_at: float | str | None = None
     sent_at: float | str | None = None
 
 

@@ -18,7 +18,7 @@ def kl_to_base(gate: Mapping[str, Any]) -> float:
     return math.nan
 
 
-def reason_to_reset(chain: Sequence[Mapping[str, Any]], every: int, kl_limit: float) -> str:
+def reason_to_reset(chain: Sequence[Mapping[Any, Any]], every: int, kl_limit: float) -> str:
     """Why the next update begins at the base, or "". `chain`: rows of the champion and what it was trained on top of,
     newest first; empty while the base is the champion. `every` 0: never by number."""
     if not chain:

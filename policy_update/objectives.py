@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from infra.contracts import PlauditError
+
 RELEVANCE = "relevance"
 COHERENCE = "coherence"
 MEANING = (RELEVANCE, COHERENCE)
@@ -25,6 +27,13 @@ UNTRANSFORMED = frozenset({"utility", "harm"})
 """Heads used as they are: utility is real-valued, and the limit on harm is stated as a probability."""
 COSTS = frozenset({"harm"})
 """Heads of which less is better: doubt raises them."""
+
+
+class UnknownLimit(PlauditError):
+    """A limit on something that nothing measures."""
+
+    code = "unknown_limit"
+    status = 400
 
 
 class Scorer(Protocol):
@@ -67,6 +76,22 @@ def available_objectives(scorer: Scorer, weights: Mapping[str, float], terms: Co
         for name, weight in weights.items()
         if weight != 0 and (name in MEANING or name in scorer.objectives or name in terms)
     }
+
+
+def with_limits(
+    weights: Mapping[str, float], limits: Collection[str], scorer: Scorer, terms: Collection[str]
+) -> dict[str, float]:
+    """The weights and, at weight 0, the objectives that are limited. Raises UnknownLimit for one that nothing measures:
+    to train on without it would be to train without the limit."""
+    known = {*scorer.objectives, *MEANING, *terms}
+    unknown = sorted(set(limits) - known)
+    if unknown:
+        raise UnknownLimit(
+            f"policy_update.limits names {unknown[0]!r}, which no head of the reward model and no reward measures; "
+            f"there are {', '.join(sorted(known))}",
+            field=f"policy_update.limits.{unknown[0]}",
+        )
+    return {**weights, **dict.fromkeys(limits, 0.0)}
 
 
 def assemble(

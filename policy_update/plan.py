@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from infra.contracts import BASE_ADAPTER
+from infra.contracts import BASE_ADAPTER, Interaction
 from infra.contracts.adapters import parse_ref
 from infra.settings import Settings
 from policy_update import repository
@@ -20,7 +20,7 @@ class TrainingPlan:
 
     `champion` is what everybody is served and what candidates are held against; training begins at `start`, which is
     the champion or, on a reset (`reset` says why), the base. Paths are None for the base. Candidates get versions from
-    `version` on; `turn` counts cycles from 1.
+    `version` on; `turn` counts cycles from 1. `logged`: interactions whose answers may be learned from as they are.
     """
 
     reward_model: str
@@ -31,6 +31,7 @@ class TrainingPlan:
     name: str
     version: int
     turn: int = 1
+    logged: tuple[Interaction, ...] = ()
     trigger: str = ""
     reset: str = ""
 
@@ -70,15 +71,9 @@ def make_plan(connection: Connection, settings: Settings) -> TrainingPlan | str:
     missing = wanted.min_prompts - len(prompts)
     if missing > 0 or not prompts.training or not prompts.held_out:
         return f"not enough evidence to train: {max(missing, 1)} more distinct prompts are needed"
-    champion = repository.champion(connection, project)
-    if champion != BASE_ADAPTER and repository.tainted(connection, project, "adapter", champion):
-        champion = BASE_ADAPTER  # it learned from a person who was erased: what follows begins at the base
-    path = None
-    if champion != BASE_ADAPTER:
-        adapter = repository.adapter_row(connection, project, *parse_ref(champion))
-        path = Path(adapter["path"]) if adapter is not None else None
-        if path is None:
-            return f"champion {champion} has no row in the store; restore it before training on top of it"
+    champion, path = _champion(connection, project)
+    if champion != BASE_ADAPTER and path is None:
+        return f"champion {champion} has no row in the store; restore it before training on top of it"
     chain = repository.chain_to_base(connection, project, champion)
     return TrainingPlan(
         reward_model=reward_model,
@@ -89,9 +84,19 @@ def make_plan(connection: Connection, settings: Settings) -> TrainingPlan | str:
         name=wanted.adapter_name,
         version=repository.next_version(connection, project, wanted.adapter_name),
         turn=repository.cycles(connection, project, wanted.adapter_name) + 1,
+        logged=_logged(connection, settings),
         trigger=trigger,
         reset=reason_to_reset(chain, wanted.retrain_from_base_every, wanted.retrain_kl_to_base),
     )
+
+
+def _champion(connection: Connection, project: str) -> tuple[str, Path | None]:
+    """Whom candidates are held against, and its folder; None for the base, and where no row says where it is."""
+    champion = repository.champion(connection, project)
+    if champion == BASE_ADAPTER or repository.tainted(connection, project, "adapter", champion):
+        return BASE_ADAPTER, None  # a tainted one learned from a person who was erased: what follows begins at the base
+    adapter = repository.adapter_row(connection, project, *parse_ref(champion))
+    return champion, None if adapter is None else Path(adapter["path"])
 
 
 def _trigger(connection: Connection, settings: Settings, reward_model: str) -> tuple[str, str]:
@@ -113,6 +118,13 @@ def _trigger(connection: Connection, settings: Settings, reward_model: str) -> t
         missing.append(f"{wanted.new_labels - found} more final labels")
     waits = " or ".join(["a better reward model", *missing])
     return "", f"an adapter has already been trained against {reward_model}; waiting for {waits}"
+
+
+def _logged(connection: Connection, settings: Settings) -> tuple[Interaction, ...]:
+    wanted = settings.policy_update
+    if not wanted.logged_answers:
+        return ()
+    return tuple(repository.logged_interactions(connection, settings.project, wanted.max_prompts))
 
 
 def _held_by_experiments(connection: Connection, project: str) -> str:

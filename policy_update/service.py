@@ -33,11 +33,14 @@ from policy_update.candidates.recording import (
 from policy_update.checkpoint import Checkpoints
 from policy_update.faces import Models, assemble_models
 from policy_update.following import Announcement
-from policy_update.objectives import Rewards, available_objectives
+from policy_update.gating.repository import logged_answers
+from policy_update.gating.service import REACTION, gate_folder
+from policy_update.logged import rows_by_conversation, with_logged
+from policy_update.objectives import Rewards, available_objectives, with_limits
 from policy_update.plan import TrainingPlan
 from policy_update.processes import Processes
 from policy_update.progress import step_bar
-from policy_update.records import StepRecord, logged_figures
+from policy_update.records import StepRecord, TrainingRun, logged_figures
 from policy_update.rollout import Rollout
 from policy_update.scoring import RewardSource, rollout_sampler
 from policy_update.trainer import Trainer
@@ -87,7 +90,11 @@ def _open_cycle(job: JobContext, plan: TrainingPlan) -> Cycle:
     def sample(model: Any, conversations: Sequence[Any], each: int, seed: int) -> Any:
         return rollout_sampler(base, wanted, each)(model, conversations, seed)
 
-    examination = Examination(wanted, champion_model(base, plan), plan.prompts.held_out, sample, reset=bool(plan.reset))
+    with job.database.reading() as connection:
+        logged = logged_answers(connection, settings.project, REACTION, wanted.gate.logged_answers)
+    examination = Examination(
+        wanted, champion_model(base, plan), plan.prompts.held_out, sample, reset=bool(plan.reset), logged=logged
+    )
     return Cycle(job, plan, base, teacher, examiner, examination, Registry.open(settings, job.clock))
 
 
@@ -99,13 +106,17 @@ def _train(cycle: Cycle, name: str, wanted_weights: Mapping[str, float]) -> Cand
     models = prepare_models(cycle.base, plan, settings)
     if plan.start == plan.champion:
         models.reference = cycle.examination.champion
-    source = cycle.source(cycle.teacher, weights)
+    goals_and_limits = with_limits(
+        weights, settings.policy_update.limits, cycle.teacher, settings.policy_update.rewards.terms
+    )
+    source = cycle.source(cycle.teacher, goals_and_limits)
     tags = {"reward_model": plan.reward_model, "weighting": name, "trigger": plan.trigger}
     with cycle.registry.run("policy-update", ref, _parameters(settings, weights), tags) as run:
         processes = Processes.join()
-        processes.tell(Announcement(plan, weights))
-        checkpoints = _checkpoints(cycle, version, weights)
-        trainer = _trainer(settings, cycle.base, models, weights, _noting(source.training_rewards, run), processes)
+        processes.tell(Announcement(plan, goals_and_limits))
+        checkpoints = _checkpoints(cycle, version, goals_and_limits)
+        reward = _noting(source.training_rewards, run)
+        trainer = _trainer(settings, cycle.base, plan, models, goals_and_limits, reward, processes)
         trainer.checkpoints = checkpoints
         with step_bar(ref, settings.policy_update.steps) as show:
             outcome = trainer.train(plan.prompts.training, _reporter(cycle, run, show), job.should_stop)
@@ -113,24 +124,30 @@ def _train(cycle: Cycle, name: str, wanted_weights: Mapping[str, float]) -> Cand
             raise TryLater(
                 f"{ref} was asked to stop after {len(outcome.history)} steps: the next run goes on from there"
             )
-        folder = fresh_folder(settings, plan.name, version)
-        hashes = save_adapter(models.policy, models.base, folder)
-        store_candidate(
-            job,
-            plan,
-            version,
-            hashes,
-            measure(models.base, models.sampler),
-            lineage_of(settings, plan, job.run_id, kind="trained", weighting=name),
-            models.base.base_model_hash,
-            run.run_id,
-            {"history": [asdict(record) for record in outcome.history]},
-        )
+        _save(cycle, models, version, name, outcome, run)
         checkpoints.clear()
-        run.log_artifact_dir(folder)
         candidate = examine_candidate(cycle, models, version, name, weights, outcome)
+        run.log_artifact_dir(gate_folder(settings, f"{plan.name}@{version}"), "gate")
         run.set_tags({"passed": candidate.document["passed"], "reasons": "; ".join(candidate.document["reasons"])})
     return candidate
+
+
+def _save(cycle: Cycle, models: Models, version: int, weighting: str, outcome: TrainingRun, run: Any) -> None:
+    """The trained adapter's files, fingerprint and row."""
+    folder = fresh_folder(cycle.settings, cycle.plan.name, version)
+    hashes = save_adapter(models.policy, models.base, folder)
+    store_candidate(
+        cycle.job,
+        cycle.plan,
+        version,
+        hashes,
+        measure(models.base, models.sampler),
+        lineage_of(cycle.settings, cycle.plan, cycle.job.run_id, kind="trained", weighting=weighting),
+        models.base.base_model_hash,
+        run.run_id,
+        {"history": [asdict(record) for record in outcome.history]},
+    )
+    run.log_artifact_dir(folder)
 
 
 def _combine(cycle: Cycle, combination: Combination) -> Candidate:
@@ -151,6 +168,7 @@ def _combine(cycle: Cycle, combination: Combination) -> Candidate:
         run.log_artifact_dir(folder)
         models = Models(base=cycle.base, policy=None, sampler=merged, reference=cycle.examination.champion)
         candidate = examine_candidate(cycle, models, version, combination.label, weights, None)
+        run.log_artifact_dir(gate_folder(settings, f"{plan.name}@{version}"), "gate")
         run.set_tags({"passed": candidate.document["passed"], "reasons": "; ".join(candidate.document["reasons"])})
     return candidate
 
@@ -196,12 +214,13 @@ def trainer_of(settings: Settings, base: LoadedModel, told: Announcement, proces
         models.reference = champion_model(base, plan)
     references = plan.prompts.references
     source = RewardSource(base, teacher, told.weights, wanted.temperature, wanted.rewards, references)
-    return _trainer(settings, base, models, told.weights, source.training_rewards, processes)
+    return _trainer(settings, base, plan, models, told.weights, source.training_rewards, processes)
 
 
 def _trainer(
     settings: Settings,
     base: LoadedModel,
+    plan: TrainingPlan,
     models: Models,
     weights: dict[str, float],
     reward: Callable[[Rollout], Rewards],
@@ -210,6 +229,10 @@ def _trainer(
     wanted = settings.policy_update
     recipe = recipe_named(wanted.recipe, wanted.recipe_options)
     sample = rollout_sampler(base, wanted, wanted.group_size)
+    if plan.logged:
+        rows, left_out = rows_by_conversation(base, plan.logged, wanted.max_new_tokens)
+        log.info("logged_answers", rows=sum(map(len, rows.values())), left_out=left_out)
+        sample = with_logged(sample, base, rows, wanted.logged_answers)
     return Trainer(models, wanted, recipe, weights, sample, reward, processes=processes)
 
 

@@ -19,7 +19,7 @@ from reward_model.judging import ref_of, rule_of, standing_of, trained_on
 from reward_model.pipeline import read_features, recipe_of
 from reward_model.predicting import Read, predictions
 from reward_model.repository import instant_seconds
-from reward_model.scoring import RewardModel
+from reward_model.scoring import open_reward_model
 from reward_model.service import load_training_set
 from reward_model.versions_repository import VersionRepository
 
@@ -73,9 +73,10 @@ def evaluate_version(context: Context, wanted: str = "champion") -> Evaluated:
     row = version_row(context, wanted)
     read = _read(context, [row])
     _require_judgments(read.data, ref_of(row))
-    standing, model = standing_of(context), RewardModel.load(row["path"])
+    standing, model = standing_of(context), open_reward_model(row["path"], read.loaded)
     champion = standing.champion
-    other = RewardModel.load(champion["path"]) if champion is not None and ref_of(champion) != ref_of(row) else None
+    beside = champion if champion is not None and ref_of(champion) != ref_of(row) else None
+    other = None if beside is None else open_reward_model(beside["path"], read.loaded)
     examined = evaluate(read, model, other, standing.served, context.settings.reward_model)
     return Evaluated(ref_of(row), str(row["state"]), examined)
 
@@ -87,7 +88,7 @@ def compare_versions(context: Context, first: str, second: str) -> Compared:
     """
     rows = [version_row(context, wanted) for wanted in (first, second)]
     read = _read(context, rows)
-    models = [RewardModel.load(row["path"]) for row in rows]
+    models = [open_reward_model(row["path"], read.loaded) for row in rows]
     judgments = held_out_judgments(read.data, None, {name for model in models for name in model.objectives})
     mine, theirs = (predictions(model, read, judgments.rows) for model in models)
     decision = compared(judgments, mine, theirs, ref_of(rows[1]), rule_of(context))

@@ -1,7 +1,7 @@
 """From a head's logit to a probability that means what it says. Pure numpy.
 
 Calibrations are fitted on logits the head had not seen, with the labels' own weights; which kind is used is chosen by
-cross-validation over whole groups, and the simpler kind wins ties. `KINDS` names them, simplest first.
+cross-validation over whole groups, and a sigmoid wins ties. `KINDS` names them, simplest first.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,6 +21,7 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _FOLDS = 5
+_SIGMOIDS = ("temperature", "platt")
 _TIE = 2.0
 """Standard errors within which two kinds cannot be told apart."""
 _PULL = 1.0
@@ -154,13 +155,14 @@ def fit_calibration(
 def choose_calibration(
     logits: Array, targets: Array, weights: Array, *, groups: Ints | None = None, seed: int = 0
 ) -> Choice:
-    """Fit each of `KINDS` out of fold and keep the simplest whose log-loss cannot be told from the best one's.
+    """Fit each of `KINDS` out of fold and keep the sigmoid of the lesser log-loss, unless isotonic is surely better.
 
     logits [N] of a head that had not seen these rows, targets [N] in [0, 1], weights [N] >= 0, groups [N] (equal where
-    rows are not independent: a conversation, a prompt, a person; None: all are). A kind that is behind the best by at
-    most two standard errors of the paired difference, clustered by group, ties with it (the one-standard-error rule of
-    Breiman et al. 1984, but at 95 %). With fewer than two groups Platt's sigmoid is fitted untested. Raises
-    InvalidCalibrationInput.
+    rows are not independent: a conversation, a prompt, a person; None: all are). A sigmoid that is behind isotonic by
+    at most two standard errors of the paired difference, clustered by group, ties with it and is kept (the one-
+    standard-error rule of Breiman et al. 1984, but at 95 %). Between the two sigmoids no tie goes to the simpler one:
+    an offset costs next to nothing, and a temperature without one pulls rare events towards 1/2. With fewer than two
+    groups Platt's sigmoid is fitted untested. Raises InvalidCalibrationInput.
     """
     x, y, w = _checked(logits, targets, weights)
     kept = w > 0
@@ -173,7 +175,8 @@ def choose_calibration(
     means = {kind: float(np.average(loss, weights=w)) for kind, loss in losses.items()}
     best = min(means, key=lambda kind: means[kind])
     behind = {kind: _clustered_mean(loss - losses[best], w, g) for kind, loss in losses.items()}
-    chosen = next(kind for kind in KINDS if behind[kind][0] <= _TIE * behind[kind][1])
+    sigmoid_kind = min(_SIGMOIDS, key=lambda kind: means[kind])
+    chosen = sigmoid_kind if behind[sigmoid_kind][0] <= _TIE * behind[sigmoid_kind][1] else best
     return Choice(KINDS[chosen](x, y, w), means, behind)
 
 

@@ -16,7 +16,7 @@ from reward_model.evaluation import auroc, cluster_index, clustered_interval, wi
 from reward_model.findings import Examined, flat_of, lines_of
 from reward_model.held_out import UTILITY, Judgments, Predictions, charges, held_out_judgments
 from reward_model.predicting import Read, predictions
-from reward_model.scoring import RewardModel
+from reward_model.scoring import AnyRewardModel
 from reward_model.slices import Slice, bins, mean_of, quantile_bins, sliced
 
 Array = NDArray[np.float64]
@@ -46,7 +46,7 @@ class _View:
 
 
 def evaluate(
-    read: Read, model: RewardModel, champion: RewardModel | None, served: str, settings: RewardModelSettings
+    read: Read, model: AnyRewardModel, champion: AnyRewardModel | None, served: str, settings: RewardModelSettings
 ) -> Examined:
     """Measure `model` on the hold-out of `read`; `served` is the policy people are answered by now."""
     judgments = held_out_judgments(read.data, None, model.objectives)

@@ -15,15 +15,18 @@ from infra.runtime import Context
 from reward_model.data import AnswerRow, Key, TrainingSet
 from reward_model.features import answer_features
 from reward_model.judging import ref_of, standing_of
-from reward_model.pipeline import read_features
+from reward_model.pipeline import read_features, recipe_of
 from reward_model.repository import RewardModelRepository
-from reward_model.scoring import RewardModel
+from reward_model.scoring import AnyRewardModel, RewardModel, open_reward_model
 from reward_model.service import load_training_set
+from reward_model.subspace import Standardizer
 from reward_model.versions_repository import VersionRepository
 
 Array = NDArray[np.float64]
 
 _NEIGHBOURS = 5
+_NEWEST = 256
+"""Labelled answers that a fine-tuned model scores to explain one: it has no features that are kept."""
 _POOLS = ("mean", "last token", "opening")
 
 
@@ -88,13 +91,17 @@ class Explained:
 
 @dataclass(frozen=True)
 class _Asked:
-    """The answer and its label, with the labelled answers and their features [N, D] as the version reads them."""
+    """The answer and its label, with the labelled answers. `features` [1, D] and `everything` [N, D]: standardised, of
+    the answer and of the labelled ones, as the version reads them (a fine-tuned one: as the frozen base does);
+    `logits` [1, K] and `known` [M, K]: what its heads say before calibration of the answer and of the `M` newest."""
 
     answer: AnswerRow
     label: dict[str, Any] | None
     features: Tensor
     data: TrainingSet
     everything: Tensor
+    logits: Array
+    known: Array
 
     @property
     def log_length(self) -> float:
@@ -111,11 +118,15 @@ def explain(context: Context, response_id: str, choice: int = 0) -> Explained:
     if row is None:
         raise NoRewardModel("no reward model has been trained yet: `plaudit reward-model train` says what is missing")
     answer, label = _answer_and_label(context, (response_id, choice))
-    model, other = RewardModel.load(row["path"]), _other(context, row)
-    loaded = load_base(context.settings)
+    loaded, other = load_base(context.settings), _other(context, row)
+    model = open_reward_model(row["path"], loaded)
     scores = model.score(loaded, [answer.messages], [answer.text])
     asked = _asked(context, model, loaded, answer, label)
-    beside = None if other is None else RewardModel.load(other["path"]).score(loaded, [answer.messages], [answer.text])
+    beside = (
+        None
+        if other is None
+        else open_reward_model(other["path"], loaded).score(loaded, [answer.messages], [answer.text])
+    )
     theirs = {} if beside is None else dict(zip(beside.objectives, beside.values[0].tolist(), strict=True))
     return Explained(
         answer=f"{response_id}#{choice}",
@@ -128,41 +139,57 @@ def explain(context: Context, response_id: str, choice: int = 0) -> Explained:
             _head(model, asked, k, float(scores.values[0, k]), float(scores.uncertainty[0, k]), theirs.get(name))
             for k, name in enumerate(model.objectives)
         ),
-        neighbours=_neighbours(model, asked),
+        neighbours=_neighbours(asked),
     )
 
 
 def _asked(
-    context: Context, model: RewardModel, loaded: Any, answer: AnswerRow, label: dict[str, Any] | None
+    context: Context, model: AnyRewardModel, loaded: Any, answer: AnswerRow, label: dict[str, Any] | None
 ) -> _Asked:
-    settings, recipe = context.settings, model.recipe
+    settings = context.settings
     data = load_training_set(context, context.clock.now())
-    everything = (
-        read_features(settings, loaded, data, recipe=recipe)
-        if data.answers
-        else torch.zeros(0, model.standardizer.mean.shape[0])
-    )
-    return _Asked(answer, label, answer_features(loaded, recipe, [answer.messages], [answer.text], 1), data, everything)
+    recipe = model.recipe if isinstance(model, RewardModel) else recipe_of(settings, loaded)
+    own = answer_features(loaded, recipe, [answer.messages], [answer.text], 1)
+    others = read_features(settings, loaded, data, recipe=recipe) if data.answers else own[:0]
+    if isinstance(model, RewardModel):
+        space = model.standardizer
+        own, others = space.apply(own), space.apply(others)
+        logits, known = (
+            (features @ model.weights[:, 0].T + model.intercepts[:, 0]).double().numpy() for features in (own, others)
+        )
+    else:
+        space = Standardizer.of(others if len(others) > 1 else own)
+        own, others = space.apply(own), space.apply(others)
+        newest = data.answers[-_NEWEST:]
+        logits = model.raw([answer.messages], [answer.text])[:, :, 0]
+        known = model.raw([one.messages for one in newest], [one.text for one in newest])[:, :, 0]
+    return _Asked(answer, label, own, data, others, logits, known)
 
 
-def _head(model: RewardModel, asked: _Asked, k: int, value: float, spread: float, other: float | None) -> HeadExplained:
+def _head(
+    model: AnyRewardModel, asked: _Asked, k: int, value: float, spread: float, other: float | None
+) -> HeadExplained:
     name = model.objectives[k]
-    parts = _parts(model, asked.features, k)
+    parts = _parts(model, asked, k)
     return HeadExplained(
         name=name,
         value=value,
         spread=spread,
         label=None if asked.label is None else asked.label["objective_values"].get(name),
         logit=sum(parts.values()),
-        length=_length_share(model, asked, k),
+        length=_length_share(asked, k),
         parts=parts,
         other=other,
     )
 
 
-def _parts(model: RewardModel, features: Tensor, k: int) -> dict[str, float]:
-    """What each block of the features adds to the logit of head k; standardised, so an average answer adds nothing."""
-    added = (model.standardizer.apply(features)[0] * model.weights[k, 0]).double()
+def _parts(model: AnyRewardModel, asked: _Asked, k: int) -> dict[str, float]:
+    """What adds up to the logit of head k. Of a frozen model: an average answer, and each block of the standardised
+    features; of a fine-tuned one: the mean over the labelled answers, and how far this one is from it."""
+    if not isinstance(model, RewardModel):
+        mean = float(asked.known[:, k].mean()) if len(asked.known) else 0.0
+        return {"average answer": mean, "this answer": float(asked.logits[0, k]) - mean}
+    added = (asked.features[0] * model.weights[k, 0]).double()
     recipe = model.recipe
     pools = _POOLS[: 3 if recipe.opening_tokens else 2]
     blocks = torch.tensor_split(added, len(recipe.layers) * len(pools))
@@ -171,18 +198,18 @@ def _parts(model: RewardModel, features: Tensor, k: int) -> dict[str, float]:
     return {"average answer": float(model.intercepts[k, 0])} | parts
 
 
-def _length_share(model: RewardModel, asked: _Asked, k: int) -> float:
+def _length_share(asked: _Asked, k: int) -> float:
     """beta (log length - mean log length), beta the slope of the logit on log length over the labelled answers."""
-    logs = np.log1p([len(one.text) for one in asked.data.answers])
+    logits = asked.known[:, k]
+    logs = np.log1p([len(one.text) for one in asked.data.answers[len(asked.data.answers) - len(logits) :]])
     if len(logs) < 3 or np.ptp(logs) == 0.0:
         return 0.0
-    logits = (model.standardizer.apply(asked.everything) @ model.weights[k, 0]).double().numpy()
     centred = logs - logs.mean()
     slope = float(centred @ (logits - logits.mean()) / (centred @ centred))
     return slope * (asked.log_length - float(logs.mean()))
 
 
-def _neighbours(model: RewardModel, asked: _Asked) -> tuple[Neighbour, ...]:
+def _neighbours(asked: _Asked) -> tuple[Neighbour, ...]:
     labelled = [
         row
         for row, one in enumerate(asked.data.answers)
@@ -190,8 +217,7 @@ def _neighbours(model: RewardModel, asked: _Asked) -> tuple[Neighbour, ...]:
     ]
     if not labelled:
         return ()
-    own = model.standardizer.apply(asked.features)
-    near = torch.nn.functional.cosine_similarity(model.standardizer.apply(asked.everything[labelled]), own)
+    near = torch.nn.functional.cosine_similarity(asked.everything[labelled], asked.features)
     return tuple(
         _neighbour(asked.data, labelled[place], float(near[place]))
         for place in near.argsort(descending=True)[:_NEIGHBOURS].tolist()

@@ -11,7 +11,7 @@ from reward_model.files import DamagedRewardModel
 from reward_model.held_out import Predictions, held_out_judgments
 from reward_model.predicting import Read, predictions
 from reward_model.repository import RewardModelRepository, instant_seconds
-from reward_model.scoring import RewardModel
+from reward_model.scoring import AnyRewardModel, open_reward_model
 from reward_model.service import load_training_set
 from reward_model.versions_repository import VersionRepository
 
@@ -42,7 +42,7 @@ def standing_of(context: Context) -> Standing:
         return Standing(newest, champion, tainted, versions.served_adapter())
 
 
-def load_champion(standing: Standing, read: Read) -> tuple[RewardModel | None, str]:
+def load_champion(standing: Standing, read: Read) -> tuple[AnyRewardModel | None, str]:
     """The champion to compare with, or None and why a new version needs only to beat chance."""
     row = standing.champion
     if row is None:
@@ -52,7 +52,7 @@ def load_champion(standing: Standing, read: Read) -> tuple[RewardModel | None, s
     if row["base_model_hash"] != read.loaded.base_model_hash:
         return None, f"{ref_of(row)} reads another base model"
     try:
-        return RewardModel.load(row["path"]), ""
+        return open_reward_model(row["path"], read.loaded), ""
     except DamagedRewardModel as error:
         return None, f"{ref_of(row)} cannot be loaded ({error})"
 
@@ -60,9 +60,9 @@ def load_champion(standing: Standing, read: Read) -> tuple[RewardModel | None, s
 def decide(
     context: Context,
     read: Read,
-    challenger: RewardModel,
+    challenger: AnyRewardModel,
     standing: Standing,
-    champion: RewardModel | None,
+    champion: AnyRewardModel | None,
     problem: str,
 ) -> Decision:
     """Whether the challenger becomes champion, by the rule of the settings."""
@@ -77,7 +77,9 @@ def decide(
     return replace(found, reason=f"{problem}; {found.reason}") if problem else found
 
 
-def against(context: Context, read: Read, challenger: RewardModel, champion: RewardModel, row: RowMapping) -> Decision:
+def against(
+    context: Context, read: Read, challenger: AnyRewardModel, champion: AnyRewardModel, row: RowMapping
+) -> Decision:
     """The challenger against another version, whose `row` says what it learned from, on the hold-out of `read` that
     the other did not learn from."""
     allowed = unseen_by(read.data, trained_on(context, row), instant_seconds(row["labels_as_of"]))

@@ -10,58 +10,101 @@ from torch import Tensor
 
 from reward_model.calibration import Platt, fit_platt, sigmoid
 from reward_model.evaluation import log_loss
-from reward_model.heads import fit_logistic, logits
+from reward_model.group_intercepts import MixedHead, fit_mixed_logistic
+from reward_model.heads import logits
 from reward_model.split import grouped_folds
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+_NEAR = 3
+
 
 @dataclass(frozen=True)
 class FittedHead:
-    """parameters [1 + E, R + 1], intercept last: fitted on all rows, then on E bootstrap samples; `l2` as chosen."""
+    """parameters [1 + E, R + 1], intercept last: fitted on all rows, then on E bootstrap samples; `l2` and `spread` as
+    chosen; `out_of_fold` [N] logits."""
 
     parameters: Tensor
     calibration: Platt
     l2: float
+    spread: float
     out_of_fold: Array
 
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How any head is fitted: candidate penalties, folds, refits and seed."""
+    """How any head is fitted: candidate penalties, folds, refits and seed; `spreads`: candidate standard deviations of
+    what a group adds to the log-odds of its answers (objectives only; 0: nothing)."""
 
     l2_grid: Sequence[float]
     folds: int
     ensemble: int
     seed: int
+    spreads: Sequence[float] = (0.0,)
 
 
-def fit_objective(x: Tensor, targets: Array, weights: Array, groups: Ints, options: FitOptions) -> FittedHead:
-    """Fit on N training rows: x [N, R] float64, targets [N] in [0, 1], weights [N] > 0, groups [N].
+def fit_objective(
+    x: Tensor, targets: Array, weights: Array, groups: Ints, options: FitOptions, *, labels: float | None = None
+) -> FittedHead:
+    """Fit on N training rows: x [N, R] float64, targets [N] in [0, 1], weights [N] > 0, groups [N]; `labels`, how many
+    labels the rows stand for (None: one each).
 
-    The penalty with the least out-of-fold cross-entropy wins; Platt's sigmoid is fitted on those same out-of-fold
-    logits, so that neither ever sees the answer it is judged by.
+    Penalty and spread of the group intercepts with the least out-of-fold cross-entropy win; Platt's sigmoid is fitted
+    on those same out-of-fold logits, so that neither ever sees the answer, or another of its group, it is judged by.
+    All penalties are tried at the least spread, then `_NEAR` of them: the best there and the next smaller ones, since
+    what intercepts take over need not be held back.
     """
+    penalties = sorted(options.l2_grid)
+    unseen: dict[tuple[float, float], Array] = {}
+    losses: dict[tuple[float, float], float] = {}
+    for spread in sorted(options.spreads):
+        found = _out_of_fold(x, targets, weights, groups, options, spread, penalties, labels)
+        unseen |= found
+        losses |= {
+            choice: log_loss(targets, fitted_probabilities(logit, targets, weights), weights)
+            for choice, logit in found.items()
+        }
+        best = min(losses, key=lambda choice: (losses[choice], choice[0], -choice[1]))
+        if spread == min(options.spreads):
+            place = penalties.index(best[1]) + 1
+            penalties = penalties[max(0, place - _NEAR) : place]
+    spread, l2 = best
     y, v = torch.from_numpy(targets), torch.from_numpy(weights)
-    folds = grouped_folds(groups, options.folds, options.seed)
-    unseen = {l2: np.zeros(len(targets)) for l2 in options.l2_grid}
-    for fold in np.unique(folds):
-        inside, outside = torch.from_numpy(folds != fold), torch.from_numpy(folds == fold)
-        start = None
-        for l2 in sorted(options.l2_grid, reverse=True):
-            start = fit_logistic(x[inside], y[inside], v[inside], l2, start)
-            unseen[l2][outside.numpy()] = logits(x[outside], start).numpy()
-    losses = {
-        l2: log_loss(targets, fitted_probabilities(found, targets, weights), weights) for l2, found in unseen.items()
-    }
-    best = min(losses, key=lambda l2: (losses[l2], -l2))
-    main = fit_logistic(x, y, v, best)
+    main = fit_mixed_logistic(x, y, v, groups, spread, l2, labels=labels)
     refits = [
-        fit_logistic(x, y, v * torch.from_numpy(counts), best, main)
+        fit_mixed_logistic(x, y, v * torch.from_numpy(counts), groups, spread, l2, labels=labels, start=main)
         for counts in group_bootstrap(groups, options.ensemble, options.seed)
     ]
-    return FittedHead(torch.stack([main, *refits]), fit_platt(unseen[best], targets, weights), best, unseen[best])
+    parameters = torch.stack([fitted.parameters for fitted in (main, *refits)])
+    return FittedHead(parameters, fit_platt(unseen[best], targets, weights), l2, spread, unseen[best])
+
+
+def _out_of_fold(
+    x: Tensor,
+    targets: Array,
+    weights: Array,
+    groups: Ints,
+    options: FitOptions,
+    spread: float,
+    penalties: Sequence[float],
+    labels: float | None,
+) -> dict[tuple[float, float], Array]:
+    """(spread, penalty) -> logits [N], each by a fit that saw no row of its group."""
+    y, v = torch.from_numpy(targets), torch.from_numpy(weights)
+    folds = grouped_folds(groups, options.folds, options.seed)
+    unseen = {(spread, l2): np.zeros(len(targets)) for l2 in penalties}
+    for fold in np.unique(folds):
+        rows = folds != fold
+        inside, outside = torch.from_numpy(rows), torch.from_numpy(~rows)
+        known = None if labels is None else labels * float(weights[rows].sum() / weights.sum())
+        start: MixedHead | None = None
+        for l2 in sorted(penalties, reverse=True):
+            start = fit_mixed_logistic(
+                x[inside], y[inside], v[inside], groups[rows], spread, l2, labels=known, start=start
+            )
+            unseen[spread, l2][~rows] = logits(x[outside], start.parameters).numpy()
+    return unseen
 
 
 def fitted_probabilities(unseen: Array, targets: Array, weights: Array) -> Array:

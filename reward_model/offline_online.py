@@ -90,7 +90,10 @@ class OfflineOnline:
     """The report; None where there are too few points.
 
     `levels`: r of rates; `differences`: r of differences to the control; `line`: realised on predicted rates;
-    `between`: signs of differences between candidates; `to_control`: of each candidate's difference to its own control.
+    `between`: signs of differences between candidates; `to_control`: of each candidate's difference to its own control;
+    `recalibrated`: the line after each prediction was corrected by the candidates before it
+    (`recalibrated_by_the_past`), what is left of a slope that is wrong in the same way every time. It never takes the
+    place of `line`, nor enters `trust`.
     """
 
     points: tuple[Point, ...]
@@ -101,6 +104,7 @@ class OfflineOnline:
     between: Signs | None
     to_control: Signs | None
     trust: Trust
+    recalibrated: Line | None = None
 
     def expected(self, predicted: Rate) -> tuple[float, float, float] | None:
         """(mean, low, high), 95 %, of the rate that a new candidate will have; None without a line."""
@@ -117,7 +121,7 @@ class OfflineOnline:
 
 
 def offline_online(points: Sequence[Point], *, awful: float = AWFUL) -> OfflineOnline:
-    """Compare predicted with realised rates, awful candidates left out (see `AWFUL`; 0 keeps all)."""
+    """Compare predicted with realised rates, in order of time; awful candidates left out (see `AWFUL`; 0 keeps all)."""
     out = tuple(point.candidate for point in points if _is_awful(point, awful))
     kept = tuple(point for point in points if point.candidate not in out)
     report = OfflineOnline(kept, out, None, None, None, None, None, trust_of(None, None))
@@ -126,7 +130,14 @@ def offline_online(points: Sequence[Point], *, awful: float = AWFUL) -> OfflineO
     x, y, sx, sy = _columns([(point.predicted, point.realised) for point in kept])
     levels = correlation(x, y, sx, sy)
     line = fit_line(x, y, sx, sy) if np.ptp(x) > 0 else None
-    report = replace(report, levels=levels, line=line, between=signs_between(x, y, sy), trust=trust_of(levels, line))
+    report = replace(
+        report,
+        levels=levels,
+        line=line,
+        between=signs_between(x, y, sy),
+        trust=trust_of(levels, line),
+        recalibrated=_line_after_correction(kept),
+    )
     against = [
         (_minus(point.predicted, point.control_predicted), _minus(point.realised, point.control_realised))
         for point in kept
@@ -136,6 +147,24 @@ def offline_online(points: Sequence[Point], *, awful: float = AWFUL) -> OfflineO
         return report
     dx, dy, dsx, dsy = _columns(against)
     return replace(report, differences=correlation(dx, dy, dsx, dsy), to_control=signs_of(dx, dy, dsy))
+
+
+def recalibrated_by_the_past(points: Sequence[Point]) -> tuple[Point, ...]:
+    """Points from the sixth on, in order of time, each predicted rate put through the line of the points before it.
+
+    Prequential (Dawid 1984): no point enters its own correction, nor does a later one. Where the points before lie at
+    one place there is no line, and the prediction stays as it was.
+    """
+    made = []
+    for place in range(FEWEST_POINTS, len(points)):
+        x, y, sx, sy = _columns([(point.predicted, point.realised) for point in points[:place]])
+        point = points[place]
+        if np.ptp(x) > 0:
+            line, rate = fit_line(x, y, sx, sy), point.predicted
+            corrected = Rate(line.intercept + line.slope * rate.value, abs(line.slope) * rate.error)
+            point = replace(point, predicted=corrected)
+        made.append(point)
+    return tuple(made)
 
 
 def correlation(x: Array, y: Array, error_x: Array, error_y: Array) -> Correlation | None:
@@ -224,6 +253,14 @@ def realised_rate(values: Array, weights: Array, people: NDArray[np.int64]) -> R
     if count < 2:
         return Rate(rate, float("inf"))
     return Rate(rate, float(np.sqrt(count / (count - 1) * np.square(sums).sum())) / float(weights.sum()))
+
+
+def _line_after_correction(points: Sequence[Point]) -> Line | None:
+    corrected = recalibrated_by_the_past(points)
+    if len(corrected) < FEWEST_POINTS:
+        return None
+    x, y, sx, sy = _columns([(point.predicted, point.realised) for point in corrected])
+    return fit_line(x, y, sx, sy) if np.ptp(x) > 0 else None
 
 
 def _columns(pairs: Sequence[tuple[Rate, Rate]]) -> tuple[Array, Array, Array, Array]:

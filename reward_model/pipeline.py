@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from torch import Tensor
@@ -52,6 +53,11 @@ class Fitted:
     halves: tuple[TrainedHeads, TrainedHeads] | str
 
     @property
+    def report(self) -> dict[str, Any]:
+        """The training's report so far, to be added to."""
+        return self.heads.report
+
+    @property
     def tensors(self) -> dict[str, Tensor]:
         """All that goes into one file."""
         found = dict(self.heads.tensors)
@@ -85,9 +91,10 @@ def read_features(
 
 
 def fit_on_backbone(
-    settings: Settings, data: TrainingSet, progress: Progress, should_stop: Callable[[], bool]
+    settings: Settings, data: TrainingSet, progress: Progress, should_stop: Callable[[], bool], *, halves: bool = True
 ) -> Fitted:
-    """Load the base model, read the features of every answer, fit the heads. Raises TrainingStopped."""
+    """Load the base model, read the features of every answer, fit the heads; with `halves` those of halves of the
+    people as well. Raises TrainingStopped."""
     progress(0.0, "loading the base model")
     loaded = load_base(settings)
     features = read_features(
@@ -100,10 +107,12 @@ def fit_on_backbone(
         settings.reward_model,
         lambda share, text: progress(_FEATURES_SHARE + heads_share * share, text),
     )
+    if not halves:
+        return Fitted(loaded, features, heads, "not asked for")
     progress(_FITTED_SHARE, "two models on halves of the people")
-    halves = train_halves(data, features, settings.reward_model, heads)
-    heads.report["cross_fit"] = document(halves)
-    return Fitted(loaded, features, heads, halves)
+    two = train_halves(data, features, settings.reward_model, heads)
+    heads.report["cross_fit"] = document(two)
+    return Fitted(loaded, features, heads, two)
 
 
 def manifest_of(settings: Settings, data: TrainingSet, fitted: Fitted, version: int, created_at: float) -> Manifest:

@@ -11,7 +11,7 @@ from infra.models.loading import LoadedModel
 from reward_model.data import TrainingSet
 from reward_model.features import FeatureRecipe
 from reward_model.held_out import Predictions
-from reward_model.scoring import RewardModel
+from reward_model.scoring import AnyRewardModel, RewardModel
 
 Ints = NDArray[np.int64]
 
@@ -27,13 +27,14 @@ class Read:
     batch_size: int
 
 
-def predictions(model: RewardModel, read: Read, rows: Ints) -> Predictions:
+def predictions(model: AnyRewardModel, read: Read, rows: Ints) -> Predictions:
     """Scores of the answers `rows`; the others stay NaN. Raises BackboneMismatch for a model of another backbone.
 
-    A model with the same recipe takes the features that are there; another reads the texts anew.
+    A frozen model with the same recipe takes the features that are there; another reads the texts anew.
     """
-    scores = model.score_hidden(read.features[torch.from_numpy(rows)]) if _reads(model, read) else None
-    if scores is None:
+    if isinstance(model, RewardModel) and _reads(model, read):
+        scores = model.score_hidden(read.features[torch.from_numpy(rows)])
+    else:
         answers = [read.data.answers[row] for row in rows.tolist()]
         scores = model.score(read.loaded, [a.messages for a in answers], [a.text for a in answers], read.batch_size)
     values, spreads = {}, {}

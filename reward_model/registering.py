@@ -3,7 +3,7 @@
 import logging
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +17,19 @@ from reward_model.champion import Decision
 from reward_model.data import TrainingSet
 from reward_model.drafting import write_draft
 from reward_model.evaluating import evaluate
-from reward_model.files import draft_of, publish_folder
+from reward_model.files import Manifest, draft_of, publish_folder
 from reward_model.findings import Examined, plain
+from reward_model.finetuning.drafting import write_finetuned_draft
+from reward_model.finetuning.pipeline import FinetunedFitted
+from reward_model.finetuning.saved import FinetunedManifest, FinetunedRewardModel
+from reward_model.finetuning.saved import publish as publish_finetuned
 from reward_model.judging import Standing, decide, load_champion, standing_of
 from reward_model.pipeline import Fitted, recipe_of
 from reward_model.predicting import Read
 from reward_model.report import flat_metrics, summary
 from reward_model.repository import RewardModelRepository, instant_text
 from reward_model.saving import means_full
-from reward_model.scoring import RewardModel
+from reward_model.scoring import AnyRewardModel, open_reward_model
 from reward_model.service import versions_folder
 from reward_model.versions_repository import CHALLENGER, VersionRepository
 
@@ -83,16 +87,17 @@ def _register(
     folder = versions_folder(settings) / str(version)
     progress(0.86, "saving")
     predecessor = None if before is None else Path(before["path"])
-    manifest = write_draft(settings, data, fitted, folder, version, context.clock.now(), predecessor)
-    decision, examined = _measure(context, _read(settings, data, fitted), standing, draft_of(folder), progress)
-    report, ref = fitted.heads.report, f"{name}@{version}"
+    manifest = _write_draft(settings, data, fitted, folder, version, context.clock.now(), predecessor)
+    challenger = _open(draft_of(folder), fitted)
+    decision, examined = _measure(context, _read(settings, data, fitted), standing, challenger, progress)
+    report, ref = fitted.report, f"{name}@{version}"
     report |= {"champion": decision.document(), "evaluation": examined.document}
     report["summary"] = [*_summary(report, decision, ref), *examined.lines]
     report = plain(report)
     flat = flat_metrics(report["heads"]) | examined.flat
     progress(0.94, "recording")
     _draw(examined, draft_of(folder) / "plots", ref)
-    hashes = publish_folder(folder, msgspec.structs.replace(manifest, report=report))
+    hashes = _publish(folder, msgspec.structs.replace(manifest, report=report))
     run_id = _file_run(context, ref, folder, data, flat)
     row = {
         "name": name,
@@ -109,12 +114,40 @@ def _register(
     return Registered(name, version, report, flat, decision.promoted)
 
 
+def _write_draft(
+    settings: Settings,
+    data: TrainingSet,
+    fitted: Fitted,
+    folder: Path,
+    version: int,
+    created_at: float,
+    predecessor: Path | None,
+) -> Manifest | FinetunedManifest:
+    """The draft of either kind of version; see `write_draft`."""
+    if isinstance(fitted, FinetunedFitted):
+        return write_finetuned_draft(settings, data, fitted, folder, version, created_at, predecessor)
+    return write_draft(settings, data, fitted, folder, version, created_at, predecessor)
+
+
+def _open(draft: Path, fitted: Fitted) -> AnyRewardModel:
+    """The version as it was written. What its weights said of texts in the training need not be computed again."""
+    found = open_reward_model(draft, fitted.loaded)
+    if isinstance(found, FinetunedRewardModel) and isinstance(fitted, FinetunedFitted):
+        return replace(found, cache=fitted.model.cache)
+    return found
+
+
+def _publish(folder: Path, manifest: Manifest | FinetunedManifest) -> dict[str, str]:
+    if isinstance(manifest, FinetunedManifest):
+        return publish_finetuned(folder, manifest)
+    return publish_folder(folder, manifest)
+
+
 def _measure(
-    context: Context, read: Read, standing: Standing, draft: Path, progress: Progress
+    context: Context, read: Read, standing: Standing, challenger: AnyRewardModel, progress: Progress
 ) -> tuple[Decision, Examined]:
-    """The version in `draft` against the champion, and everything else that is measured of it."""
+    """The challenger against the champion, and everything else that is measured of it."""
     progress(0.88, "judging against the champion")
-    challenger = RewardModel.load(draft)
     champion, problem = load_champion(standing, read)
     decision = decide(context, read, challenger, standing, champion, problem)
     progress(0.9, "evaluating on the hold-out")
@@ -157,7 +190,9 @@ def _read(settings: Settings, data: TrainingSet, fitted: Fitted) -> Read:
 
 def _summary(report: dict[str, Any], decision: Decision, ref: str) -> list[str]:
     state = f"{ref} is champion" if decision.promoted else f"{ref} is a challenger"
-    return [*summary(report["heads"], report["absent"]), f"{state}: {decision.reason}"]
+    lines = summary(report["heads"], report["absent"])
+    lines += [f"frozen features beside it, {line}" for line in summary(report.get("frozen", {}).get("heads", {}), {})]
+    return [*lines, f"{state}: {decision.reason}"]
 
 
 def _file_run(context: Context, ref: str, folder: Path, data: TrainingSet, flat: dict[str, float]) -> str:

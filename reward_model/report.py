@@ -155,11 +155,12 @@ def _line(name: str, metrics: Mapping[str, Any]) -> str:
     if "flip_rate" in metrics:
         if "accuracy" not in metrics:
             return f"{name}: {metrics['pairs_trained']} pairs, none held out"
-        robust, plain = Interval(**metrics["accuracy"]), Interval(**metrics["accuracy_bt"])
-        gain = Interval(**metrics["gain_over_bt"])
+        beside, other = ("frozen", "frozen features") if "accuracy_frozen" in metrics else ("bt", "plain bt")
+        robust, plain = Interval(**metrics["accuracy"]), Interval(**metrics[f"accuracy_{beside}"])
+        gain = Interval(**metrics[f"gain_over_{beside}"])
         return (
             f"{name}: {metrics['loss']} prefers as people did in {robust.estimate:.1%} of {robust.count} unseen pairs "
-            f"(95 % {robust.low:.1%} to {robust.high:.1%}), plain bt in {plain.estimate:.1%} "
+            f"(95 % {robust.low:.1%} to {robust.high:.1%}), {other} in {plain.estimate:.1%} "
             f"(gain {gain.estimate:+.1%}, {gain.low:+.1%} to {gain.high:+.1%}); chance 50 %; "
             f"estimated flip rate {metrics['flip_rate']:.2f} ({metrics['flip_rate_interval'][0]:.2f} to "
             f"{metrics['flip_rate_interval'][1]:.2f})"

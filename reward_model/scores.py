@@ -27,6 +27,20 @@ class BackboneMismatch(PlauditError):
         )
 
 
+class NoHalves(PlauditError):
+    """A reward model without cross-fitted halves was asked for one."""
+
+    code = "no_halves"
+    status = 409
+
+
+class FeaturesMismatch(PlauditError):
+    """Features that are not those a reward model was trained on."""
+
+    code = "features_mismatch"
+    status = 409
+
+
 @dataclass(frozen=True)
 class Scores:
     """`values` [B, K]: probabilities in [0, 1], `utility` real with mean 0 over the training answers; `uncertainty`

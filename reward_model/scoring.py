@@ -10,31 +10,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from infra.contracts import Message, PlauditError
+from infra.contracts import Message
 from infra.models.loading import LoadedModel
 from reward_model.features import FeatureRecipe, answer_features
 from reward_model.files import Manifest, read_folder
 from reward_model.finetuning.saved import MANIFEST_FILE as FINETUNED_MANIFEST
 from reward_model.finetuning.saved import FinetunedRewardModel
 from reward_model.score_cache import ScoreCache, score_key
-from reward_model.scores import UTILITY, BackboneMismatch, Scores
+from reward_model.scores import UTILITY, BackboneMismatch, FeaturesMismatch, NoHalves, Scores
 from reward_model.subspace import Standardizer
 
-__all__ = ["UTILITY", "BackboneMismatch", "FeaturesMismatch", "NoHalves", "RewardModel", "Scores", "open_reward_model"]
-
-
-class NoHalves(PlauditError):
-    """A reward model without cross-fitted halves was asked for one."""
-
-    code = "no_halves"
-    status = 409
-
-
-class FeaturesMismatch(PlauditError):
-    """Features that are not those a reward model was trained on."""
-
-    code = "features_mismatch"
-    status = 409
+__all__ = [
+    "UTILITY",
+    "AnyRewardModel",
+    "BackboneMismatch",
+    "FeaturesMismatch",
+    "NoHalves",
+    "RewardModel",
+    "Scores",
+    "open_reward_model",
+]
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,14 @@ class RewardModel:
 
     @classmethod
     def load(cls, path: str | Path) -> "RewardModel":
-        """Read a folder written by training, after checking its hashes. Raises DamagedRewardModel."""
+        """Read a folder written by training, after checking its hashes. Raises DamagedRewardModel, and FeaturesMismatch
+        for a fine-tuned model, which is opened with its base: `open_reward_model`."""
+        if (Path(path) / FINETUNED_MANIFEST).is_file():
+            raise FeaturesMismatch(
+                f"{path} holds a fine-tuned reward model, which does not read the frozen base's hidden states: open it "
+                'with `open_reward_model` and score texts, or train with reward_model.backbone_mode = "frozen"',
+                field="reward_model.backbone_mode",
+            )
         manifest, tensors = read_folder(Path(path))
         standardizer = Standardizer(tensors["mean"], tensors["spread"])
         halves = tuple(
@@ -153,8 +155,13 @@ class RewardModel:
         )
 
 
-def open_reward_model(path: str | Path, loaded: LoadedModel) -> RewardModel | FinetunedRewardModel:
-    """Whatever kind of reward model a folder holds; both score alike. Raises DamagedRewardModel, BackboneMismatch."""
+AnyRewardModel = RewardModel | FinetunedRewardModel
+"""Both score texts alike; only the first reads hidden states."""
+
+
+def open_reward_model(path: str | Path, loaded: LoadedModel) -> AnyRewardModel:
+    """Whatever kind of reward model a folder holds; both score alike. Raises DamagedRewardModel, and for a fine-tuned
+    one BackboneMismatch."""
     if (Path(path) / FINETUNED_MANIFEST).is_file():
         return FinetunedRewardModel.load(path, loaded)
     return RewardModel.load(path)

@@ -23,6 +23,8 @@ from reward_model.versions_repository import VersionRepository
 Progress = Callable[[float, str], None]
 
 NEVER = float("-inf")
+_FROZEN_SHARE, _SAVED_SHARE = 0.15, 0.86
+"""Where on the progress bar of a fine-tuning the frozen heads end, and saving begins."""
 
 
 @dataclass(frozen=True)
@@ -78,18 +80,32 @@ def _train_as_of(
     should_stop: Callable[[], bool],
     confirm: Callable[[Connection], None],
 ) -> Outcome:
-    from reward_model.pipeline import fit_on_backbone  # brings torch
+    from reward_model.finetuning.pipeline import finetune, forget  # brings torch
+    from reward_model.pipeline import fit_on_backbone
     from reward_model.registering import register
 
+    folder = versions_folder(context.settings)
     data = load_training_set(context, instant)
     started = time.perf_counter()
-    fitted = fit_on_backbone(context.settings, data, progress, should_stop)
+    tuning = context.settings.reward_model.backbone_mode == "finetuned"
+    frozen_share = _FROZEN_SHARE if tuning else 1.0
+    fitted = fit_on_backbone(
+        context.settings, data, lambda share, text: progress(frozen_share * share, text), should_stop, halves=not tuning
+    )
     if not fitted.heads.objectives:
         return Outcome(skipped=f"no head could be trained: {fitted.heads.report['absent']}")
+    if tuning:
+        fitted = finetune(context.settings, data, fitted, folder, _second_part(progress), should_stop)
     registered = register(context, data, fitted, instant, progress, confirm)
+    forget(folder)
     metrics.REWARD_MODEL_TRAINING_SECONDS.observe(time.perf_counter() - started)
     publish(registered.name, registered.version, registered.flat)
     return Outcome(ref=registered.ref, report=registered.report, champion=registered.champion)
+
+
+def _second_part(progress: Progress) -> Progress:
+    """Progress of the fine-tuning: from where frozen heads end to where a version is saved."""
+    return lambda share, text: progress(_FROZEN_SHARE + (_SAVED_SHARE - _FROZEN_SHARE) * share, text)
 
 
 def reason_to_wait(context: Context, instant: float) -> str | None:

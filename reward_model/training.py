@@ -18,6 +18,7 @@ from reward_model.objective_head import FitOptions, FittedHead, fit_objective
 from reward_model.report import noise_by_source, objective_metrics, utility_metrics
 from reward_model.subspace import Standardizer, principal_basis
 from reward_model.utility_head import FittedUtility, UtilityOptions, fit_utility_head
+from reward_model.weights import discount_repeats
 
 UTILITY = "utility"
 Array = NDArray[np.float64]
@@ -113,7 +114,7 @@ def train_heads(
 
 def fit_options(settings: RewardModelSettings) -> UtilityOptions:
     """The fitting part of the settings."""
-    options = FitOptions(settings.l2_grid, settings.folds, settings.ensemble, settings.seed)
+    options = FitOptions(settings.l2_grid, settings.folds, settings.ensemble, settings.seed, settings.group_spreads)
     return UtilityOptions(options, settings.loss, settings.thresholds, settings.max_flip_rate)
 
 
@@ -145,8 +146,12 @@ def _objective(fitting: _Fitting, k: int) -> tuple[Tensor, Calibration, dict[str
     """Parameters [1 + E, R + 1], calibration and held-out metrics of one objective's head."""
     data, settings = fitting.data, fitting.settings
     rows = ~np.isnan(data.targets[:, k]) & data.split.training
-    targets, weights, groups = data.targets[rows, k], data.weights[rows, k], data.split.groups[rows]
-    head = fit_objective(fitting.reduced[torch.from_numpy(rows)], targets, weights, groups, fit_options(settings).fit)
+    targets, groups = data.targets[rows, k], data.split.groups[rows]
+    texts = [answer.content_key for answer, kept in zip(data.answers, rows.tolist(), strict=True) if kept]
+    _, text, counts = np.unique(texts, return_inverse=True, return_counts=True)
+    worth = discount_repeats(counts, settings.repeat_correlation)[text]
+    weights, x = data.weights[rows, k] * worth, fitting.reduced[torch.from_numpy(rows)]
+    head = fit_objective(x, targets, weights, groups, fit_options(settings).fit, labels=float(worth.sum()))
     choice = choose_calibration(head.out_of_fold, targets, weights, groups=groups, seed=settings.seed)
     chosen = {"calibration": choice.calibration.kind, "calibration_losses": choice.losses}
     return head.parameters, choice.calibration, _held_out(fitting, k, head, choice.calibration) | chosen
@@ -159,7 +164,7 @@ def _held_out(fitting: _Fitting, k: int, head: FittedHead, calibration: Calibrat
     parameters = head.parameters[0]
     probabilities = calibration.apply((fitting.reduced @ parameters[:-1] + parameters[-1]).numpy())
     base_rate = float(np.average(data.targets[train, k], weights=data.weights[train, k]))
-    fit = {"l2": head.l2, "labels_trained": int(train.sum()), "base_rate": base_rate}
+    fit = {"l2": head.l2, "group_spread": head.spread, "labels_trained": int(train.sum()), "base_rate": base_rate}
     return fit | objective_metrics(
         data.targets[held, k],
         probabilities[held],

@@ -1,4 +1,5 @@
-"""Weights of opinions: a cap on what one person may teach, and how many equal opinions they are worth. Pure."""
+"""Weights of opinions: a cap on what one person may teach, what repeats of a text count, and how many equal opinions
+they are worth. Pure."""
 
 from collections.abc import Sequence
 
@@ -20,6 +21,16 @@ def cap_by_person(weights: Array, people: Sequence[str], cap: float) -> Array:
     _, index = np.unique(np.asarray(people), return_inverse=True)
     totals = np.bincount(index, weights)
     return np.asarray(weights * np.minimum(1.0, cap / np.maximum(totals, 1e-12))[index])
+
+
+def discount_repeats(counts: Array | NDArray[np.int64], correlation: float) -> Array:
+    """1 / (1 + rho (n - 1)) for texts with `counts` n >= 1 labels each, in (0, 1]: what each of those labels counts.
+
+    Labels of one text share what makes it better or worse than its features say. Of n labels whose correlation, given
+    the features, is rho, the sum is worth n / (1 + rho (n - 1)) labels of different texts (the design effect of Kish
+    1965; the working correlation of Liang & Zeger 1986, Biometrika 73, 13). `correlation` in [0, 1]; 0: all count.
+    """
+    return np.asarray(1.0 / (1.0 + correlation * (np.asarray(counts, np.float64) - 1.0)))
 
 
 def kish(weights: Array) -> float:

@@ -10,7 +10,9 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Callable
 
+_EMPTY_HASH = hashlib.blake2b(digest_size=8)
 _lock = threading.Lock()
 _last = 0
 
@@ -44,8 +46,9 @@ def new_response_id() -> str:
 
 def stable_hash(text: str, buckets: int) -> int:
     """A bucket in [0, buckets) that depends on `text` alone: same on every machine, version and run."""
-    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-    return int.from_bytes(digest) % buckets
+    state = _EMPTY_HASH.copy()  # a quarter cheaper than a new one
+    state.update(text.encode())
+    return int.from_bytes(state.digest()) % buckets
 
 
 def user_key_of(user: str, secret: bytes) -> str:
@@ -54,3 +57,18 @@ def user_key_of(user: str, secret: bytes) -> str:
     Raw user ids are never stored nor put on the log.
     """
     return hmac.digest(secret, user.encode(), "sha256").hex()[:32]
+
+
+def user_keys(secret: bytes) -> Callable[[str], str]:
+    """`user_key_of` for many users under one secret: what HMAC (RFC 2104) makes of the secret is made once."""
+    block = (secret if len(secret) <= 64 else hashlib.sha256(secret).digest()).ljust(64, b"\0")
+    inner = hashlib.sha256(bytes([byte ^ 0x36 for byte in block]))
+    outer = hashlib.sha256(bytes([byte ^ 0x5C for byte in block]))
+
+    def key_of(user: str) -> str:
+        told, key = inner.copy(), outer.copy()
+        told.update(user.encode())
+        key.update(told.digest())
+        return key.hexdigest()[:32]
+
+    return key_of

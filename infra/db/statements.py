@@ -1,13 +1,14 @@
 """Statements both stores understand: insert unless there, insert or update, and the fast way for many rows.
 
-Many rows go to SQLite as INSERTs of `CHUNK_ROWS` rows each, and to PostgreSQL by COPY into a temporary table and one
+Many rows go to SQLite as one statement that the driver runs for each (with nothing around it, that is cheaper than
+INSERTs of many rows: their programs are long, and cold), and to PostgreSQL by COPY into a temporary table and one
 INSERT ... SELECT from it: some five times cheaper for the client than a statement a row. Small lots go as they are.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import psycopg
@@ -19,8 +20,8 @@ from infra.db.database import Dialect
 
 Insert = postgresql.Insert | sqlite.Insert
 
-CHUNK_ROWS = 64
-"""Rows of one INSERT on SQLite: more gain little, and the statement's parameters stay below its limit of 32,766."""
+_PLAIN = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""Texts that need no escapes in a statement."""
 COPY_ROWS = 32
 """From so many rows on COPY wins over pipelined single statements on PostgreSQL."""
 
@@ -68,7 +69,7 @@ def insert_ignore_many(
 
     `rows` are tuples in the order of `columns`, and go to the driver as they are; JSON columns are serialised here,
     unless `json_encoded` says that they hold JSON text already. `shared`: columns of which all rows have the same
-    value; they go to SQLite once for many rows.
+    value; they go to SQLite once for all rows.
     """
     lot = _Lot(table, columns, _as_parameters(table, columns, rows, json_encoded), shared or {})
     return _write(connection, lot, " ON CONFLICT DO NOTHING")
@@ -83,17 +84,18 @@ def upsert_many(
     update: Sequence[str] | None = None,
     if_changed: Sequence[str] = (),
     json_encoded: bool = False,
+    shared: Mapping[str, Any] | None = None,
 ) -> int:
     """Insert or update many rows by primary key, the fast way; returns how many rows were written. Of several rows with
     one key the last holds.
 
-    `if_changed`: leave a row that is there alone unless one of these columns differs. `json_encoded` as in
-    `insert_ignore_many`.
+    `if_changed`: leave a row that is there alone unless one of these columns differs. `json_encoded` and `shared` as
+    in `insert_ignore_many`.
     """
-    lot = _Lot(table, columns, _as_parameters(table, columns, rows, json_encoded), {})
+    lot = _Lot(table, columns, _as_parameters(table, columns, rows, json_encoded), shared or {})
     quote = connection.dialect.identifier_preparer.quote
     keys = [column.name for column in table.primary_key]
-    updated = list(update) if update is not None else [name for name in columns if name not in keys]
+    updated = list(update) if update is not None else [name for name in lot.names if name not in keys]
     assignments = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in updated)
     target = ", ".join(quote(name) for name in keys)
     suffix = f" ON CONFLICT ({target}) DO UPDATE SET {assignments}"
@@ -102,7 +104,7 @@ def upsert_many(
         suffix += " WHERE " + " OR ".join(
             f"{quote(table.name)}.{quote(name)} {differs} excluded.{quote(name)}" for name in if_changed
         )
-    return _write(connection, lot, suffix, [columns.index(name) for name in keys])
+    return _write(connection, lot, suffix, [columns.index(name) for name in keys if name not in lot.shared])
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,39 +132,38 @@ def _write(connection: Connection, lot: _Lot, suffix: str, keys: Sequence[int] =
     if not lot.rows:
         return 0
     if connection.dialect.name == "sqlite":
-        return _insert_chunks(connection, lot, suffix)
+        return _insert_each(connection, lot, suffix)
     # One INSERT ... SELECT must not update a row twice.
     if len(lot.rows) >= COPY_ROWS and (
         not keys or len({tuple([row[k] for k in keys]) for row in lot.rows}) == len(lot.rows)
     ):
         return _copy(connection, lot.whole(), suffix)
     one = lot.whole()
-    return _execute(connection, _insert_sql(connection, one, 1) + suffix, [tuple(row) for row in one.rows])
+    marks = ["%s"] * len(one.columns)
+    return _execute(connection, _insert_sql(connection, one, marks) + suffix, [tuple(row) for row in one.rows])
 
 
-def _insert_chunks(connection: Connection, lot: _Lot, suffix: str) -> int:
-    written, rows = 0, lot.rows
-    whole = len(rows) - len(rows) % CHUNK_ROWS
-    shared = tuple(lot.shared.values())
-    if whole:
-        sql = _insert_sql(connection, lot, CHUNK_ROWS) + suffix
-        for start in range(0, whole, CHUNK_ROWS):
-            parameters = tuple(chain(shared, chain.from_iterable(rows[start : start + CHUNK_ROWS])))
-            written += _execute(connection, sql, parameters)
-    if whole < len(rows):
-        sql = _insert_sql(connection, lot, 1) + suffix
-        written += _execute(connection, sql, [(*shared, *row) for row in rows[whole:]])
-    return written
+def _insert_each(connection: Connection, lot: _Lot, suffix: str) -> int:
+    """One statement, prepared once and run by the driver for each row. What rows share stands in the statement itself
+    where that is short and plain, so that it is bound for none of them."""
+    said = {name: _literal(value) for name, value in lot.shared.items()}
+    bound = tuple([value for name, value in lot.shared.items() if said[name] is None])
+    marks = [said[name] or "?" for name in lot.shared] + ["?"] * len(lot.columns)
+    rows = lot.rows if not bound else [(*bound, *row) for row in lot.rows]
+    return _execute(connection, _insert_sql(connection, lot, marks) + suffix, rows)
 
 
-def _insert_sql(connection: Connection, lot: _Lot, rows: int) -> str:
+def _literal(value: Any) -> str | None:
+    """The value as a literal of SQL; None where it is better bound."""
+    if type(value) is int:
+        return str(value)
+    return f"'{value}'" if isinstance(value, str) and _PLAIN.fullmatch(value) else None
+
+
+def _insert_sql(connection: Connection, lot: _Lot, marks: Sequence[str]) -> str:
     quote = connection.dialect.identifier_preparer.quote
-    mark = "?" if connection.dialect.name == "sqlite" else "%s"
     names = ", ".join(quote(lot.table.columns[name].name) for name in lot.names)
-    # SQLite numbers the marks, so that what rows share is bound once; a mark without a number is the next one.
-    marks = [f"{mark}{place}" for place in range(1, len(lot.shared) + 1)] + [mark] * len(lot.columns)
-    values = ", ".join([f"({', '.join(marks)})"] * rows)
-    return f"INSERT INTO {quote(lot.table.name)} ({names}) VALUES {values}"  # noqa: S608
+    return f"INSERT INTO {quote(lot.table.name)} ({names}) VALUES ({', '.join(marks)})"  # noqa: S608
 
 
 def _copy(connection: Connection, rows_of: _Lot, suffix: str) -> int:

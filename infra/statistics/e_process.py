@@ -36,11 +36,14 @@ SHRINKAGE_PEOPLE = 4.0
 
 @dataclass(frozen=True)
 class Design:
-    """What the bettors expect. `lifts` are relative (0.2: one fifth more), positive, smallest first."""
+    """What the bettors expect. `lifts` are relative (0.2: one fifth more) or, unless `relative`, absolute differences;
+    positive, smallest first. What the plug-in leaves of the wealth is shared out by `weights`, evenly by default."""
 
     lifts: tuple[float, ...] = (0.1,)
     plug_in_weight: float = 0.5
     block_people: int = 10
+    weights: tuple[float, ...] | None = None
+    relative: bool = True
 
     def __post_init__(self) -> None:
         if not self.lifts or min(self.lifts) <= 0:
@@ -54,6 +57,14 @@ class Design:
                 f"a block needs people of both arms: block_people must be 2 or more, got {self.block_people}",
                 field="block_people",
             )
+        if self.weights is not None and (len(self.weights) != len(self.lifts) or min(self.weights) <= 0):
+            raise InvalidStatisticsInput("need one positive weight for every lift", field="weights")
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Share of the wealth of every lift's bettor; with the plug-in's they sum to 1."""
+        weights = self.weights or (1.0,) * len(self.lifts)
+        return tuple((1 - self.plug_in_weight) * weight / sum(weights) for weight in weights)
 
 
 @dataclass(frozen=True)
@@ -109,9 +120,15 @@ def excess_e_process(
     blocks = int(block[-1]) + 1 if block.size else 0
     if not blocks:
         return EProcess(np.zeros(1), np.zeros(1, dtype=np.int64))
+    past = (
+        _past(sums_by_block(block, in_a, blocks)),
+        _past(sums_by_block(block, in_a * values, blocks)),
+        _past(sums_by_block(block, ~in_a, blocks)),
+        _past(sums_by_block(block, ~in_a * values, blocks)),
+    )
     paths = [
         np.log(weight) + np.cumsum(log_block_factors(in_a, values, block, rate_a, rate_b, margin))
-        for weight, rate_a, rate_b in _bettors(in_a, values, block, blocks, design, margin)
+        for weight, rate_a, rate_b in bettors(past, design, margin)
     ]
     people = np.cumsum(np.bincount(block, minlength=blocks))
     return EProcess(
@@ -119,29 +136,29 @@ def excess_e_process(
     )
 
 
-def _bettors(
-    in_a: BoolArray, values: FloatArray, block: IntArray, blocks: int, design: Design, margin: float
-) -> list[tuple[float, FloatArray, FloatArray]]:
-    """(weight, rate_a, rate_b) of every bettor; the rates of a block rest on earlier blocks only."""
-    n_a, k_a = _past(block, in_a, blocks), _past(block, in_a * values, blocks)
-    n_b, k_b = _past(block, ~in_a, blocks), _past(block, ~in_a * values, blocks)
+Past = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
+"""People of arm a, sum of their values, people of arm b, sum of theirs: over all earlier blocks, an entry a block."""
+
+
+def bettors(past: Past, design: Design, margin: float) -> list[tuple[float, FloatArray, FloatArray]]:
+    """(weight, rate_a, rate_b) of every bettor on a block, from earlier blocks; arrays of any one shape."""
+    n_a, k_a, n_b, k_b = past
     pooled = (k_a + k_b + 0.5 * PRIOR_PEOPLE) / (n_a + n_b + PRIOR_PEOPLE)
-    plug_a = (k_a + SHRINKAGE_PEOPLE * pooled) / (n_a + SHRINKAGE_PEOPLE)
-    plug_b = (k_b + SHRINKAGE_PEOPLE * pooled) / (n_b + SHRINKAGE_PEOPLE)
-    plug_a[0] = plug_b[0] = pooled[0]
-    bettors = [(design.plug_in_weight, plug_a, plug_b)]
-    if margin < 0:
-        return [*bettors, (1 - design.plug_in_weight, pooled, pooled)]
-    share = (1 - design.plug_in_weight) / len(design.lifts)
-    # The mean of the two rates is the pooled rate; before the first block there is nothing to bet on.
+    # Before the first block there is nothing to bet on.
     known = (n_a + n_b) > 0
-    for lift in design.lifts:
-        low = np.where(known, 2 * pooled / (2 + lift), pooled)
-        bettors.append((share, np.where(known, np.minimum(low * (1 + lift), 1.0), pooled), low))
-    return bettors
+    plug_a = np.where(known, (k_a + SHRINKAGE_PEOPLE * pooled) / (n_a + SHRINKAGE_PEOPLE), pooled)
+    plug_b = np.where(known, (k_b + SHRINKAGE_PEOPLE * pooled) / (n_b + SHRINKAGE_PEOPLE), pooled)
+    found = [(design.plug_in_weight, plug_a, plug_b)]
+    if margin < 0:
+        return [*found, (1 - design.plug_in_weight, pooled, pooled)]
+    for share, lift in zip(design.shares, design.lifts, strict=True):
+        # The mean of the two rates is the pooled rate.
+        half = lift / 2 if not design.relative else pooled * lift / (2 + lift)
+        low, high = np.maximum(pooled - half, 0.0), np.minimum(pooled + half, 1.0)
+        found.append((share, np.where(known, high, pooled), np.where(known, low, pooled)))
+    return found
 
 
-def _past(block: IntArray, weights: FloatArray | BoolArray, blocks: int) -> FloatArray:
-    """Sum of `weights` over all earlier blocks, one entry a block."""
-    sums = np.cumsum(sums_by_block(block, weights, blocks))
-    return np.concatenate(([0.0], sums[:-1]))
+def _past(sums: FloatArray) -> FloatArray:
+    """Sum over all earlier blocks, one entry a block."""
+    return np.concatenate(([0.0], np.cumsum(sums)[:-1]))

@@ -64,6 +64,37 @@ def always_valid_interval(rewards: FloatArray, weights: FloatArray, *, alpha: fl
     return low, 1.0 - _lower_bound(weights * (1 - rewards), alpha / 2)
 
 
+def always_valid_doubly_robust(
+    rewards: FloatArray,
+    weights: FloatArray,
+    predicted_logged: FloatArray,
+    predicted_new: FloatArray,
+    largest_weight: float,
+    *,
+    alpha: float = 0.05,
+) -> tuple[float, float]:
+    """Bounds (low, high) on the mean reward of the new policy from doubly robust scores, at all n at once.
+
+    x = q_new + w (r - q_logged) with r, q in [0, 1] and 0 <= w <= `largest_weight` = c has the mean sought and is at
+    least -c, so (x + c) / (1 + c) is at least 0 with a mean in [0, 1]: the lower bound of `always_valid_interval`
+    holds for it, and for 1 - x likewise. c must be known beforehand. Raises InvalidStatisticsInput for larger weights:
+    clipped ones would bound another mean.
+    """
+    inside = [np.all((each >= 0) & (each <= 1)) for each in (rewards, predicted_logged, predicted_new)]
+    if not all(inside) or np.any(weights < 0) or np.any(weights > largest_weight):
+        raise InvalidStatisticsInput(
+            f"rewards and predictions must lie in [0, 1] and weights in [0, {largest_weight:g}]", field="weights"
+        )
+    if not 0 < alpha < 1:
+        raise InvalidStatisticsInput(f"alpha must lie in (0, 1), got {alpha}", field="alpha")
+    x, c = doubly_robust_scores(rewards, weights, predicted_logged, predicted_new), largest_weight
+
+    def lower(values: FloatArray) -> float:
+        return (1 + c) * _lower_bound((values + c) / (1 + c), alpha / 2) - c
+
+    return max(0.0, lower(x)), min(1.0, 1.0 - lower(1 - x))
+
+
 def gamma_exponential_log_wealth(total: float, variance: float, rho: float) -> float:
     """log wealth against the null after a centred sum `total` = sum (x - mu) with intrinsic time `variance`.
 

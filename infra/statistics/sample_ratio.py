@@ -4,6 +4,9 @@ Multinomial against a Dirichlet mixture (Lindon and Malek, "Anytime-Valid Infere
 NeurIPS 2022).
 """
 
+import struct
+from dataclasses import dataclass, field
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
@@ -49,3 +52,51 @@ def sample_ratio_e_process(
         counts = np.stack([np.cumsum(here & in_challenger), np.cumsum(here & ~in_challenger)], axis=-1)
         path[1:] += log_dirichlet_factor(counts.astype(np.float64), np.array([theta, 1 - theta]), concentration)
     return path
+
+
+@dataclass
+class SampleRatioState:
+    """What `sample_ratio_e_process` would have come to, a person at a time; `log_e`, `highest` in nats.
+
+    One pair of counts a phase of the ramp, which are few; `pack` takes 32 bytes for each.
+    """
+
+    concentration: float = 100.0
+    log_e: float = 0.0
+    highest: float = 0.0
+    counts: dict[int, list[float]] = field(default_factory=dict)
+    """Phase: people in the challenger, in the control."""
+    factors: dict[int, float] = field(default_factory=dict)
+    """Phase: logarithm (nats) of its factor."""
+
+    def update(self, in_challenger: bool, phase: int = 0, challenger_share: float = 0.5) -> float:
+        """Count one more person, in order of arrival, and return the e-process, nats. `challenger_share` in (0, 1): how
+        likely a counted person of this phase is in the challenger; the same for everybody of a phase."""
+        if not 0 < challenger_share < 1:
+            raise InvalidStatisticsInput(
+                f"the challenger's share must lie strictly between 0 and 1, got {challenger_share} in phase {phase}",
+                field="challenger_share",
+            )
+        here = self.counts.setdefault(phase, [0.0, 0.0])
+        here[0 if in_challenger else 1] += 1
+        shares = np.array([challenger_share, 1 - challenger_share])
+        self.factors[phase] = float(log_dirichlet_factor(np.array(here), shares, self.concentration))
+        self.log_e = float(sum(self.factors.values()))
+        self.highest = max(self.highest, self.log_e)
+        return self.log_e
+
+    def pack(self) -> bytes:
+        """The state as bytes, exactly."""
+        rows = [(float(phase), *self.counts[phase], self.factors[phase]) for phase in self.counts]
+        numbers = [self.log_e, self.highest, *(number for row in rows for number in row)]
+        return struct.pack(f"<{len(numbers)}d", *numbers)
+
+    @classmethod
+    def unpack(cls, packed: bytes, concentration: float = 100.0) -> "SampleRatioState":
+        """The state that was packed, with the same concentration."""
+        log_e, highest, *rest = struct.unpack(f"<{len(packed) // 8}d", packed)
+        state = cls(concentration, log_e, highest)
+        for at in range(0, len(rest), 4):
+            phase, challengers, controls, factor = rest[at : at + 4]
+            state.counts[int(phase)], state.factors[int(phase)] = [challengers, controls], factor
+        return state

@@ -1,17 +1,21 @@
-"""`plaudit policy-update`: the room's job, run by hand or by a CronJob, and the algorithms it can be told to use."""
+"""`plaudit policy-update`: the room's job run by hand, the algorithms it may use, and the gate asked again."""
 
+import json
 import os
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from plaudit.commands.common import console, group, settings
+from plaudit.commands.common import console, group, opened, settings
 from plaudit.commands.jobs import run_once
 
 if TYPE_CHECKING:
     from policy_update.algebra.recipe import Recipe
+    from policy_update.gating.service import Again
 
 app = group("LoRA adapters by multi-objective GRPO.")
+
+REFUSED_EXIT = 1
 
 
 @app.callback()
@@ -79,3 +83,70 @@ def _print_one(recipe: "Recipe") -> None:
     out.print(numbers)
     if recipe.needs:
         out.print(f"needs: {', '.join(sorted(recipe.needs))}")
+
+
+@app.command()
+def gate(
+    adapter: Annotated[str, typer.Argument(help="name@version of a stored adapter.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")] = False,
+) -> None:
+    """Put a stored adapter before the gate again, on the prompts of now. Exit 0: passed; 1: refused.
+
+    The verdict is kept in the adapter's row. A challenger that is refused now meets nobody; a refused one stays so.
+    """
+    from policy_update.gating.service import gate_again
+
+    with opened("policy-gate") as context, _progress(as_json) as advance:
+        found = gate_again(context, adapter, advance)
+    if as_json:
+        print(json.dumps({"adapter": found.ref, "state": found.state, **found.document}, indent=2))
+    else:
+        _print_verdict(found)
+    raise typer.Exit(0 if found.passed else REFUSED_EXIT)
+
+
+def _progress(quiet: bool) -> Any:
+    """A context that gives a function of the fraction done, drawing a bar on standard error."""
+    import contextlib
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    @contextlib.contextmanager
+    def bar() -> Any:
+        with Progress(console=Console(stderr=True), transient=True, disable=quiet) as progress:
+            task = progress.add_task("held-out prompts", total=1.0)
+            yield lambda fraction: progress.update(task, completed=fraction)
+
+    return bar()
+
+
+def _print_verdict(found: "Again") -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    out, document = console(), found.document
+    table = Table("", "check", "before", "after", "difference", "interval", "limit", box=None, header_style="bold")
+    for check in [*document["checks"], *document["advice"]]:
+        advice = check["group"] == "advice"
+        mark = "[dim]·[/dim]" if advice else "[green]✓[/green]" if check["passed"] else "[red]✗[/red]"
+        table.add_row(
+            mark, escape(check["name"]), *(_number(check[key]) for key in ("before", "after", "value")),
+            f"{_number(check['low'])} to {_number(check['high'])}", _number(check["limit"]),
+        )  # fmt: skip
+    out.print(table)
+    for reason in document["reasons"]:
+        out.print(f"[red]refused:[/red] {escape(reason)}")
+    for check in document["advice"]:
+        out.print(escape(check["reason"]))
+    word = "[green]passed[/green]" if found.passed else "[red]refused[/red]"
+    notes = document["notes"]
+    out.print(
+        f"{escape(found.ref)} {word} against {escape(document['champion'])}, {notes['answers']} answers to "
+        f"{notes['prompts']} held-out prompts, examined by {escape(document['reward_model'])}; state: {found.state}"
+    )
+    out.print(f"files: {escape(str(found.folder))}")
+
+
+def _number(value: float | str | None) -> str:
+    return "" if value is None else value if isinstance(value, str) else f"{value:.4g}"

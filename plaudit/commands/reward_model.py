@@ -141,6 +141,12 @@ def _print_offline_online(found: "OfflineOnline", objective: str) -> None:
         out.print(f"r = {found.levels.r:.3f} ({found.levels.low:.3f} to {found.levels.high:.3f})")
     if found.line is not None:
         out.print(f"slope {found.line.slope:.2f} ({found.line.slope_low:.2f} to {found.line.slope_high:.2f})")
+    if found.recalibrated is not None:
+        left = found.recalibrated
+        out.print(
+            f"slope left after each prediction is corrected by the candidates before it: {left.slope:.2f} "
+            f"({left.slope_low:.2f} to {left.slope_high:.2f})"
+        )
     out.print(f"trust in the gate: {found.trust.level}: {found.trust.meaning}")
 
 

@@ -14,11 +14,14 @@ from policy_update import repository
 from policy_update.candidates.examining import Examination
 from policy_update.candidates.queue import Gated, states
 from policy_update.candidates.recording import gate_document
-from policy_update.examination import Examined
+from policy_update.faces import Models
+from policy_update.gating.examination import Examined
+from policy_update.gating.report import write_artifacts
+from policy_update.gating.service import gate_folder
 from policy_update.objectives import predicted_rates
 from policy_update.plan import TrainingPlan
+from policy_update.records import TrainingRun
 from policy_update.scoring import RewardSource
-from policy_update.trainer import Models, TrainingRun
 from reward_model.offline_online_service import record_predictions
 from reward_model.scoring import RewardModel
 
@@ -92,9 +95,9 @@ def examine_candidate(
         label,
         outcome,
     )
-    return Candidate(
-        version, label, weights, examined, document | {"cross_fitted": cycle.examiner is not cycle.teacher}
-    )
+    document["cross_fitted"] = cycle.examiner is not cycle.teacher
+    write_artifacts(gate_folder(cycle.settings, f"{cycle.plan.name}@{version}"), document)
+    return Candidate(version, label, weights, examined, document)
 
 
 def record_cycle(cycle: Cycle) -> dict[str, str]:

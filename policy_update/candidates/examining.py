@@ -9,13 +9,15 @@ import numpy as np
 from infra.models.merging import merged_copy
 from infra.settings.policy_update import PolicyUpdateSettings
 from infra.statistics import clustered_difference
-from policy_update.examination import Examined, examine
-from policy_update.gate import Sampled
+from policy_update.faces import Models
+from policy_update.gating.examination import Examined, examine
+from policy_update.gating.logged import LoggedAnswer
+from policy_update.gating.samples import Sampled
+from policy_update.gating.service import limits
 from policy_update.objectives import Rewards
 from policy_update.plan import TrainingPlan
 from policy_update.prompts import Conversation
 from policy_update.rollout import Rollout
-from policy_update.trainer import Models
 
 Sample = Callable[[Any, Sequence[Conversation], int, int], Rollout]
 Score = Callable[[Rollout], Rewards]
@@ -29,13 +31,15 @@ def champion_model(base: Any, plan: TrainingPlan) -> Any:
 @dataclass
 class Examination:
     """The gate's side of a cycle. `champion`: the model candidates are held against; `sample` and `score` as `examine`
-    takes them. What the champion answered is kept, so a further candidate costs its own answers only."""
+    takes them; `logged` are answers people reacted to, for advice. What the champion answered is kept, so a further
+    candidate costs its own answers only."""
 
     settings: PolicyUpdateSettings
     champion: Any
     held_out: Sequence[Conversation]
     sample: Sample
     reset: bool = False
+    logged: Sequence[LoggedAnswer] = ()
     _drawn: dict[tuple[int, int, int], Rollout] = field(default_factory=dict)
     _scored: dict[tuple[int, str], Rewards] = field(default_factory=dict)
 
@@ -45,7 +49,6 @@ class Examination:
         weights: dict[str, float],
         score: Score,
         on_progress: Callable[[float], None] = lambda fraction: None,
-        **more: Any,
     ) -> Examined:
         """Examine `models.sampler` against the champion, judged by `weights`.
 
@@ -55,23 +58,14 @@ class Examination:
         key = ",".join(weights)
         return examine(
             against,
-            self._limits(),
+            limits(self.settings, reset=self.reset),
             weights,
             self.held_out,
             self._sample,
             lambda rollout: self._score(rollout, score, key),
             on_progress,
-            **more,
+            logged=self.logged,
         )
-
-    def _limits(self) -> PolicyUpdateSettings:
-        """A training that began at the base again is not near the champion, nor should it be: its budget is the one to
-        the base."""
-        gate = self.settings.gate
-        if not self.reset:
-            return self.settings
-        wide = gate.model_copy(update={"kl_to_champion": max(gate.kl_to_champion, gate.kl_to_base)})
-        return self.settings.model_copy(update={"gate": wide})
 
     def _sample(self, model: Any, conversations: Sequence[Conversation], each: int, seed: int) -> Rollout:
         if model is not self.champion:

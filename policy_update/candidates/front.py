@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from infra.statistics import Estimate, clustered_mean
 from policy_update.objectives import UNTRANSFORMED
@@ -27,12 +28,14 @@ def levels(
 def undominated(points: Mapping[str, Sequence[float]]) -> list[str]:
     """Names of the points that no other point is at least as good as everywhere and better somewhere; higher is
     better. In the order given."""
-    names, values = list(points), np.array([list(point) for point in points.values()], np.float64)
+    names = list(points)
+    values: NDArray[np.float64] = np.array([list(point) for point in points.values()], np.float64)
     if not names:
         return []
-    as_good = (values[:, None, :] >= values[None, :, :]).all(-1)
-    better = (values[:, None, :] > values[None, :, :]).any(-1)
-    return [name for index, name in enumerate(names) if not (as_good & better)[:, index].any()]
+    as_good = np.all(values[:, None, :] >= values[None, :, :], axis=-1)
+    better = np.any(values[:, None, :] > values[None, :, :], axis=-1)
+    beaten = np.any(np.logical_and(as_good, better), axis=0)
+    return [name for name, lost in zip(names, beaten.tolist(), strict=True) if not lost]
 
 
 def _plain(estimate: Estimate) -> dict[str, float]:

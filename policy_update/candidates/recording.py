@@ -13,9 +13,9 @@ from infra.settings import Settings, config_hash
 from policy_update import repository
 from policy_update.candidates.examining import common_gain
 from policy_update.candidates.front import levels
-from policy_update.examination import Examined
+from policy_update.gating.examination import Examined
 from policy_update.plan import TrainingPlan
-from policy_update.trainer import TrainingRun
+from policy_update.records import TrainingRun
 
 
 def adapter_folder(settings: Settings, name: str, version: int) -> Path:
@@ -105,9 +105,7 @@ def gate_document(
     candidate, champion = examined.candidate, examined.champion
     mean, low, high = common_gain(candidate, champion, objectives, confidence)
     document: dict[str, Any] = {
-        "passed": verdict.passed,
-        "reasons": verdict.reasons,
-        "checks": [asdict(check) for check in verdict.checks],
+        **verdict.document(),
         "weights": dict(weights),
         "label": label,
         "gain": low,

@@ -52,14 +52,11 @@ class BoundedReward:
 
 
 def build(settings: PolicyRewardsSettings, wanted: Mapping[str, float]) -> tuple[BoundedReward, ...]:
-    """The terms that `wanted` (name -> weight) gives a weight other than 0, in the order of `wanted`. Raises
-    InvalidReward, naming the term."""
-    if wanted.get(SELF_CERTAINTY):
+    """The terms among `wanted` (name -> weight, 0 for a limit), in that order. Raises InvalidReward, naming it."""
+    if SELF_CERTAINTY in wanted:
         raise InvalidReward(REFUSAL, field=f"policy_update.objectives.{SELF_CERTAINTY}")
     return tuple(
-        _build(name, settings.terms[name], settings.verifier_seconds)
-        for name, weight in wanted.items()
-        if weight and name in settings.terms
+        _build(name, settings.terms[name], settings.verifier_seconds) for name in wanted if name in settings.terms
     )
 
 

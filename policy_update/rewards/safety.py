@@ -9,14 +9,16 @@ from typing import Any
 from policy_update.rewards.batch import AnswerBatch, FloatArray, InvalidReward, Reward, each
 
 
-def lexicon(words: Sequence[str] = (), file: str = "") -> Reward:
-    """-1 for an answer that holds one of the words or phrases, else 0. Whole words, case and spacing ignored; one
-    phrase a line in `file`, empty lines and lines that begin with # left out. Raises InvalidReward."""
+def lexicon(words: Sequence[str] = (), file: str = "", cost: bool = False) -> Reward:
+    """-1 for an answer that holds one of the words or phrases, else 0; with `cost` 1 and 0, for a limit. Whole words,
+    case and spacing ignored; one phrase a line in `file`, empty lines and lines that begin with # left out. Raises
+    InvalidReward."""
     phrases = [*words, *(_lines(file) if file else [])]
     if not phrases:
         raise InvalidReward("lexicon: neither words nor file is given: there is nothing to look for", field="words")
     said = re.compile("|".join(_pattern(phrase) for phrase in phrases), re.IGNORECASE)
-    return lambda batch: each(batch, lambda row: -1.0 if said.search(batch.texts[row]) else 0.0)
+    said_so = 1.0 if cost else -1.0
+    return lambda batch: each(batch, lambda row: said_so if said.search(batch.texts[row]) else 0.0)
 
 
 def _lines(file: str) -> list[str]:
@@ -31,8 +33,9 @@ def _pattern(phrase: str) -> str:
     return r"(?<!\w)" + r"\s+".join(map(re.escape, phrase.split())) + r"(?!\w)"
 
 
-def classifier(model: str = "", label: str = "", batch_size: int = 32) -> Reward:
-    """Minus the probability that a transformers text classifier (a folder) gives to `label`, in [-1, 0].
+def classifier(model: str = "", label: str = "", batch_size: int = 32, cost: bool = False) -> Reward:
+    """Minus the probability that a transformers text classifier (a folder) gives to `label`, in [-1, 0]; with `cost`
+    the probability itself, for a limit.
 
     The classifier reads the answer alone. Raises InvalidReward when the folder or the label is not there.
     """
@@ -47,8 +50,8 @@ def classifier(model: str = "", label: str = "", batch_size: int = 32) -> Reward
             inputs = tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=512)
             with torch.no_grad():
                 parts.append(network(**inputs).logits.double().softmax(-1)[:, index])
-        found: FloatArray = -torch.cat(parts).numpy()
-        return found
+        found: FloatArray = torch.cat(parts).numpy()
+        return found if cost else -found
 
     return score
 

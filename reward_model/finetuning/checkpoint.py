@@ -22,6 +22,10 @@ class CheckpointRefused(PlauditError):
     code = "checkpoint_refused"
 
 
+class CheckpointDamaged(CheckpointRefused):
+    """A checkpoint whose content is not what was written."""
+
+
 class CheckpointNotWritten(PlauditError):
     """The disk did not take a checkpoint; the one before it is untouched."""
 
@@ -69,7 +73,7 @@ def read_checkpoint(path: Path, fingerprint: str) -> Checkpoint | None:
         return None
     content = raw[_HASH_BYTES:]
     if hashlib.sha256(content).digest() != raw[:_HASH_BYTES]:
-        raise CheckpointRefused(
+        raise CheckpointDamaged(
             f"the checkpoint {path} is damaged (its content does not have the hash it begins with): delete it to train "
             "from the start, or restore it"
         )

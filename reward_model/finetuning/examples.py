@@ -17,6 +17,16 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
+_RANGES = (
+    ("targets", 0.0, 1.0),
+    ("pair_soft", 0.5, 1.0),
+    ("flip_rates", 0.0, 0.5),
+    ("pair_weights", 0.0, np.inf),
+    ("weights", 0.0, np.inf),
+)
+"""What must lie where; targets may be missing."""
+
+
 @dataclass(frozen=True)
 class Examples:
     """N sequences (prompt, answer and closing tokens), M pairs, K objectives.
@@ -48,6 +58,12 @@ class Examples:
             wrong = np.argwhere(~np.isfinite(getattr(self, name)))
             if len(wrong):
                 raise InvalidFinetuning(f"{name} of row {wrong[0, 0]} is not a finite number", field=name)
+        for name, low, high in _RANGES:
+            values = getattr(self, name)
+            wrong = np.argwhere((values < low) | (values > high))  # NaN, which is no label, is neither
+            if len(wrong):
+                told = f"{name} of row {wrong[0, 0]} is {values[tuple(wrong[0])]}; it must be in [{low}, {high}]"
+                raise InvalidFinetuning(told, field=name)
         labelled = (~np.isnan(self.targets) & (self.weights > 0)).any(1)
         paired = np.zeros(len(self.sequences), bool)
         paired[self.pairs.ravel()] = True

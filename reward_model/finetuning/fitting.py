@@ -1,23 +1,25 @@
-"""From a training set to a reward model: fine-tuned, calibrated on half of the hold-out, judged on the other half."""
+"""From a training set to a reward model: fine-tuned, calibrated on answers set aside, judged on the hold-out."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 
 from infra.models.loading import LoadedModel
-from reward_model.calibration import Calibration, fit_calibration
+from reward_model.calibration import Calibration, choose_calibration, sigmoid
 from reward_model.data import TrainingSet
-from reward_model.evaluation import auroc, brier, clustered_interval, wins
+from reward_model.evaluation import clustered_interval, correlation, wins
 from reward_model.features import FeatureRecipe, Progress
 from reward_model.finetuning.examples import Floats, Ints, examples_of
 from reward_model.finetuning.options import FinetuneOptions
 from reward_model.finetuning.saved import FinetunedRewardModel
 from reward_model.finetuning.training import UTILITY, Checkpoints, train_lora_reward_model
 from reward_model.length import length_report, preference_slope
+from reward_model.matched_pairs import MATCHED
+from reward_model.report import objective_metrics
 
 Bools = NDArray[np.bool_]
 
@@ -31,116 +33,162 @@ def fit_finetuned(
     options: FinetuneOptions,
     *,
     flip_rates: Mapping[str, float] | float = 0.0,
+    calibration_fraction: float = 0.15,
+    heads: Collection[str] | None = None,
     checkpoints: Checkpoints | None = None,
     progress: Progress = lambda _fraction, _text: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> FinetunedRewardModel:
     """Train on the training side of `data`, with its card and a report on the hold-out.
 
-    The hold-out's groups are dealt into two halves: on one the objectives' calibrations are fitted, the report is of
-    the other. The utility's level is its mean over the hold-out. Raises what `train_lora_reward_model` does.
+    `heads` names the objectives, and `utility`, to train (None: whatever has labels or pairs). A `calibration_fraction`
+    of the training side's groups is kept from training: there the objectives' calibrations are fitted, and the gain
+    that makes differences of the utility log-odds, and the utility's level is its mean. Nothing but the report sees the
+    hold-out. Raises what `train_lora_reward_model` does.
     """
-    examples = examples_of(data, loaded, recipe, flip_rates)
+    aside = calibration_rows(data, calibration_fraction, options.seed)
+    examples = examples_of(for_training(data, aside, heads), loaded, recipe, flip_rates)
     trained = train_lora_reward_model(
         loaded, examples, options, checkpoints=checkpoints, progress=progress, should_stop=should_stop
     )
     model = FinetunedRewardModel.of(trained, recipe)
-    rows = np.flatnonzero(data.split.held_out)
-    logits = np.zeros((len(data.answers), len(model.objectives)))
+    logits = np.full((len(data.answers), len(model.objectives)), np.nan)
+    rows = np.flatnonzero(aside | data.split.held_out)
     if len(rows):
         asked, given = [data.answers[i].messages for i in rows], [data.answers[i].text for i in rows]
-        logits[rows] = model.logits(asked, given)[:, :, 0].double().numpy()
-    first = _first_half(data)
-    calibrations = _calibrations(data, model.objectives, logits, first, options.seed)
-    level = float(logits[rows, -1].mean()) if len(rows) and model.objectives[-1] == UTILITY else 0.0
-    calibrated = model.calibrated(calibrations, level)
+        logits[rows] = model.raw(asked, given)[:, :, 0]
+    chosen = _calibrations(data, model.objectives, logits, aside, options.seed)
+    gain, level = 1.0, 0.0
+    if aside.any() and model.objectives[-1] == UTILITY:
+        gain = _utility_gain(data, logits[:, -1], aside, flip_rates)
+        level = gain * float(logits[aside, -1].mean())
+    calibrated = model.calibrated({name: found for name, (found, _) in chosen.items()}, level, gain)
     report = {
-        "heads": _report(data, calibrated.objectives, calibrations, logits, first, options.seed),
+        "heads": _report(data, model.objectives, chosen, logits, options),
+        "steps": len(trained.losses),
         "losses": list(trained.losses),
         "skipped_steps": trained.skipped,
+        "calibration_answers": int(aside.sum()),
+        "utility_gain": gain,
     }
-    manifest = msgspec.structs.replace(calibrated.manifest, report=report, card=data.card)
-    return FinetunedRewardModel(manifest, calibrated.scorer, calibrated.cache)
+    return calibrated.told(report=report, card=data.card)
 
 
 def options_against_length(data: TrainingSet, options: FinetuneOptions) -> FinetuneOptions:
     """The same options with `length_slope` as the training pairs give it: what people's taste for length alone explains
     of their preferences is then no longer the model's to learn."""
     rows = data.pair_training
-    lengths = _log_lengths(data)[data.pairs[rows]]
+    lengths = log_lengths(data)[data.pairs[rows]]
     if not len(lengths):
         return options
     slope = preference_slope(lengths[:, 0] - lengths[:, 1], data.pair_weights[rows], data.pair_soft[rows])
     return dataclasses.replace(options, length_slope=slope)
 
 
-def _first_half(data: TrainingSet) -> Bools:
-    """[N] True for every other group of the hold-out: rows that calibrations are fitted on."""
-    _, index = np.unique(data.split.groups, return_inverse=True)
-    order = np.random.default_rng(0).permutation(int(index.max(initial=0)) + 1)
-    return np.asarray(data.split.held_out & (order[index] % 2 == 0))
+def calibration_rows(data: TrainingSet, fraction: float, seed: int) -> Bools:
+    """[N] True for a `fraction` of the training side's groups, drawn by `seed`; at least one stays for training."""
+    groups = np.unique(data.split.groups[data.split.training])
+    count = min(round(fraction * len(groups)), len(groups) - 1)
+    drawn = np.random.default_rng([seed, 1 << 21]).permutation(groups)[: max(count, 0)]
+    return np.asarray(data.split.training & np.isin(data.split.groups, drawn))
+
+
+def for_training(data: TrainingSet, aside: Bools, heads: Collection[str] | None = None) -> TrainingSet:
+    """The same rows with `aside` [N] taken from the training side, and without labels or pairs of other heads."""
+    left_out = data.split.left_out | aside
+    kept = np.array([heads is None or name in heads for name in data.objectives], bool)
+    pairs_out = data.pair_left_out | (heads is not None and UTILITY not in heads)
+    return dataclasses.replace(
+        data,
+        split=dataclasses.replace(data.split, left_out=left_out),
+        targets=np.where(kept, data.targets, np.nan),
+        pair_left_out=np.asarray(pairs_out),
+    )
 
 
 def _calibrations(
-    data: TrainingSet, columns: tuple[str, ...], logits: Floats, first: Bools, seed: int
-) -> dict[str, Calibration]:
-    """Of each objective with labels of both kinds in the first half; the others keep the plain sigmoid."""
+    data: TrainingSet, columns: tuple[str, ...], logits: Floats, aside: Bools, seed: int
+) -> dict[str, tuple[Calibration, dict[str, float]]]:
+    """Of each objective with labels of both kinds set aside, with the losses of the kinds tried; the others keep the
+    plain sigmoid."""
     found = {}
     for place, name in enumerate(columns):
         if name == UTILITY:
             continue
-        rows, targets, weights = _labelled(data, name, first)
+        rows, targets, weights = _labelled(data, name, aside)
         if len(rows) and 0.0 < np.average(targets, weights=weights) < 1.0:
-            found[name] = fit_calibration(
-                logits[rows, place], targets, weights, groups=np.asarray(data.split.groups[rows], np.int64), seed=seed
-            )
+            groups = np.asarray(data.split.groups[rows], np.int64)
+            choice = choose_calibration(logits[rows, place], targets, weights, groups=groups, seed=seed)
+            found[name] = choice.calibration, dict(choice.losses)
     return found
+
+
+def _utility_gain(data: TrainingSet, utilities: Floats, aside: Bools, flip_rates: Mapping[str, float] | float) -> float:
+    """g > 0 with P(recorded) = (1 - e) s(g z) + e s(-g z) on the pairs set aside, z their margins: maximum likelihood
+    with a log-normal prior (0, 1) on g, so that few pairs change little. 1 without pairs."""
+    kept = np.asarray(aside[data.pairs].all(1))
+    if not kept.any():
+        return 1.0
+    z = utilities[data.pairs[kept, 0]] - utilities[data.pairs[kept, 1]]
+    weights, soft = data.pair_weights[kept], data.pair_soft[kept]
+    sources = [source for source, here in zip(data.pair_sources, kept.tolist(), strict=True) if here]
+    rates = np.array([flip_rates.get(s, 0.0) if isinstance(flip_rates, Mapping) else flip_rates for s in sources])
+
+    def cost(log_gain: float) -> float:
+        first = sigmoid(np.exp(log_gain) * z)
+        recorded = np.clip((1.0 - rates) * first + rates * (1.0 - first), 1e-12, 1.0 - 1e-12)
+        likelihood = soft * np.log(recorded) + (1.0 - soft) * np.log1p(-recorded)
+        return float(0.5 * log_gain**2 - weights @ likelihood)
+
+    return float(np.exp(minimize_scalar(cost, bounds=(-7.0, 3.0), method="bounded").x))
 
 
 def _report(
     data: TrainingSet,
     columns: tuple[str, ...],
-    calibrations: Mapping[str, Calibration],
+    calibrations: Mapping[str, tuple[Calibration, dict[str, float]]],
     logits: Floats,
-    first: Bools,
-    seed: int,
+    options: FinetuneOptions,
 ) -> dict[str, Any]:
-    """Of the hold-out's second half: AUROC, Brier score and length for objectives, accuracy and length for pairs."""
-    second = data.split.held_out & ~first
+    """Of the hold-out, by head: see `reward_model.report.objective_metrics`, and `_pair_report`."""
     found: dict[str, Any] = {}
     for place, name in enumerate(columns):
         if name == UTILITY:
-            found[name] = _pair_report(data, logits[:, place], second, seed)
+            found[name] = _pair_report(data, logits[:, place], options)
             continue
-        rows, targets, weights = _labelled(data, name, second)
-        if not len(rows):
-            found[name] = {"labels_held_out": 0}
-            continue
-        probabilities = calibrations.get(name, Calibration()).apply(logits[rows, place])
-        found[name] = {
-            "labels_held_out": len(rows),
-            "auroc": auroc(targets, probabilities, weights),
-            "brier": brier(targets, probabilities, weights),
-            "length": length_report(logits[rows, place], _log_lengths(data)[rows], data.split.groups[rows]),
-        }
+        calibration, losses = calibrations.get(name, (Calibration(), {}))
+        _, told, worth = _labelled(data, name, data.split.training)
+        rows, targets, weights = _labelled(data, name, data.split.held_out)
+        fit: dict[str, Any] = {"labels_trained": len(told), "base_rate": float(np.average(told, weights=worth))}
+        fit |= {"calibration": calibration.kind, "calibration_losses": losses}
+        lengths = log_lengths(data)[rows]
+        probabilities = calibration.apply(logits[rows, place])
+        found[name] = fit | objective_metrics(
+            targets, probabilities, weights, lengths, float(fit["base_rate"]), options.seed
+        )
     return found
 
 
-def _pair_report(data: TrainingSet, utilities: Floats, second: Bools, seed: int) -> dict[str, Any]:
-    pairs = data.pairs[data.pair_held_out & second[data.pairs].all(1)]
-    if not len(pairs):
-        return {"pairs_held_out": 0}
-    right = wins(utilities[pairs[:, 0]] - utilities[pairs[:, 1]])
-    groups = np.asarray(data.split.groups[pairs[:, 0]], np.int64)
-    interval = clustered_interval(right, groups, np.ones(len(pairs)), resamples=_RESAMPLES, seed=seed)
-    rows = np.unique(pairs)
-    return {
+def _pair_report(data: TrainingSet, utilities: Floats, options: FinetuneOptions) -> dict[str, Any]:
+    """Accuracy on stated preferences of the hold-out, and how its utilities follow length."""
+    stated = np.array([source != MATCHED for source in data.pair_sources], bool)
+    kept, held = data.pair_held_out & stated, data.split.held_out
+    pairs, lengths = data.pairs[kept], log_lengths(data)
+    found: dict[str, Any] = {
+        "loss": options.loss,
+        "threshold": options.threshold,
+        "pairs_trained": int(data.pair_training.sum()),
         "pairs_held_out": len(pairs),
-        "accuracy": interval.estimate,
-        "accuracy_low": interval.low,
-        "accuracy_high": interval.high,
-        "length": length_report(utilities[rows], _log_lengths(data)[rows], data.split.groups[rows]),
     }
+    if held.any():
+        found["length_correlation"] = correlation(utilities[held], lengths[held])
+        found["length"] = length_report(utilities[held], lengths[held], data.split.groups[held])
+    if len(pairs):
+        right = wins(utilities[pairs[:, 0]] - utilities[pairs[:, 1]])
+        groups = np.asarray(data.split.groups[pairs[:, 0]], np.int64)
+        interval = clustered_interval(right, groups, data.pair_weights[kept], resamples=_RESAMPLES, seed=options.seed)
+        found["accuracy"] = dataclasses.asdict(interval)
+    return found
 
 
 def _labelled(data: TrainingSet, name: str, where: Bools) -> tuple[Ints, Floats, Floats]:
@@ -150,5 +198,6 @@ def _labelled(data: TrainingSet, name: str, where: Bools) -> tuple[Ints, Floats,
     return rows, data.targets[rows, k], data.weights[rows, k]
 
 
-def _log_lengths(data: TrainingSet) -> Floats:
+def log_lengths(data: TrainingSet) -> Floats:
+    """[N] log(1 + characters) of the answers."""
     return np.log1p([float(len(answer.text)) for answer in data.answers])

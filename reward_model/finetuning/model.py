@@ -26,14 +26,14 @@ def sharing_copy(loaded: LoadedModel) -> LoadedModel:
 class ScoreHeads(nn.Module):
     """C linear heads, each 1 + E times: weight [C, 1 + E, H], bias [C, 1 + E], float32.
 
-    Weights begin with standard deviation 1/sqrt(H + 1) (Huang et al. 2024, "The N+ implementation details of RLHF"), so
-    that scores begin with a spread of about 1 for states of unit size. The bias of a head on pairs is not seen in them.
+    Weights begin with standard deviation `spread` / sqrt(H + 1); 1 is what Huang et al. 2024 ("The N+ implementation
+    details of RLHF") take for states of unit size. The bias of a head on pairs is not seen in them.
     """
 
-    def __init__(self, heads: int, ensemble: int, hidden: int, seed: int) -> None:
+    def __init__(self, heads: int, ensemble: int, hidden: int, seed: int, spread: float = 0.0) -> None:
         super().__init__()
         draw = torch.Generator().manual_seed(seed)
-        weight = torch.randn(heads, 1 + ensemble, hidden, generator=draw) / (hidden + 1) ** 0.5
+        weight = torch.randn(heads, 1 + ensemble, hidden, generator=draw) * (spread / (hidden + 1) ** 0.5)
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(heads, 1 + ensemble))
 
@@ -92,4 +92,4 @@ def ready(peft: Any, dtype: torch.dtype) -> Any:
 
 def _heads(loaded: LoadedModel, heads: int, options: FinetuneOptions) -> ScoreHeads:
     hidden = int(decoder_and_head(loaded.model)[0].config.hidden_size)
-    return ScoreHeads(heads, options.ensemble, hidden, options.seed).to(loaded.device)
+    return ScoreHeads(heads, options.ensemble, hidden, options.seed, options.head_init).to(loaded.device)

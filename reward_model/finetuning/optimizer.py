@@ -1,6 +1,6 @@
 """AdamW on fp32 copies of the trained weights: they compute in the base's precision, and small steps are not lost."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -10,14 +10,21 @@ class MasterAdamW:
     """fp32 masters of the trainable parameters; `step` writes the rounded values back.
 
     Gradients are clipped to the global norm `max_norm`. A step whose gradient is not finite changes nothing and is
-    counted in `skipped`.
+    counted in `skipped`. `factors` [parameters] multiply the learning rate (default: 1 each).
     """
 
-    def __init__(self, parameters: Iterable[torch.nn.Parameter], max_norm: float) -> None:
+    def __init__(
+        self, parameters: Iterable[torch.nn.Parameter], max_norm: float, factors: Sequence[float] | None = None
+    ) -> None:
         self._parameters = list(parameters)
         self._masters = [p.detach().float().clone().requires_grad_() for p in self._parameters]
         self._max_norm = max_norm
-        self._optimizer = torch.optim.AdamW(self._masters, lr=0.0, weight_decay=0.0)
+        by_factor: dict[float, list[Tensor]] = {}
+        for master, factor in zip(self._masters, factors or [1.0] * len(self._masters), strict=True):
+            by_factor.setdefault(factor, []).append(master)
+        self._factors = list(by_factor)
+        groups = [{"params": masters} for masters in by_factor.values()]
+        self._optimizer = torch.optim.AdamW(groups, lr=0.0, weight_decay=0.0)
         self.skipped = 0
 
     def step(self, learning_rate: float) -> float:
@@ -29,8 +36,8 @@ class MasterAdamW:
         if not norm < float("inf"):
             self.skipped += 1
             return norm
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
+        for group, factor in zip(self._optimizer.param_groups, self._factors, strict=True):
+            group["lr"] = learning_rate * factor
         self._optimizer.step()
         self._write_back()
         return norm

@@ -26,6 +26,11 @@ class FinetuneOptions:
     bounds the tokens of one forward pass, and with it the memory. `length_slope` [log-odds for each unit of
     log(1 + characters)] is a part of the preference that is explained by length alone: added to the margins in training
     and never to a score, so that the model need not learn it.
+
+    Heads begin with standard deviation `head_init` / sqrt(H + 1) and learn at `head_rate` times the rate. A head that
+    begins at random must first unlearn what it says of every answer: states differ by far more than the unit that
+    1 / sqrt(H + 1) is meant for, and in a few hundred pairs a rate that suits LoRA moves it too little. Measured in
+    `docs/benchmarks/reward-training.md`.
     """
 
     rank: int = 16
@@ -43,6 +48,8 @@ class FinetuneOptions:
     label_weight: float = 1.0
     centring: float = 0.0
     length_slope: float = 0.0
+    head_init: float = 0.0
+    head_rate: float = 10.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -51,13 +58,16 @@ class FinetuneOptions:
         for name in ("rank", "steps", "batch", "micro_tokens"):
             if getattr(self, name) < 1:
                 raise InvalidFinetuning(f"{name} is {getattr(self, name)}; it must be at least 1", field=name)
-        for name in ("alpha", "learning_rate", "max_norm"):
+        for name in ("alpha", "learning_rate", "max_norm", "head_rate"):
             value = getattr(self, name)
             if not 0.0 < value < math.inf:
                 raise InvalidFinetuning(f"{name} is {value}; it must be above 0", field=name)
-        for name in ("warmup", "ensemble", "label_weight", "centring"):
-            if getattr(self, name) < 0:
-                raise InvalidFinetuning(f"{name} is {getattr(self, name)}; it must not be negative", field=name)
+        for name in ("warmup", "ensemble", "label_weight", "centring", "head_init"):
+            value = getattr(self, name)
+            if not 0.0 <= value < math.inf:
+                raise InvalidFinetuning(f"{name} is {value}; it must be 0 or more, and finite", field=name)
+        if not math.isfinite(self.length_slope):
+            raise InvalidFinetuning(f"length_slope is {self.length_slope}; it must be finite", field="length_slope")
 
     def rate(self, step: int) -> float:
         """Learning rate of step 0, 1, ..., steps - 1."""

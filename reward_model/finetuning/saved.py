@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,12 @@ from infra.models.lora import load_trainable, save_adapter
 from infra.models.packing import prompt_groups
 from reward_model.calibration import Calibration, calibration_of
 from reward_model.features import FeatureRecipe
-from reward_model.files import DamagedRewardModel
+from reward_model.files import DamagedRewardModel, draft_of
 from reward_model.finetuning.examples import encode_closed
 from reward_model.finetuning.model import ScoreHeads, Scorer, ready, sharing_copy
 from reward_model.finetuning.training import UTILITY, Finetuned
 from reward_model.score_cache import Floats, ScoreCache, score_key
-from reward_model.scores import BackboneMismatch, Scores
+from reward_model.scores import BackboneMismatch, FeaturesMismatch, NoHalves, Scores
 
 MANIFEST_FILE = "finetuned_reward_model.json"
 HEADS_FILE = "heads.safetensors"
@@ -34,8 +34,9 @@ FORMAT = 1
 
 class FinetunedManifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a fine-tuned reward model is. `objectives`: its heads, `utility` last if there is one; `calibration[head]`
-    a Calibration's document for each of the others; `utility_offset` is taken off every utility; `files`: SHA-256 by
-    name; `report` and `card` as in `reward_model.files.Manifest`."""
+    a Calibration's document for each of the others; a utility is `utility_gain` times its head's score, less
+    `utility_offset`; `utility_scale` and `flip_rate` as in `reward_model.files.Manifest`, like `report` and `card`;
+    `files`: SHA-256 by name."""
 
     name: str
     version: int
@@ -46,7 +47,10 @@ class FinetunedManifest(msgspec.Struct, frozen=True, kw_only=True):
     max_prompt_tokens: int
     max_answer_tokens: int
     calibration: dict[str, Any] = msgspec.field(default_factory=dict)
+    utility_gain: float = 1.0
+    utility_scale: float = 1.0
     utility_offset: float = 0.0
+    flip_rate: float = 0.0
     files: dict[str, str] = msgspec.field(default_factory=dict)
     created_at: float = 0.0
     config_hash: str = ""
@@ -57,7 +61,10 @@ class FinetunedManifest(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class FinetunedRewardModel:
-    """Scores as `reward_model.scoring.RewardModel` does, from a backbone of its own: `score_hidden` has no meaning."""
+    """Scores as `reward_model.scoring.RewardModel` does, from a backbone of its own: `score_hidden` has no meaning.
+
+    `cache` holds what the heads say of an answer before calibration and scale: it stays true while the weights do.
+    """
 
     manifest: FinetunedManifest
     scorer: Scorer
@@ -98,16 +105,16 @@ class FinetunedRewardModel:
 
     def save(self, folder: Path) -> dict[str, str]:
         """Write the model so that it appears whole or not at all; SHA-256 by name. What stood there is replaced."""
-        draft = folder.with_name(f".{folder.name}.part")
+        self.write_draft(draft_of(folder))
+        return publish(folder, self.manifest)
+
+    def write_draft(self, draft: Path) -> None:
+        """Write weights and manifest into a new folder `draft`, from which the model can be loaded."""
         shutil.rmtree(draft, ignore_errors=True)
         save_adapter(self.scorer.peft, self.scorer.base, draft / ADAPTER_FOLDER)
         heads = {name: tensor.detach().cpu() for name, tensor in self.scorer.heads.state_dict().items()}
         save_file(heads, draft / HEADS_FILE)
-        sealed = msgspec.structs.replace(self.manifest, files=hash_folder(draft))
-        (draft / MANIFEST_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(sealed), indent=2))
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(draft, folder)
-        return hash_folder(folder)
+        seal(draft, self.manifest)
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -119,11 +126,37 @@ class FinetunedRewardModel:
         """How prompts and answers are cut; it reads no layers."""
         return FeatureRecipe((), self.manifest.max_prompt_tokens, self.manifest.max_answer_tokens)
 
-    def calibrated(self, calibration: Mapping[str, Calibration], utility_offset: float = 0.0) -> "FinetunedRewardModel":
-        """The same model with calibrations of its probability heads, and a level for its utility."""
+    def calibrated(
+        self, calibration: Mapping[str, Calibration], utility_offset: float = 0.0, utility_gain: float = 1.0
+    ) -> "FinetunedRewardModel":
+        """The same model with calibrations of its probability heads, and unit and level of its utility."""
         documents = {name: msgspec.to_builtins(value) for name, value in calibration.items()}
-        manifest = msgspec.structs.replace(self.manifest, calibration=documents, utility_offset=utility_offset)
-        return FinetunedRewardModel(manifest, self.scorer, ScoreCache())
+        return self.told(calibration=documents, utility_offset=utility_offset, utility_gain=utility_gain)
+
+    def told(self, **fields: Any) -> "FinetunedRewardModel":
+        """The same weights and cache under a manifest with other `fields`."""
+        return replace(self, manifest=msgspec.structs.replace(self.manifest, **fields))
+
+    @property
+    def has_halves(self) -> bool:
+        """Whether models of two disjoint halves of the people are held beside the full one: not fine-tuned ones."""
+        return False
+
+    def half(self, half: int) -> "FinetunedRewardModel":
+        """As `RewardModel.half`. Raises NoHalves."""
+        raise NoHalves(
+            f"{self.manifest.name}@{self.manifest.version} is fine-tuned and holds no model of half {half} of the "
+            'people: use the full model, or train with reward_model.backbone_mode = "frozen"',
+            field="reward_model.backbone_mode",
+        )
+
+    def score_hidden(self, pooled: torch.Tensor) -> Scores:
+        """As `RewardModel.score_hidden`, which reads the frozen base's states. Raises FeaturesMismatch."""
+        raise FeaturesMismatch(
+            f"{self.manifest.name}@{self.manifest.version} is fine-tuned: it makes hidden states of its own and cannot "
+            'read those of the base; score texts with `score`, or train with reward_model.backbone_mode = "frozen"',
+            field="reward_model.backbone_mode",
+        )
 
     def logits(
         self, prompts: Sequence[Sequence[Message]], answers: Sequence[str], batch_size: int = 16
@@ -147,26 +180,48 @@ class FinetunedRewardModel:
         """Rewards of N answers to N prompts; what was scored before is not computed again. Raises BackboneMismatch."""
         if loaded.base_model_hash != self.manifest.base_model_hash:
             raise BackboneMismatch.between(self.manifest.base_model_hash, loaded.base_model_hash)
+        raw = self.raw(prompts, answers, batch_size)
+        stacked = np.stack([self._column(name, raw[:, k]) for k, name in enumerate(self.objectives)], 1)
+        return Scores(self.objectives, values=stacked[:, :, 0], uncertainty=stacked[:, :, 1])
+
+    def raw(self, prompts: Sequence[Sequence[Message]], answers: Sequence[str], batch_size: int = 16) -> Floats:
+        """`logits` [N, K, 1 + E] as float64, each content computed once."""
         keys = [
-            score_key(str(loaded.dtype), messages, answer) for messages, answer in zip(prompts, answers, strict=True)
+            score_key(str(self.scorer.base.dtype), messages, answer)
+            for messages, answer in zip(prompts, answers, strict=True)
         ]
 
         def compute(rows: list[int]) -> Floats:
-            raw = self.logits([prompts[i] for i in rows], [answers[i] for i in rows], batch_size).double().numpy()
-            return np.stack([self._column(name, raw[:, k]) for k, name in enumerate(self.objectives)], 1)
+            asked, given = [prompts[i] for i in rows], [answers[i] for i in rows]
+            return np.asarray(self.logits(asked, given, batch_size).double().numpy())
 
-        stacked = self.cache.fill(keys, compute, (len(self.objectives), 2))
-        return Scores(self.objectives, values=stacked[:, :, 0], uncertainty=stacked[:, :, 1])
+        return self.cache.fill(keys, compute, tuple(self.scorer.heads.bias.shape))
 
     def _column(self, name: str, raw: Floats) -> Floats:
         """[B, 2]: value of the first head, spread of the ensemble."""
         if name == UTILITY:
-            values = raw - self.manifest.utility_offset
+            values = self.manifest.utility_gain * raw - self.manifest.utility_offset
         else:
             document = self.manifest.calibration.get(name)
             values = (calibration_of(document) if document is not None else Calibration()).apply(raw)
         spread = values[:, 1:].std(1) if values.shape[1] > 1 else np.zeros(len(values))
         return np.stack([values[:, 0], spread], 1)
+
+
+def publish(folder: Path, manifest: FinetunedManifest) -> dict[str, str]:
+    """Seal the draft of `folder` under `manifest` and put it in place, with whatever else it holds; SHA-256 by name."""
+    draft = draft_of(folder)
+    seal(draft, manifest)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(draft, folder)
+    return hash_folder(folder)
+
+
+def seal(draft: Path, manifest: FinetunedManifest) -> None:
+    """Write the manifest with the hashes of all other files."""
+    files = {name: value for name, value in hash_folder(draft).items() if name != MANIFEST_FILE}
+    sealed = msgspec.structs.replace(manifest, files=files)
+    (draft / MANIFEST_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(sealed), indent=2))
 
 
 def _read_manifest(folder: Path) -> FinetunedManifest:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from infra.contracts import PlauditError
 from infra.models.loading import LoadedModel
 from reward_model.features import Progress, TrainingStopped
 from reward_model.finetuning.batches import Batch, Batches
@@ -22,6 +23,12 @@ from reward_model.finetuning.optimizer import MasterAdamW
 from reward_model.finetuning.options import FinetuneOptions
 
 UTILITY = "utility"
+
+
+class FinetuningDiverged(PlauditError):
+    """A training most of whose steps could not be taken."""
+
+    code = "finetuning_diverged"
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class Finetuned:
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """A checkpoint at `path` after every `every` steps, and when the training is stopped."""
+    """A checkpoint at `path` after every `every` steps and the last one, and when the training is stopped."""
 
     path: Path
     every: int = 20
@@ -55,12 +62,13 @@ def train_lora_reward_model(
     """Train on all `examples`; the base in `loaded` is left as it is.
 
     Equal arguments on one machine give equal weights on a CPU, whether or not the training was killed on the way: after
-    a kill it goes on from the checkpoint. Raises TrainingStopped, CheckpointRefused, CheckpointNotWritten.
+    a kill it goes on from the checkpoint. Raises TrainingStopped, CheckpointRefused, CheckpointNotWritten, or
+    FinetuningDiverged.
     """
     columns = columns_of(examples)
     scorer = Scorer.fresh(loaded, options, len(columns))
     _start_at_base_rates(scorer, examples, columns)
-    optimizer = MasterAdamW(scorer.trainable(), options.max_norm)
+    optimizer = _optimizer(scorer, options)
     fingerprint = training_fingerprint(loaded, examples, options)
     begun = read_checkpoint(checkpoints.path, fingerprint) if checkpoints else None
     losses: list[float] = []
@@ -81,9 +89,27 @@ def train_lora_reward_model(
         losses.append(_accumulate(scorer, batches, batches[step], columns, options))
         optimizer.step(options.rate(step))
         progress((step + 1) / options.steps, f"fine-tuning, step {step + 1}, loss {losses[-1]:.4f}")
-        if checkpoints is not None and (step + 1) % checkpoints.every == 0:
+        if checkpoints is not None and ((step + 1) % checkpoints.every == 0 or step + 1 == options.steps):
             keep()
+    _require_steps(optimizer.skipped, options.steps)
     return Finetuned(scorer, columns, tuple(losses), optimizer.skipped)
+
+
+def _optimizer(scorer: Scorer, options: FinetuneOptions) -> MasterAdamW:
+    """Heads learn at `head_rate` times the adapter's rate."""
+    heads = {id(parameter) for parameter in scorer.heads.parameters()}
+    factors = [options.head_rate if id(parameter) in heads else 1.0 for parameter in scorer.trainable()]
+    return MasterAdamW(scorer.trainable(), options.max_norm, factors)
+
+
+def _require_steps(skipped: int, steps: int) -> None:
+    """Raise FinetuningDiverged where most steps changed nothing."""
+    if 2 * skipped > steps:
+        raise FinetuningDiverged(
+            f"{skipped} of {steps} steps had a gradient that is not finite and changed nothing: "
+            "lower reward_model.finetuning.learning_rate, or set model.dtype to float32",
+            field="reward_model.finetuning.learning_rate",
+        )
 
 
 def columns_of(examples: Examples) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Fine-tuning a reward model, side by side with TRL's RewardTrainer: pairs a second, peak memory, hold-out accuracy.
 
     python -m tests.benchmarks.bench_reward_training speed --trl-python PYTHON [--rounds 3] [--steps 4]
-    python -m tests.benchmarks.bench_reward_training accuracy --trl-python PYTHON [--steps 40]
+    python -m tests.benchmarks.bench_reward_training accuracy --trl-python PYTHON [--steps 24] [--seeds 3]
 
 TRL is no dependency of Plaudit. Make it a place that borrows everything else from `.venv`:
 
@@ -17,13 +17,14 @@ number of threads, and a process of their own; contestants take turns. Uses a GP
 """
 
 import argparse
+import hashlib
 import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +59,14 @@ def run(name: str, task: dict[str, Any], trl_python: str) -> dict[str, Any]:
         return result
 
 
-def make_task(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What both sides are told."""
+def make_task(arguments: argparse.Namespace, seed: int | None = None) -> dict[str, Any]:
+    """What both sides are told. With a `seed` it deals out which pairs are held out as well; `pairs` names them."""
     folder = fetch_base(load_settings())
+    if arguments.layers:
+        folder = first_layers(folder, arguments.layers, arguments.out)
     loaded = load_folder(folder, device="cpu")
     pairs = tokenised(loaded, conversations(), arguments.max_length)
-    training, held_out = split(pairs, arguments.held_out)
+    training, held_out = split(pairs, arguments.held_out, seed or 0)
     return {
         "model": str(folder),
         "train": [pairs[i] for i in training],
@@ -76,8 +79,21 @@ def make_task(arguments: argparse.Namespace) -> dict[str, Any]:
         "threads": arguments.threads,
         "micro_tokens": arguments.micro_tokens,
         "ensemble": 0,
-        "seed": arguments.seed,
+        "seed": arguments.seed if seed is None else seed,
+        "pairs": held_out,
     }
+
+
+def first_layers(folder: Path, count: int, out: Path) -> Path:
+    """The model with its first `count` layers alone: a backbone for both sides that costs a machine less."""
+    place = out.resolve() / f"{folder.name}-first-{count}"
+    if not (place / "config.json").is_file():
+        loaded = load_folder(folder, device="cpu")
+        loaded.model.model.layers = loaded.model.model.layers[:count]
+        loaded.model.config.num_hidden_layers = count
+        loaded.model.save_pretrained(place)
+        loaded.tokenizer.save_pretrained(place)
+    return place
 
 
 def speed(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -98,19 +114,61 @@ def speed(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def accuracy(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Hold-out accuracy of both after as many steps, and the paired difference with its 95 % bootstrap interval."""
-    task = make_task(arguments)
-    other = "TRL, no checkpointing, grouped by length"  # the same training as by its defaults, much sooner
-    names = (OWN, other)
-    with ThreadPoolExecutor() as both:  # in no hurry: this is not timed
-        results = dict(zip(names, both.map(lambda name: run(name, task, arguments.trl_python), names), strict=True))
-    scores = {name: np.array(result["scores"]) for name, result in results.items()}
-    right = {name: (values[:, 0] > values[:, 1]).astype(float) for name, values in scores.items()}
-    difference = right[OWN] - right[other]
-    draws = np.random.default_rng(0).integers(0, len(difference), (10_000, len(difference)))
-    low, high = np.quantile(difference[draws].mean(1), [0.025, 0.975])
-    means = {name: float(values.mean()) for name, values in right.items()}
-    return {"accuracy": means, "difference": float(difference.mean()), "low": float(low), "high": float(high)}
+    """Hold-out accuracy of both after as many steps, pooled over seeds, each with its own initial values, order of
+    batches and held-out pairs; and the paired difference with its 95 % interval."""
+    other = "TRL, no checkpointing"  # the same training as by its defaults, sooner
+    right: dict[str, list[np.ndarray[Any, Any]]] = {OWN: [], other: []}
+    held = []
+    for seed in range(arguments.seed, arguments.seed + arguments.seeds):
+        task = make_task(arguments, seed)
+        held.append(task["pairs"])
+        for name, found in right.items():
+            scores = np.array(_kept(name, task, arguments)["scores"])
+            found.append((scores[:, 0] > scores[:, 1]) + 0.5 * (scores[:, 0] == scores[:, 1]))
+            print(f"seed {seed} {name}: {found[-1].mean():.3f}", flush=True)
+    differences = [mine - theirs for mine, theirs in zip(right[OWN], right[other], strict=True)]
+    low, high = pooled_interval(differences, held)
+    return {
+        "accuracy": {name: float(np.concatenate(found).mean()) for name, found in right.items()},
+        "by_seed": {name: [float(one.mean()) for one in found] for name, found in right.items()},
+        "difference": float(np.concatenate(differences).mean()),
+        "low": low,
+        "high": high,
+        "pairs": len({pair for pairs in held for pair in pairs}),
+    }
+
+
+def pooled_interval(
+    differences: Sequence[np.ndarray[Any, Any]], held: Sequence[Sequence[int]], draws: int = 10_000
+) -> tuple[float, float]:
+    """95 % interval of the mean of `differences` [S][H] over seeds and pairs: both are resampled, pairs whole (a pair
+    may be held out under several seeds; `held` [S][H] names it)."""
+    names, place = np.unique(np.concatenate([np.asarray(pairs) for pairs in held]), return_inverse=True)
+    sums, counts = np.zeros((len(held), len(names))), np.zeros((len(held), len(names)))
+    where = np.split(place, np.cumsum([len(pairs) for pairs in held])[:-1])
+    for row, (values, columns) in enumerate(zip(differences, where, strict=True)):
+        sums[row, columns], counts[row, columns] = values, 1.0
+    random = np.random.default_rng(0)
+    found = []
+    for _ in range(draws):
+        seeds = random.multinomial(len(held), np.full(len(held), 1 / len(held)))
+        pairs = random.multinomial(len(names), np.full(len(names), 1 / len(names)))
+        found.append(float(seeds @ sums @ pairs) / max(float(seeds @ counts @ pairs), 1.0))
+    low, high = np.quantile(found, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _kept(name: str, task: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
+    """The result of a contestant, from `--out` where the same task was done before (by the same code: empty it)."""
+    told = {"name": name, **task, "model": Path(task["model"]).name}
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+    path = arguments.out / f"run-{digest}.json"
+    if not path.is_file():
+        result = run(name, task, arguments.trl_python)
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"name": name, "seed": task["seed"], **result}))
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
 
 
 def report(folder: Path) -> None:
@@ -144,10 +202,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--max-length", type=int, default=256, help="longer pairs are left out, as TRL does")
     parser.add_argument("--held-out", type=int, default=300, help="pairs the accuracy is measured on")
+    parser.add_argument("--layers", type=int, default=0, help="of the backbone, from the first on; 0: all")
     parser.add_argument("--micro-tokens", type=int, default=512)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=3, help="for the accuracy: this many from --seed on, pooled")
     parser.add_argument("--all", action="store_true", help="TRL in other ways as well")
     arguments = parser.parse_args()
     if arguments.command == "report":

@@ -103,9 +103,7 @@ def _head_result(seed: Seed, held: Log, objective: str) -> HeadResult:
     y, item, person = held.targets[objective][kept], held.item[kept], held.person[kept]
     weights = np.ones(len(y))
     report = calibration_report(y, head.probabilities[item], weights, person, base_rate=head.rate, seed=seed.seed)
-    train_y = seed.log.targets[objective]
-    train_y = train_y[~np.isnan(train_y)]
-    fitted = {kind: fit(head.unseen, train_y, np.ones(len(train_y))) for kind, fit in KINDS.items()}
+    fitted = {kind: fit(head.unseen, head.mean, head.mass) for kind, fit in KINDS.items()}
     tried = {"none": sigmoid(head.logits)} | {kind: one.apply(head.logits) for kind, one in fitted.items()}
     errors = {kind: debiased_error(reliability_diagram(y, p[item], weights, person)) for kind, p in tried.items()}
     small = []

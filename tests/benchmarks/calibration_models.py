@@ -8,11 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from infra.settings.reward_model import RewardModelSettings
 from reward_model.calibration import Calibration, choose_calibration
 from reward_model.heads import fit_utility
 from reward_model.objective_head import FitOptions, fit_objective
 from reward_model.offline_online import Rate, predicted_rate
 from reward_model.subspace import Standardizer, principal_basis
+from reward_model.weights import discount_repeats
 from tests.benchmarks.calibration_population import Log, World, answers_of
 from tests.benchmarks.calibration_texts import Stock
 
@@ -20,19 +22,24 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 COMPONENTS = 400
-GRID = (0.000001, 0.00001, 0.0001, 0.001)
+GRID = (0.00003, 0.0001, 0.0003, 0.001)
+SPREADS = RewardModelSettings().group_spreads
 ANSWERS_PER_PROMPT = 8
 
 
 @dataclass(frozen=True)
 class Head:
-    """`logits` [I] of every text, not calibrated; the calibration; `unseen` [N], out-of-fold logits of the training
-    rows; `rate`: weighted share of positives in training."""
+    """`logits` [I] of every text, not calibrated; the calibration; out-of-fold logits `unseen`, mean targets `mean` and
+    weights `mass` [T] of the texts trained on; `rate`: weighted share of positives; penalty and spread as chosen."""
 
     logits: Array
     calibration: Calibration
     unseen: Array
+    mean: Array
+    mass: Array
     rate: float
+    l2: float
+    spread: float
 
     @property
     def probabilities(self) -> Array:
@@ -52,20 +59,32 @@ def fit_head(
 ) -> Head:
     """Head on the rows [N] whose target is not missing, folds and calibration grouped by question.
 
-    Rows of one text are summed first: the cross-entropy, and so the fit, is the same.
+    As in training, labels of one text count less than labels of different ones. Rows of a text are summed first: the
+    cross-entropy, and so every fit and its clustered errors, is the same.
     """
     kept = ~np.isnan(targets)
     item, y, w = item[kept], targets[kept], weights[kept]
     names, place = np.unique(item, return_inverse=True)
     mass = np.asarray(np.bincount(place, w), np.float64)
     mean = np.clip(np.bincount(place, w * y) / mass, 0.0, 1.0)
-    options = FitOptions(GRID, 5, 0, seed)
-    fitted = fit_objective(reduced[torch.from_numpy(names)], mean, mass, stock.prompt[names], options)
+    options, x, groups = FitOptions(GRID, 5, 0, seed, SPREADS), reduced[torch.from_numpy(names)], stock.prompt[names]
+    counts = np.bincount(place)
+    worth = discount_repeats(counts, RewardModelSettings().repeat_correlation)
+    fitted = fit_objective(x, mean, mass * worth, groups, options, labels=float(counts @ worth))
     parameters = fitted.parameters[0]
     logits = (reduced @ parameters[:-1] + parameters[-1]).numpy()
-    unseen = fitted.out_of_fold[place]
-    chosen = choose_calibration(unseen, y, w, groups=stock.prompt[item], seed=seed).calibration
-    return Head(logits, chosen if calibration else Calibration(), unseen, float(np.average(y, weights=w)))
+    chosen = choose_calibration(fitted.out_of_fold, mean, mass * worth, groups=groups, seed=seed).calibration
+    rate = float(np.average(mean, weights=mass))
+    return Head(
+        logits,
+        chosen if calibration else Calibration(),
+        fitted.out_of_fold,
+        mean,
+        mass * worth,
+        rate,
+        fitted.l2,
+        fitted.spread,
+    )
 
 
 def fit_love(reduced: Tensor, stock: Stock, log: Log, *, seed: int, objective: str = "love") -> Head:

@@ -14,6 +14,8 @@ DRIFT = 0.02
 
 def heads(heads: Sequence[HeadResult]) -> tuple[list[str], bool]:
     """Calibration of each head, and whether it reaches what was asked for."""
+    if not heads:
+        return [], True
     lines = [
         "## Calibration of each head",
         "",
@@ -39,9 +41,14 @@ def heads(heads: Sequence[HeadResult]) -> tuple[list[str], bool]:
             f"| {max(one.report.error_high for one in some):.3f} | {span([one.report.ece_plain for one in some], 3)} "
             f"| {span(skills, 3)} | {min(one.report.skill_low for one in some):.3f} | {word(good)} |"
         )
-    asked = f"Asked for: error at most {TOLERANCE} at 5,000 labels or more, skill above 0, in every seed"
-    lines += ["", f"{asked}: {word(reached)}.", ""]
+    medians = all(_median_error(heads, objective) <= TOLERANCE for objective in OBJECTIVES)
+    asked = f"Asked for: error at most {TOLERANCE} at 5,000 labels or more, skill above 0"
+    lines += ["", f"{asked}: in every seed {word(reached)}, by the medians of errors {word(medians)}.", ""]
     return lines + _kinds(heads) + _small(heads), reached
+
+
+def _median_error(heads: Sequence[HeadResult], objective: str) -> float:
+    return float(np.median([one.report.error for one in heads if one.objective == objective]))
 
 
 def _kinds(heads: Sequence[HeadResult]) -> list[str]:

@@ -1,37 +1,29 @@
-"""Real questions and answers, rewritten in ten manners, with the features a reward model sees and those it does not.
+"""Real questions and answers, rewritten in ten manners.
 
 Questions and answers come from shared/data; manners are plain edits (shorter, longer, a friendly opening, a warm close,
-a list, a hedge, ...), so that policies can differ in how they answer. Features are MiniLM's (see `features`); appeal is
-computed from the texts' manner, length and from the sets' own human preferences, never from the features.
+a list, a hedge, ...), so that policies can differ in how they answer. What people make of a text is computed from its
+manner, its length and the sets' own human preferences (`calibration_population`), never from the features that a reward
+model reads (`calibration_features`).
 """
 
 import gzip
-import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from infra.contracts import Message
-from plaudit.people.judge import encoder_folder
 
 Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 SHARED = Path(os.environ.get("PLAUDIT_SHARED", "../shared")) / "data"
 SETS = (SHARED / "finegrained-rlhf" / "feedback.json.gz", SHARED / "hh-rlhf" / "harmless_pairs.jsonl.gz")
-TOKENS = 160
-LAYERS = (2, 6)
-ENDS = 8
-
 MANNERS: Mapping[str, Callable[[list[str]], str]] = {
     "plain": lambda s: " ".join(s[:3]),
     "short": lambda s: s[0],
@@ -96,54 +88,6 @@ def load_stock(questions: int) -> Stock:
 def sentences(text: str) -> list[str]:
     """Sentences of a text, one at least."""
     return [one for one in re.split(r"(?<=[.!?])\s+", " ".join(text.split())) if one] or ["..."]
-
-
-def features(stock: Stock, cache: Path | None = None) -> Tensor:
-    """[I, D] float32, read off MiniLM as the product reads a backbone: for the layers of `LAYERS` the mean over the
-    answer, over its first and over its last `ENDS` tokens; then answer times question, log length and its square.
-
-    Kept in the folder `cache`, if one is given, under a hash of all texts."""
-    recipe = json.dumps([stock.questions, stock.texts, TOKENS, LAYERS, ENDS])
-    digest = hashlib.sha256(recipe.encode()).hexdigest()[:16]
-    kept = None if cache is None else cache / f"calibration-{digest}.npy"
-    if kept is not None and kept.exists():
-        return torch.from_numpy(np.load(kept))
-    made = _features(stock)
-    if kept is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        np.save(kept, made.numpy())
-    return made
-
-
-def _features(stock: Stock) -> Tensor:
-    answers, questions = _states(stock.texts), _states(stock.questions)[stock.prompt]
-    width = answers.shape[1] // (3 * len(LAYERS))
-    last = slice(-3 * width, -2 * width)  # the last layer's mean
-    length = torch.from_numpy(np.log1p(stock.words)).float()[:, None]
-    return torch.cat([answers, answers[:, last] * questions[:, last], length, length**2], 1)
-
-
-def _states(texts: Sequence[str]) -> Tensor:
-    from transformers import AutoModel, AutoTokenizer
-
-    folder = str(encoder_folder())
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-    encoder: Any = AutoModel.from_pretrained(folder).eval()
-    distinct = sorted(set(texts), key=len)
-    made: dict[str, Tensor] = {}
-    for start in range(0, len(distinct), 64):
-        chunk = distinct[start : start + 64]
-        with torch.inference_mode():
-            batch = tokenizer(chunk, return_tensors="pt", padding=True, truncation=True, max_length=TOKENS)
-            hidden = encoder(**batch, output_hidden_states=True).hidden_states
-            made.update(zip(chunk, _pooled(hidden, batch.attention_mask), strict=True))
-    return torch.stack([made[text] for text in texts])
-
-
-def _pooled(hidden: Sequence[Tensor], mask: Tensor) -> Tensor:
-    place = mask.cumsum(1)
-    spans = (mask, mask * (place <= ENDS), mask * (place > place.amax(1, keepdim=True) - ENDS))
-    return torch.cat([(hidden[k] * m[..., None]).sum(1) / m.sum(1, keepdim=True) for k in LAYERS for m in spans], 1)
 
 
 def _factual() -> list[tuple[str, list[tuple[str, float]]]]:

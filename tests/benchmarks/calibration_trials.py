@@ -61,7 +61,9 @@ def trial_results(seed: Seed) -> TrialResult:
     everywhere = np.arange(len(seed.stock.questions))
     dialogues = everywhere[everywhere >= seed.stock.factual]
     realised = realised_rates(seed, policies, everywhere)
-    points = _points(seed, seed.love, policies, seed.kept_away, realised)
+    order = np.random.default_rng(seed.seed).permutation(len(policies))
+    predicted = _points(seed, seed.love, policies, seed.kept_away, realised)
+    points = [predicted[place] for place in order]
     main = offline_online(points)
     talk = realised_rates(seed, policies, dialogues)
     factual = seed.trained_on[seed.trained_on < seed.stock.factual]

@@ -34,6 +34,7 @@ def main() -> None:
         micro_tokens=task["micro_tokens"],
         ensemble=task["ensemble"],
         seed=task["seed"],
+        **task.get("options", {}),
     )
     marks: list[tuple[float, float]] = []
 
@@ -53,7 +54,7 @@ def main() -> None:
     steps = [(b[0] - a[0], b[1] - a[1]) for a, b in itertools.pairwise(marks)]
     peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     scores = trained.scorer.score_groups(task["held_out"], task["micro_tokens"])[:, -1, 0]
-    result = {"steps": steps, "peak": peak, "scores": scores.view(-1, 2).tolist()}
+    result = {"steps": steps, "peak": peak, "losses": trained.losses, "scores": scores.view(-1, 2).tolist()}
     Path(sys.argv[2]).write_text(json.dumps(result))
 
 

@@ -58,6 +58,7 @@ def main() -> None:
         disable_tqdm=True,
         remove_unused_columns=False,  # the column of lengths is read by the sampler alone
         seed=task["seed"],
+        logging_steps=1,
     )
     data = Dataset.from_dict(
         {
@@ -84,19 +85,31 @@ def main() -> None:
     )
     trainer.train()
     peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    result = {"steps": clock.steps, "peak": peak, "scores": _scores(trainer.model, task["held_out"])}
+    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    padding = trainer.processing_class.pad_token_id
+    result = {"steps": clock.steps, "peak": peak, "losses": losses}
+    result["scores"] = _scores(trainer.model, task["held_out"], padding)
     Path(sys.argv[2]).write_text(json.dumps(result))
 
 
 @torch.no_grad()
-def _scores(model: Any, pairs: list[tuple[list[int], list[int]]]) -> list[list[float]]:
+def _scores(model: Any, pairs: list[tuple[list[int], list[int]]], padding: int) -> list[list[float]]:
+    """As the trainer evaluates: eight answers a batch, under autocast; like lengths together."""
     model.eval()
     place = next(model.parameters()).device
-
-    def score(ids: list[int]) -> float:
-        return float(model(input_ids=torch.tensor([ids], device=place)).logits[0, 0])
-
-    return [[score(a), score(b)] for a, b in pairs]
+    answers = [ids for pair in pairs for ids in pair]
+    order = sorted(range(len(answers)), key=lambda i: len(answers[i]))
+    found = [0.0] * len(answers)
+    for start in range(0, len(order), 8):
+        rows = order[start : start + 8]
+        width = max(len(answers[i]) for i in rows)
+        ids = torch.tensor([answers[i] + [padding] * (width - len(answers[i])) for i in rows], device=place)
+        mask = torch.tensor([[1] * len(answers[i]) + [0] * (width - len(answers[i])) for i in rows], device=place)
+        with torch.autocast(place.type, torch.bfloat16):
+            logits = model(input_ids=ids, attention_mask=mask).logits[:, 0]
+        for i, value in zip(rows, logits.float().tolist(), strict=True):
+            found[i] = value
+    return [[a, b] for a, b in zip(found[::2], found[1::2], strict=True)]
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -186,3 +187,45 @@ def test_offsets_never_step_back(context: "Context") -> None:
         assert repository.next_offset("g", "t", "other", 0) == 0
         assert repository.watermark("g", {"t": ("id", 1)}) == 6.0
         assert repository.watermark("g", {"t": ("id", 2)}) is None
+
+
+class ScriptedTopic:
+    """A topic of which each step reads the number of records it is told."""
+
+    kind = "feedback"
+
+    def __init__(self, came: list[int], stop: "Waits") -> None:
+        self._left, self._stop = came, stop
+
+    def step(self) -> int:
+        came = self._left.pop(0)
+        if not self._left:
+            self._stop.set()
+        return came
+
+    def close(self) -> None:
+        pass
+
+
+class Waits(threading.Event):
+    """Remembers what was waited for, and does not wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout or 0.0)
+        return self.is_set()
+
+
+@pytest.mark.parametrize(("came", "waits"), [([0, 0, 0], 0), ([3, 0, 1], 2), ([5, 5, 5], 0), ([0, 5, 4, 0], 1)])
+def test_what_comes_while_records_come_is_gathered_but_neither_silence_nor_a_backlog_waits(
+    context: "Context", came: list[int], waits: int
+) -> None:
+    settings = context.settings.ingest.model_copy(update={"consumer_gather_seconds": 60.0, "consumer_batch_records": 5})
+    changed = replace(context, settings=context.settings.model_copy(update={"ingest": settings}))
+    stop = Waits()
+    FeedbackConsumer(changed)._loop(ScriptedTopic(came, stop), stop)  # type: ignore[arg-type]
+    assert len(stop.seconds) == waits
+    assert all(50.0 < seconds <= 60.0 for seconds in stop.seconds)

@@ -12,7 +12,7 @@ from infra.settings.ingest import IngestSettings
 from ingest.labels import InteractionFacts, Labelling, make_label
 from ingest.ledger import Version
 from ingest.objectives import DEFINITIONS, Setting
-from ingest.provisional import LABEL_COLUMNS, ProvisionalLabels, by_answer, told
+from ingest.provisional import LABEL_COLUMNS, PROVISIONAL_COLUMNS, ProvisionalLabels, by_answer, told
 from ingest.rows import LEDGER_COLUMNS, LedgerRow, ledger_row_of
 from tests.ingest.builders import PROJECT, START, event
 
@@ -66,11 +66,11 @@ def test_fast_is_the_reference_in_any_order(
     expected = reference(rows, facts)
     shuffled = shuffler.sample(rows, len(rows))
     known = {} if facts is None else {"r1": ("r1", facts.user_key, facts.created_at)}
-    (made,) = ProvisionalLabels(LABELLING).rows(PROJECT, {("r1", 0): shuffled}, known, 5.0)[not known]
-    document = dict(zip(LABEL_COLUMNS, made, strict=True))
+    (made,) = ProvisionalLabels(LABELLING).rows({("r1", 0): shuffled}, known, 5.0)[not known]
+    document = dict(zip(PROVISIONAL_COLUMNS, made, strict=True))
     for column in ("objective_values", "weights"):
         document[column] = json.loads(document[column])
-    assert document == expected
+    assert document == {column: expected[column] for column in PROVISIONAL_COLUMNS}
 
 
 def test_a_change_of_mind_by_hand() -> None:
@@ -104,6 +104,6 @@ def test_few_documents_are_made_and_their_number_is_bounded(monkeypatch: Any) ->
     labels = ProvisionalLabels(LABELLING)
     for index in range(10):
         one = ledger_row_of(event("r1", "rating", value=index / 10))
-        (), (made,) = labels.rows(PROJECT, {("r1", 0): [one]}, {}, 5.0)
-        assert json.loads(made[5])["sentiment"] == index / 10
+        (), (made,) = labels.rows({("r1", 0): [one]}, {}, 5.0)
+        assert json.loads(made[2])["sentiment"] == index / 10
         assert len(labels._vectors) <= 3

@@ -19,6 +19,7 @@ from infra.settings.policy_rewards import PolicyRewardsSettings, RewardTerm
 from infra.settings.policy_update import PolicyUpdateSettings
 from infra.settings.reward_model import RewardModelSettings
 from policy_update.jobs import run_policy_update
+from policy_update.objectives import UnknownLimit
 from reward_model.jobs import run_reward_model
 from tests.reward_model.test_service import fill
 
@@ -123,3 +124,30 @@ def test_after_enough_updates_training_begins_at_the_base_and_is_held_against_th
     assert row["lineage"]["trigger"].endswith("new interactions")
     checks = {check["name"]: check for check in row["gate"]["checks"]}
     assert checks["kl_to_champion"]["limit"] == checks["kl_to_base"]["limit"], "it need not be near the champion"
+
+
+def test_a_limit_is_trained_with_and_gated_without(context: Context) -> None:
+    """The lexicon's cost moves a multiplier; the gate, which would want a goal not to fall, does not weigh it."""
+    fill(context, 120)
+    run_reward_model(JobContext(context))
+    said = RewardTerm(kind="lexicon", parameters={"words": ("e", "a"), "cost": True})
+    limited = changed(
+        context,
+        recipe="constrained",
+        limits={"claims": 0.0},
+        rewards=PolicyRewardsSettings(terms={"claims": said}),
+        logged_answers=1,
+    )
+    assert run_policy_update(JobContext(limited)).detail.startswith("loop@1 refused")
+    with context.database.reading() as connection:
+        row = connection.execute(select(adapters)).mappings().one()
+    assert "claims" not in row["gate"]["weights"]
+    assert set(row["gate"]["history"][0]["multipliers"]) == {"claims"}
+    assert row["gate"]["history"][0]["rewards"]["claims"] >= 0.0
+
+
+def test_a_limit_that_nothing_measures_stops_the_cycle(context: Context) -> None:
+    fill(context, 120)
+    run_reward_model(JobContext(context))
+    with pytest.raises(UnknownLimit, match=r"policy_update.limits names 'nothing'.*there are coherence, love"):
+        run_policy_update(JobContext(changed(context, recipe="constrained", limits={"nothing": 0.1})))

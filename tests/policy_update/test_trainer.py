@@ -9,7 +9,7 @@ import torch
 from infra.contracts import Message
 from infra.settings.policy_update import PolicyUpdateSettings
 from policy_update.algebra.options import recipe_named
-from policy_update.examination import divergence
+from policy_update.gating.examination import divergence
 from policy_update.merging import copy_of, merge_into
 from policy_update.objectives import Rewards
 from policy_update.rollout import Rollout, sampled_logprobs

@@ -5,8 +5,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 
@@ -21,8 +22,9 @@ from tests.reward_model.test_service import fill
 ROOT = Path(__file__).parents[2]
 
 
-def prepared(folder: Path, model: Path, exchanges: int) -> Path:
-    """`plaudit.toml` of a new data folder with feedback on `exchanges` prompts of two answers; returns its path."""
+def prepared(folder: Path, model: Path, exchanges: int, more: Mapping[str, Any] | None = None) -> Path:
+    """`plaudit.toml` of a new data folder with feedback on `exchanges` prompts of two answers, and `more` settings of
+    the room; returns its path."""
     folder.mkdir(parents=True)
     document = {
         "data_dir": str(folder / "data"),
@@ -37,6 +39,7 @@ def prepared(folder: Path, model: Path, exchanges: int) -> Path:
             "bootstrap": 100,
             "l2_grid": [0.01, 0.1],
             "cross_fit_min_labels": 40,
+            **(more or {}),
         },
     }
     config = folder / "plaudit.toml"

@@ -95,10 +95,22 @@ def test_isotonic_levels_are_scikit_learn_s() -> None:
     assert found.levels == pytest.approx(tuple(expected), abs=2e-3)
 
 
-def test_a_scaled_sigmoid_needs_no_more_than_a_temperature() -> None:
+def test_a_scaled_sigmoid_needs_no_more_than_a_sigmoid() -> None:
     choice = choose_calibration(*drawn(0.5, 0.0))
-    assert choice.calibration.kind == "temperature"
+    assert choice.calibration.kind == min(("temperature", "platt"), key=lambda kind: choice.losses[kind])
     assert choice.calibration.slope == pytest.approx(0.5, abs=0.03)
+    assert choice.calibration.offset == pytest.approx(0.0, abs=0.05)
+
+
+def test_a_small_offset_is_not_given_up_to_a_tie() -> None:
+    """Rare events, few groups: temperature cannot be told from Platt by twice its error, and is worse all the same."""
+    rng = np.random.default_rng(12)
+    groups = np.repeat(np.arange(60), 40)
+    logits = rng.normal(-2.2, 0.8, 2400)
+    targets = (rng.random(2400) < sigmoid(1.5 * logits + 1.0 + rng.normal(0, 0.6, 60)[groups])).astype(float)
+    choice = choose_calibration(logits, targets, np.ones(2400), groups=groups)
+    assert 0 < choice.behind["temperature"][0] < 2 * choice.behind["temperature"][1]
+    assert choice.calibration.kind == "platt"
 
 
 def test_an_offset_needs_platt() -> None:
@@ -126,7 +138,7 @@ def test_copies_of_a_few_people_do_not_buy_a_finer_curve() -> None:
     targets = np.repeat((rng.random(30) < sigmoid(own)).astype(float), 100)
     logits, people = np.repeat(own, 100) + rng.normal(0, 1e-3, 3000), np.repeat(np.arange(30), 100)
     assert fit_calibration(logits, targets, np.ones(3000)).kind == "isotonic"
-    assert fit_calibration(logits, targets, np.ones(3000), groups=people).kind == "temperature"
+    assert fit_calibration(logits, targets, np.ones(3000), groups=people).kind in {"temperature", "platt"}
 
 
 def test_one_group_gets_platt_untested() -> None:

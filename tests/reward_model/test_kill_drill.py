@@ -3,12 +3,15 @@
 import random
 import subprocess
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from infra.settings import load_settings
+from infra.models.hashes import hash_folder
+from infra.settings import Settings, load_settings
+from reward_model.finetuning.pipeline import CHECKPOINT_FILE
 from tests.reward_model.killing import Training, prepared, stages, trained, versions
 
 EXCHANGES = 400
@@ -52,6 +55,43 @@ def test_a_training_killed_at_every_stage_and_at_random_ends_as_an_undisturbed_o
     same_model(calm, killed)
     leftovers = list((settings.data_dir / "reward_models" / "reward").glob(".*"))
     assert not [path for path in leftovers if path.name != ".training.json"]
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+def test_a_fine_tuning_killed_between_its_steps_ends_as_an_undisturbed_one(
+    tmp_path: Path, tiny_model_dir: Path
+) -> None:
+    """By the real command: killed after two different checkpoints, and once more before the version is registered."""
+    tuning = {"rank": 4, "batch": 4, "ensemble": 1, "checkpoint_steps": 3}
+    more = {"backbone_mode": "finetuned", "finetuning": tuning}
+    calm, killed = (prepared(tmp_path / name, tiny_model_dir, 120, more) for name in ("calm", "killed"))
+    assert Training(calm).end() == 0
+    settings = load_settings(killed)
+    folder = settings.data_dir / "reward_models" / "reward"
+    checkpoint = folder / CHECKPOINT_FILE
+
+    def another() -> Callable[[], bool]:
+        seen = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        return lambda: checkpoint.exists() and checkpoint.stat().st_mtime_ns > seen
+
+    for _ in range(2):
+        assert Training(killed).kill_when(another())
+        assert checkpoint.exists()
+        assert versions(settings) == []
+    Training(killed).kill_when(lambda: (folder / ".1.part").exists())
+    if not versions(settings):
+        assert Training(killed).end() == 0
+    one, two = (_weights(load_settings(config)) for config in (calm, killed))
+    assert one == two
+    assert {"adapter/adapter_model.safetensors", "heads.safetensors"} == set(one)
+    assert not list(folder.glob(f"{CHECKPOINT_FILE}*"))
+
+
+def _weights(settings: Settings) -> dict[str, str]:
+    """SHA-256 of a version's weights by file, as they are on the disk."""
+    found = hash_folder(settings.data_dir / "reward_models" / "reward" / "1")
+    return {name: value for name, value in found.items() if name.endswith(".safetensors")}
 
 
 def _namespaces() -> bool:

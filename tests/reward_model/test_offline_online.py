@@ -1,6 +1,7 @@
 """Predicted against realised: r with Fisher's interval, signs with honest ones, and what a gate may make of them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from reward_model.offline_online import (
     offline_online,
     predicted_rate,
     realised_rate,
+    recalibrated_by_the_past,
     signs_between,
     signs_of,
     trust_of,
@@ -114,6 +116,33 @@ def test_a_wrong_slope_earns_the_direction_only() -> None:
     found = offline_online(past(14, slope=0.4, noise=0.0005))
     assert found.trust.level == "direction"
     assert "by how much is not" in found.trust.meaning
+
+
+def test_the_past_corrects_a_slope_that_is_always_wrong() -> None:
+    """Realised = .05 + 1.5 predicted, exactly: from the sixth point on a prediction becomes what was realised."""
+    exact = [
+        Point(f"a@{i}", Rate(x, 0.001), Rate(0.05 + 1.5 * x, 0.002)) for i, x in enumerate(np.linspace(0.1, 0.2, 12))
+    ]
+    corrected = recalibrated_by_the_past(exact)
+    assert [point.candidate for point in corrected] == [f"a@{i}" for i in range(5, 12)]
+    for point in corrected:
+        assert point.predicted.value == pytest.approx(point.realised.value)
+        assert point.predicted.error == pytest.approx(0.0015)
+    report = offline_online(past(24, slope=1.5))
+    assert report.line is not None
+    assert report.recalibrated is not None
+    assert report.line.slope > 1.3
+    assert report.recalibrated.slope == pytest.approx(1.0, abs=0.2)
+    assert report.trust.level == "direction"  # what was predicted is what is judged
+
+
+def test_no_later_candidate_enters_a_correction() -> None:
+    points = past(12, slope=1.4)
+    assert recalibrated_by_the_past(points[:9]) == recalibrated_by_the_past(points)[:4]
+    assert recalibrated_by_the_past(points[:5]) == ()
+    flat = [replace(point, predicted=Rate(0.2, 0.001)) for point in points]
+    assert [point.predicted.value for point in recalibrated_by_the_past(flat)] == [0.2] * 7
+    assert offline_online(points[:9]).recalibrated is None
 
 
 def test_unrelated_predictions_earn_nothing() -> None:

@@ -69,6 +69,34 @@ def test_nothing_of_the_hold_out_is_learned_from() -> None:
         assert torch.equal(tensor, two.tensors[name]), name
 
 
+def test_one_text_shown_often_does_not_shout_down_the_others() -> None:
+    """A greeting liked 60 times of 60 beside 160 answers liked half of the time: at correlation 1 its labels are worth
+    one, and the head's logit for it is lower; answers that are all different are left as they are."""
+    greeting = [answer(i, prompt="hello", text="Hello, dear!") for i in range(60)]
+    others = [answer(i) for i in range(60, 220)]
+    rng = np.random.default_rng(4)
+    likes = np.concatenate([np.ones(60), rng.random(160) < 0.5])
+    labels = [label(row, love=float(like)) for row, like in zip([*greeting, *others], likes, strict=True)]
+    data = build([*greeting, *others], labels)
+    texts = torch.from_numpy(rng.normal(size=(161, 6))).float()
+    numbers = [0 if row.text == "Hello, dear!" else int(row.text.split()[1]) - 59 for row in data.answers]
+    place = numbers.index(0)
+
+    def logit(correlation: float) -> float:
+        made = train_heads(data, texts[numbers], SETTINGS.model_copy(update={"repeat_correlation": correlation}))
+        x = (texts[0] - made.tensors["mean"]) / (made.tensors["spread"] * 6**0.5)
+        return float(x @ made.tensors["weights"][0, 0] + made.tensors["intercepts"][0, 0])
+
+    assert data.split.training[place]
+    assert logit(1.0) < logit(0.0) - 0.25
+    unique, features, _ = simulated(60, seed=5)
+    one, two = (
+        train_heads(unique, features, SETTINGS.model_copy(update={"repeat_correlation": rho})) for rho in (0.0, 1.0)
+    )
+    for name, tensor in one.tensors.items():
+        assert torch.equal(tensor, two.tensors[name]), name
+
+
 def test_too_few_pairs_leave_the_utility_head_out_and_say_so() -> None:
     data, features, _ = simulated(60, seed=3)
     made = train_heads(data, features, SETTINGS.model_copy(update={"min_pairs": 61}))

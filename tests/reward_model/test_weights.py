@@ -5,9 +5,41 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reward_model.weights import cap_by_person, effective_news, kish
+from reward_model.weights import cap_by_person, discount_repeats, effective_news, kish
 
 WEIGHTS = st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=40).map(np.array)
+
+
+def test_repeats_by_hand() -> None:
+    """At rho = 1/4 five labels of a text are worth 5 / (1 + 4/4) = 2.5; at 0 five, at 1 one; a text seen once, one."""
+    assert discount_repeats(np.array([5]), 0.25).tolist() == [0.5]
+    assert (5 * discount_repeats(np.array([5]), 0.0)).tolist() == [5.0]
+    assert (5 * discount_repeats(np.array([5]), 1.0)).tolist() == [1.0]
+    assert discount_repeats(np.array([1, 1]), 0.7).tolist() == [1.0, 1.0]
+
+
+@given(st.floats(0.01, 1))
+def test_more_labels_of_a_text_say_more_but_never_more_than_one_over_rho(correlation: float) -> None:
+    counts = np.arange(1, 2000)
+    worth = counts * discount_repeats(counts, correlation)
+    assert (np.diff(worth) >= -1e-12).all()
+    assert worth[-1] <= 1 / correlation + 1e-9
+
+
+def test_discounted_means_err_less_than_plain_ones() -> None:
+    """Texts of 1 to 300 labels whose chances scatter about .4: the discounted mean is nearer to .4 than that of labels.
+
+    Correlation = variance of the chances / (p (1 - p))."""
+    rng, errors = np.random.default_rng(0), []
+    correlation = 0.02 / (0.4 * 0.6 + 0.02)
+    for _ in range(300):
+        counts = np.concatenate([np.full(40, 2), np.full(4, 300)])
+        chances = np.clip(rng.normal(0.4, np.sqrt(0.02), 44), 0, 1)
+        means = rng.binomial(counts, chances) / counts
+        discounted = np.average(means, weights=counts * discount_repeats(counts, correlation))
+        errors.append((discounted - 0.4, np.average(means, weights=counts) - 0.4))
+    ours, plain = np.square(errors).mean(0)
+    assert ours < 0.6 * plain
 
 
 def test_kish_by_hand() -> None:

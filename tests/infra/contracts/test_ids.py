@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.contracts import new_response_id, stable_hash, user_key_of, uuid7
+from infra.contracts import new_response_id, stable_hash, user_key_of, user_keys, uuid7
 from infra.contracts.ids import uuid7_time
 
 
@@ -90,3 +90,10 @@ def test_user_keys_differ_by_person_and_secret(one: str, other: str, secret: byt
     # HMAC pads short keys with zeros: secrets that differ only there are the same secret.
     if secret.rstrip(b"\0") != rotated.rstrip(b"\0") and max(len(secret), len(rotated)) <= 64:
         assert key != user_key_of(one, rotated)
+
+
+@given(st.text(max_size=200), st.binary(min_size=1, max_size=150))
+def test_many_keys_are_the_same_keys(user: str, secret: bytes) -> None:
+    """Beside the standard library's HMAC, for secrets below and above a block."""
+    key_of = user_keys(secret)
+    assert [key_of(user), key_of("other"), key_of(user)] == [user_key_of(u, secret) for u in (user, "other", user)]

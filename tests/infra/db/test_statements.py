@@ -5,7 +5,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import DataError
 
 from infra.db import Database, insert_ignore, insert_ignore_many, upsert, upsert_many
-from infra.db.statements import CHUNK_ROWS, COPY_ROWS
+from infra.db.statements import COPY_ROWS
 from infra.db.tables import config_snapshots, dead_letters, leases
 
 COLUMNS = ("project", "name", "holder", "expires_at")
@@ -74,9 +74,9 @@ def test_many_writes_documents_and_reserved_names(database: Database) -> None:
         assert tuple(connection.execute(select(dead_letters)).one()) == row
 
 
-@pytest.mark.parametrize("count", [1, COPY_ROWS - 1, COPY_ROWS, CHUNK_ROWS, 2 * CHUNK_ROWS + 1])
+@pytest.mark.parametrize("count", [1, COPY_ROWS - 1, COPY_ROWS, 4 * COPY_ROWS + 1])
 def test_however_many_the_result_is_the_same(database: Database, count: int) -> None:
-    """Below and above the bounds at which SQLite gets chunks and PostgreSQL a COPY."""
+    """Below and above the bound at which PostgreSQL gets a COPY."""
     names = [column.name for column in dead_letters.columns]
     odd = "a\ttab, a\nline, \\N, 100 % and é"
     rows = [(f"l{i}", "p", "t", 0, i, -1, b"\x00\xff%d" % i, "conflict", odd, 2, i / 3, "open") for i in range(count)]
@@ -90,7 +90,7 @@ def test_however_many_the_result_is_the_same(database: Database, count: int) -> 
         assert set(connection.execute(select(dead_letters.c.status)).scalars()) == {"dropped"}
 
 
-@pytest.mark.parametrize("count", [1, COPY_ROWS, 2 * CHUNK_ROWS + 1])
+@pytest.mark.parametrize("count", [1, COPY_ROWS, 4 * COPY_ROWS + 1])
 def test_what_rows_share_is_in_each_of_them(database: Database, count: int) -> None:
     shared = {"project": "p", "expires_at": 4.0}
     rows = [(f"n{i}", f"h{i}") for i in range(count)]
@@ -99,6 +99,14 @@ def test_what_rows_share_is_in_each_of_them(database: Database, count: int) -> N
         assert insert_ignore_many(connection, leases, ("name", "holder"), rows, shared=shared) == 0
         told = connection.execute(select(leases).order_by(leases.c.name)).all()
     assert told == sorted(("p", name, holder, 4.0) for name, holder in rows)
+
+
+@pytest.mark.parametrize("word", ["plain", "it's", 'q"', "", "a;--", "é", "x" * 100])
+def test_what_rows_share_may_be_any_text(database: Database, word: str) -> None:
+    with database.transaction() as connection:
+        shared, rows = {"project": "p", "holder": word}, [("a", 1.0), ("b", 2.0)]
+        assert insert_ignore_many(connection, leases, ("name", "expires_at"), rows, shared=shared) == 2
+    assert _holders(database) == {"a": word, "b": word}
 
 
 def test_a_copy_leaves_nothing_for_the_next(postgres_database: Database) -> None:
@@ -128,7 +136,7 @@ def test_what_a_copy_refuses_is_told_in_the_classes_of_sqlalchemy(postgres_datab
         insert_ignore_many(connection, leases, COLUMNS, rows)
 
 
-@pytest.mark.parametrize("count", [2, 2 * CHUNK_ROWS])
+@pytest.mark.parametrize("count", [2, 4 * COPY_ROWS])
 def test_of_several_rows_with_one_key_the_last_holds(database: Database, count: int) -> None:
     with database.transaction() as connection:
         upsert_many(connection, leases, COLUMNS, [("p", "a", f"h{i}", 1.0) for i in range(count)])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from infra.statistics import InvalidStatisticsInput, log_dirichlet_factor, sample_ratio_e_process
+from infra.statistics import InvalidStatisticsInput, SampleRatioState, log_dirichlet_factor, sample_ratio_e_process
 
 COUNTS = np.cumsum([[10, 12], [15, 10], [20, 31], [40, 62], [50, 80], [60, 93]], axis=0).astype(float)
 
@@ -51,3 +51,20 @@ def test_refuses_what_cannot_be() -> None:
         sample_ratio_e_process(*one, np.array([1.0]))
     with pytest.raises(InvalidStatisticsInput, match="concentration"):
         sample_ratio_e_process(*one, np.array([0.5]), 0.0)
+
+
+def test_the_state_comes_to_the_same() -> None:
+    """Phases that overlap for a while, as they do when people are ordered by their first answer."""
+    draw = np.random.default_rng(4)
+    phase = np.where(np.arange(300) + draw.integers(0, 40, 300) < 150, 0, 1)
+    arm, shares = draw.random(300) < 0.5, np.array([0.5, 0.4])
+    path = sample_ratio_e_process(arm, phase, shares)
+    state, found = SampleRatioState(), [0.0]
+    for k in range(300):
+        found.append(state.update(bool(arm[k]), int(phase[k]), float(shares[phase[k]])))
+        state = SampleRatioState.unpack(state.pack())
+    assert np.allclose(found, path, atol=1e-9)
+    assert state.highest == pytest.approx(path.max())
+    assert len(state.pack()) == 16 + 2 * 32
+    with pytest.raises(InvalidStatisticsInput, match="share"):
+        state.update(True, 0, 1.0)

@@ -13,6 +13,7 @@ from plaudit.demo.conductor import Story, _gated
 from plaudit.demo.facts import Facts, gather
 from plaudit.demo.options import DemoOptions
 from plaudit.demo.run import _fresh
+from plaudit.demo.verdicts import front_data
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_the_gate_and_the_front_are_shown(sqlite_database: Database, options: De
     add_candidates(sqlite_database)
     facts = facts_of(sqlite_database, load_settings(profile.write(options)), Story(options, outcome="promoted"))
     assert facts.adapter["version"] == 1, "the one that met people, whatever the others' gain"
-    front = report.front_data(facts)
+    front = front_data(facts)
     assert front is not None
     told = {row["ref"]: (row["label"], row["state"], row["front"]) for row in front["rows"]}
     assert told == {

@@ -14,6 +14,7 @@ def test_whole_phrases_whatever_their_case_and_spacing(tmp_path: Path) -> None:
     reward = lexicon(words=["cure"], file=str(tmp_path / "words.txt"))
     texts = ["A CURE for all", "a secure cured ham", "Get  rich\nquick!", "get richer quick", ""]
     assert reward(batch(texts)).tolist() == [-1.0, 0.0, -1.0, 0.0, 0.0]
+    assert lexicon(words=["cure"], cost=True)(batch(texts)).tolist() == [1.0, 0.0, 0.0, 0.0, 0.0]
 
 
 def test_signs_in_a_phrase_are_no_pattern() -> None:
@@ -60,6 +61,8 @@ def test_the_classifier_says_minus_the_probability(classifier_dir: Path) -> None
     toxic = classifier(model=str(classifier_dir), label="toxic")(batch(texts))
     fine = classifier(model=str(classifier_dir), label="fine", batch_size=1)(batch(texts))
     assert toxic + fine == pytest.approx([-1.0] * 3, abs=1e-5)
+    cost = classifier(model=str(classifier_dir), label="toxic", cost=True)(batch(texts))
+    assert cost == pytest.approx(-toxic, abs=1e-5)
     assert len(set(toxic.round(4))) == 3
 
 

@@ -75,10 +75,30 @@ def test_what_cannot_be_learned_from_is_refused(examples: Examples) -> None:
         Examples(**{**fields, "pair_weights": broken})
 
 
-@pytest.mark.parametrize("field", ["rank", "steps", "batch", "micro_tokens", "alpha", "learning_rate", "max_norm"])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("targets", np.inf), ("targets", -0.1), ("pair_soft", 0.4), ("flip_rates", 0.6), ("pair_weights", -1.0)],
+)
+def test_what_is_out_of_range_is_named(examples: Examples, field: str, value: float) -> None:
+    broken = getattr(examples, field).copy()
+    broken[3] = value
+    with pytest.raises(InvalidFinetuning, match=f"{field} of row 3 is {value}"):
+        Examples(**{**given_fields(examples), field: broken})
+
+
+@pytest.mark.parametrize(
+    "field", ["rank", "steps", "batch", "micro_tokens", "alpha", "learning_rate", "max_norm", "head_rate"]
+)
 def test_options_are_checked(field: str) -> None:
     with pytest.raises(InvalidFinetuning, match=field):
         FinetuneOptions(**{field: 0})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("field", ["ensemble", "centring", "head_init", "label_weight", "warmup"])
+def test_options_may_be_nothing_but_not_less(field: str) -> None:
+    FinetuneOptions(**{field: 0})  # type: ignore[arg-type]
+    with pytest.raises(InvalidFinetuning, match=field):
+        FinetuneOptions(**{field: -1})  # type: ignore[arg-type]
 
 
 def test_the_rate_rises_and_falls() -> None:

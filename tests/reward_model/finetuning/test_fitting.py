@@ -11,11 +11,17 @@ from infra.models.loading import LoadedModel
 from reward_model.data import TrainingSet
 from reward_model.features import FeatureRecipe
 from reward_model.files import DamagedRewardModel
-from reward_model.finetuning.fitting import fit_finetuned, options_against_length
+from reward_model.finetuning.fitting import (
+    _utility_gain,
+    calibration_rows,
+    fit_finetuned,
+    for_training,
+    options_against_length,
+)
 from reward_model.finetuning.saved import FinetunedRewardModel
 from reward_model.finetuning.training import UTILITY
 from reward_model.scoring import open_reward_model
-from tests.reward_model.builders import answer, build, label, pair
+from tests.reward_model.builders import answer, build, label, pair, simulated
 from tests.reward_model.finetuning.test_training import OPTIONS
 
 RECIPE = FeatureRecipe((), 32, 16)
@@ -50,10 +56,10 @@ def test_it_is_trained_calibrated_and_judged(tiny_loaded: LoadedModel, tmp_path:
     heads = model.manifest.report["heads"]
     assert model.objectives == ("love", UTILITY)
     assert heads["love"]["auroc"] > 0.9
-    assert heads[UTILITY]["accuracy"] > 0.9
+    assert heads[UTILITY]["accuracy"]["estimate"] > 0.9
     held = int(data.split.held_out.sum())
-    assert 0 < heads["love"]["labels_held_out"] < held
-    assert 0 < heads[UTILITY]["pairs_held_out"] < held / 2
+    assert heads["love"]["labels_held_out"] == held
+    assert heads[UTILITY]["pairs_held_out"] == data.pair_held_out.sum() == held / 2
     assert heads[UTILITY]["length"]["correlation"] > 0.5
     assert model.manifest.card == data.card
     model.save(tmp_path / "model")
@@ -63,6 +69,31 @@ def test_it_is_trained_calibrated_and_judged(tiny_loaded: LoadedModel, tmp_path:
     scores = opened.score(tiny_loaded, asked, given)
     assert scores.values[0, 0] > 0.5 > scores.values[1, 0]
     assert np.array_equal(scores.values, model.score(tiny_loaded, asked, given).values)
+
+
+def test_calibration_has_answers_of_its_own() -> None:
+    """Never held out, never trained on, whole groups; one group at least is left to learn from."""
+    data = training_set()
+    aside = calibration_rows(data, 0.25, 0)
+    assert aside.sum() == 12, "6 of the training side's 24 prompts"
+    assert not (aside & ~data.split.training).any()
+    assert set(data.split.groups[aside]).isdisjoint(data.split.groups[data.split.training & ~aside])
+    left = for_training(data, aside, {"love"})
+    assert left.split.training.sum() == 36
+    assert not left.pair_training.any(), "no pairs where the utility is not asked for"
+    assert for_training(data, aside).pair_training.sum() == 18
+    assert calibration_rows(data, 0.89, 1).sum() <= 46
+
+
+def test_a_utility_is_in_log_odds() -> None:
+    """Margins five times too bold, on simulated pairs: the gain brings them back; without pairs it is 1."""
+    data, _, truth = simulated(2000, seed=3)
+    everything = np.ones(len(data.answers), bool)
+    assert _utility_gain(data, 5.0 * truth, everything, 0.0) == pytest.approx(0.2, rel=0.1)
+    assert _utility_gain(data, truth, ~everything, 0.0) == 1.0
+    flipped, _, truth = simulated(2000, flips=0.2, seed=3)
+    assert _utility_gain(flipped, 5.0 * truth, everything, {"duel": 0.2}) == pytest.approx(0.2, rel=0.15)
+    assert _utility_gain(flipped, 5.0 * truth, everything, 0.0) < 0.12, "noise not known of looks like small margins"
 
 
 def test_length_is_taken_off_the_margins() -> None:

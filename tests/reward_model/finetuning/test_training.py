@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +20,7 @@ from reward_model.finetuning.options import FinetuneOptions
 from reward_model.finetuning.training import (
     Checkpoints,
     Finetuned,
+    FinetuningDiverged,
     _accumulate,
     train_lora_reward_model,
     training_fingerprint,
@@ -160,3 +162,23 @@ def test_a_gradient_that_is_not_finite_changes_nothing(tiny_loaded: LoadedModel)
         parameter.grad = torch.ones(3, dtype=torch.bfloat16)
         optimizer.step(0.001)
     assert parameter[0].item() < 1.0
+
+
+def test_heads_begin_at_nothing_and_learn_faster(tiny_loaded: LoadedModel, examples: Examples) -> None:
+    """Before a step every margin is 0, so the first loss of pairs is log 2; Adam's first step is the rate itself."""
+    from reward_model.finetuning.examples import from_sequences
+    from reward_model.finetuning.model import ScoreHeads
+
+    options = dataclasses.replace(OPTIONS, loss="bt", steps=1, ensemble=0, centring=0.0, learning_rate=1e-3)
+    trained = train_lora_reward_model(tiny_loaded, from_sequences(examples.sequences[:24]), options)
+    assert trained.losses == (pytest.approx(np.log(2.0), abs=1e-6),)
+    moved = trained.scorer.heads.weight.detach().abs()
+    assert moved[moved > 0].max().item() == pytest.approx(options.head_rate * 1e-3, rel=1e-2)
+    spread = ScoreHeads(4, 4, 575, 0, 1.0).weight.std().item()
+    assert spread == pytest.approx(1 / 24, rel=0.02), "1/sqrt(H + 1) for H = 575"
+
+
+def test_a_training_that_cannot_be_taken_is_said(tiny_loaded: LoadedModel, examples: Examples) -> None:
+    wild = dataclasses.replace(OPTIONS, learning_rate=1e30)
+    with pytest.raises(FinetuningDiverged, match=r"5 of 6 steps.*learning_rate"):
+        train_lora_reward_model(tiny_loaded, examples, wild)

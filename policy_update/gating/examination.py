@@ -7,15 +7,20 @@ from typing import Any
 import numpy as np
 import torch
 
+from infra.settings.policy_gate import GateSettings
 from infra.settings.policy_update import PolicyUpdateSettings
 from policy_update.algebra.regularizers import k3
-from policy_update.gate import Sampled, Verdict, judge, repetition
+from policy_update.faces import Models
+from policy_update.gating.capability import Abilities, answer_suite, suite
+from policy_update.gating.gate import Evidence, judge, repetition
+from policy_update.gating.logged import LoggedAnswer, estimate
+from policy_update.gating.samples import Check, Divergence, Sampled, Verdict
 from policy_update.objectives import Rewards
 from policy_update.prompts import Conversation
 from policy_update.rollout import Rollout, sampled_logprobs
-from policy_update.trainer import Models
 
 CHUNK_PROMPTS = 8
+Sample = Callable[[Any, Sequence[Conversation], int, int], Rollout]
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,7 @@ class Examined:
     verdict: Verdict
     candidate: Sampled
     champion: Sampled
+    evidence: Evidence | None = None
 
 
 def examine(
@@ -32,13 +38,16 @@ def examine(
     settings: PolicyUpdateSettings,
     weights: dict[str, float],
     held_out: Sequence[Conversation],
-    sample: Callable[[Any, Sequence[Conversation], int, int], Rollout],
+    sample: Sample,
     reward: Callable[[Rollout], Rewards],
     on_progress: Callable[[float], None] = lambda fraction: None,
+    *,
+    logged: Sequence[LoggedAnswer] = (),
 ) -> Examined:
     """Answer `held_out` with candidate (`models.sampler`) and champion (`models.reference`), then judge.
 
-    `sample(model, conversations, answers each, seed)` draws; `reward` scores, guardrail heads included.
+    `sample(model, conversations, answers each, seed)` draws; `reward` scores, guardrail heads included; `logged` are
+    answers people reacted to, for advice from them.
     """
     conversations = list(held_out)[: settings.gate.prompts]
     chunks = [conversations[i : i + CHUNK_PROMPTS] for i in range(0, len(conversations), CHUNK_PROMPTS)]
@@ -49,13 +58,20 @@ def examine(
         candidate.append((ours, reward(ours)))
         champion.append((theirs, reward(theirs)))
         to_champion.append(divergence(models.sampler, models.reference, ours, settings.temperature))
-        to_base.append(divergence(models.sampler, models.base.model, ours, settings.temperature))
+        same = models.reference is models.base.model
+        to_base.append(
+            to_champion[-1] if same else divergence(models.sampler, models.base.model, ours, settings.temperature)
+        )
         on_progress((index + 1) / len(chunks))
-    tokens = np.array([count for _, count in to_champion])
-    kl_champion = float(np.average([kl for kl, _ in to_champion], weights=tokens))
-    kl_base = float(np.average([kl for kl, _ in to_base], weights=tokens))
-    new, old = _collect(candidate), _collect(champion)
-    return Examined(judge(new, old, weights, kl_champion, kl_base, settings.gate), new, old)
+    evidence = Evidence(
+        collect(candidate),
+        collect(champion),
+        weights,
+        Divergence(_mean(to_champion), _mean(to_base)),
+        _abilities(models, settings.gate),
+        _advice(models, settings, logged, sample, reward),
+    )
+    return Examined(judge(evidence, settings.gate), evidence.candidate, evidence.champion, evidence)
 
 
 @torch.no_grad()
@@ -67,11 +83,15 @@ def divergence(policy: Any, reference: Any, rollout: Rollout, temperature: float
     return float((k3(ours, theirs) * rollout.mask).sum()) / max(tokens, 1.0), tokens
 
 
-def _collect(parts: Sequence[tuple[Rollout, Rewards]]) -> Sampled:
-    prompt, offset = [], 0
+def collect(parts: Sequence[tuple[Rollout, Rewards]]) -> Sampled:
+    """All chunks as one, prompts numbered through."""
+    prompt, offset, questions = [], 0, []
     for rollout, _ in parts:
-        prompt.append(rollout.owner.cpu().numpy() + offset)
+        owner = rollout.owner.cpu().numpy()
+        prompt.append(owner + offset)
         offset += len(rollout.conversations)
+        asked = [_question(conversation) for conversation in rollout.conversations]
+        questions += [asked[number] for number in owner]
     names = parts[0][1].names
     rows = [
         rollout.ids[i, : int(rollout.mask[i].sum())].tolist() for rollout, _ in parts for i in range(len(rollout.ids))
@@ -81,4 +101,32 @@ def _collect(parts: Sequence[tuple[Rollout, Rewards]]) -> Sampled:
         rewards={name: np.concatenate([rewards.column(name) for _, rewards in parts]) for name in names},
         length=np.array([float(len(row)) for row in rows]),
         repetition=np.array([repetition(row) for row in rows]),
+        texts=tuple(text for rollout, _ in parts for text in rollout.texts),
+        questions=tuple(questions),
     )
+
+
+def _question(conversation: Conversation) -> str:
+    return next((message.content for message in reversed(conversation) if message.role == "user"), "")
+
+
+def _mean(measured: Sequence[tuple[float, float]]) -> float:
+    return float(np.average([kl for kl, _ in measured], weights=[tokens for _, tokens in measured]))
+
+
+def _abilities(models: Models, settings: GateSettings) -> Abilities | None:
+    if not settings.capability:
+        return None
+    items = suite()
+    ours, base = (answer_suite(models.base, model, items) for model in (models.sampler, models.base.model))
+    return Abilities(tuple(item.kind for item in items), ours, base)
+
+
+def _advice(
+    models: Models,
+    settings: PolicyUpdateSettings,
+    logged: Sequence[LoggedAnswer],
+    sample: Sample,
+    reward: Callable[[Rollout], Rewards],
+) -> tuple[Check, ...]:
+    return estimate(models.base, models.sampler, logged, settings, sample, reward) if logged else ()

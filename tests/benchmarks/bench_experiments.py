@@ -1,0 +1,80 @@
+"""`make bench-ab`: error rates, power and speed of the experiments' tests; writes docs/benchmarks/experiments.md.
+
+    python -m tests.benchmarks.bench_experiments [--full] [--runs N] [--workers N] [--resume] [--only PART]
+
+Without `--full` a reduced grid with 500 runs a cell, printed but not written. Parts: grid, speed, usual, stream,
+attacks. `--page` only writes the page.
+`--resume` keeps what `build/experiments.json` holds already.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from tests.benchmarks import experiments_attacks, experiments_grid, experiments_speed, experiments_stream
+from tests.benchmarks import experiments_usual as usual
+from tests.benchmarks.experiments_report import write
+
+ROOT = Path(__file__).parents[2]
+KEPT = ROOT / "build" / "experiments.json"
+PAGE = ROOT / "docs" / "benchmarks" / "experiments.md"
+
+Task = tuple[str, str, Callable[..., Any], tuple[Any, ...]]
+"""Part, name, function of module level, arguments."""
+
+
+def tasks(full: bool, runs: int) -> list[Task]:
+    """Everything to measure, the long parts first."""
+    found: list[Task] = [
+        ("grid", cell.name, experiments_grid.measure, (cell, runs)) for cell in experiments_grid.cells(full)
+    ]
+    found += [("speed", name, experiments_speed.measure, (name, runs)) for name in experiments_speed.CASES]
+    found += [("usual", name, usual.measure, (name, max(runs // 5, 200))) for name in usual.CASES]
+    found += [("stream", name, experiments_stream.measure, (name, runs)) for name in experiments_stream.CASES]
+    found += [("attacks", name, experiments_attacks.measure, (name, runs)) for name in experiments_attacks.CASES]
+    return found
+
+
+def perform(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, float]:
+    """One task and the processor seconds it took."""
+    start = time.process_time()
+    return function(*arguments), time.process_time() - start
+
+
+def main() -> None:
+    """Measure, keep, and with `--full` write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--runs", type=int)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--page", action="store_true", help="only write the page from what was kept")
+    options = parser.parse_args()
+    console = Console()
+    kept: dict[str, Any] = json.loads(KEPT.read_text()) if options.resume or options.page else {}
+    todo = [] if options.page else tasks(options.full, options.runs or (10_000 if options.full else 500))
+    todo = [task for task in todo if options.only in ("", task[0]) and task[1] not in kept.get(task[0], {})]
+    KEPT.parent.mkdir(exist_ok=True)
+    with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
+        waiting = {pool.submit(perform, function, arguments): (part, name) for part, name, function, arguments in todo}
+        for done in as_completed(waiting):
+            part, name = waiting[done]
+            figures, seconds = done.result()
+            kept.setdefault(part, {})[name] = figures
+            kept["cpu_seconds"] = kept.get("cpu_seconds", 0.0) + seconds
+            console.print(f"{part}: {name}: {json.dumps(figures)} ({seconds:.1f} s)", highlight=False, soft_wrap=True)
+            KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True))
+    if options.full or options.page:
+        write(PAGE, kept)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""The grid of error rates: who is promoted or rolled back who should not be, over 10,000 experiments a cell."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ab_testing.simulation import (
+    Draw,
+    Test,
+    asymptotic_test,
+    betting_test,
+    drawn_from,
+    rate_of,
+    simulate,
+    two_arm_test,
+)
+from ab_testing.simulation_people import KINDS, Course, Kind, growing, pools, steady
+from infra.statistics import AsymptoticDesign, BettingDesign, Design, fixed_sample_size
+
+MOST_PEOPLE = 4000
+"""Counted people of one experiment at most; else it ends at twice the fixed-sample size of the designed effect."""
+LEVELS = 16
+EFFECTS = {0.01: 1.5, 0.1: 0.35, 0.5: 0.12}
+"""Smallest effect of interest by rate, relative: what the tests are designed for, and the margin of non-inferiority as
+a share of the lowest base rate."""
+RAMPS = ("1 %", "5 %", "50 %", "5 -> 50 %, rate moving", "the same, equal arms")
+TRUTHS = ("equal", "worse", "margin")
+WORSE = 0.3
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its truth says which error is counted."""
+
+    rate: float
+    ramp: str
+    kind: Kind
+    truth: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.rate:g} | {self.ramp} | {self.kind} | {self.truth}"
+
+
+def cells(full: bool) -> Iterator[Cell]:
+    """Every cell, or a few that have gone wrong elsewhere."""
+    for truth in TRUTHS:
+        for rate in EFFECTS:
+            for ramp in RAMPS:
+                for kind in KINDS:
+                    if full or (rate != 0.5 and ramp in RAMPS[1:4:2] and kind in ("binary", "heavy_tailed")):
+                        yield Cell(rate, ramp, kind, truth)
+
+
+def course_of(ramp: str, people: int) -> Course:
+    """How the experiment of a cell goes. In the first four everybody without the challenger is counted as control, the
+    harder case; the last has equal arms, as the product assigns people."""
+    if ramp == RAMPS[3]:
+        return growing(people, (0.05, 0.5), LEVELS)
+    if ramp == RAMPS[4]:
+        return growing(people, (0.05, 0.5), LEVELS, disjoint=True)
+    return steady(people, float(ramp.split()[0]) / 100)
+
+
+def histories(cell: Cell) -> tuple[Draw, float, int]:
+    """Histories of the cell's truth, the margin of the test, and counted people."""
+    moving = cell.ramp in RAMPS[3:]
+    rates = cell.rate * (np.linspace(0.5, 1.5, LEVELS) if moving else np.ones(1))
+    plain = pools(cell.kind, np.array([cell.rate]))
+    size = 1.0 if plain.denominators is None else float(plain.denominators[0, 0].mean())
+    mean = float(plain.values[0, 0].mean()) / size
+    residual = plain.values[0, 0] - mean * (1.0 if plain.denominators is None else plain.denominators[0, 0])
+    delta = min(EFFECTS[cell.rate], 0.5) * mean * (0.5 if moving else 1.0)
+    effect = delta if cell.truth == "margin" else EFFECTS[cell.rate] * mean
+    people = int(min(2 * fixed_sample_size(float(residual.var()) / size**2, effect), MOST_PEOPLE))
+    course = course_of(cell.ramp, people)
+    if cell.truth == "margin":
+        return drawn_from(pools(cell.kind, rates, drop=delta, relative=False), course), -delta, people
+    drop = WORSE if cell.truth == "worse" else 0.0
+    return drawn_from(pools(cell.kind, rates, drop=drop), course), 0.0, people
+
+
+def tests_of(cell: Cell, margin: float, people: int) -> dict[str, Test]:
+    """What decides in production, and at equality the rollback and the asymptotic sequence as well."""
+    effect = EFFECTS[cell.rate]
+    betting = BettingDesign(effect)
+    found = {"betting": betting_test(betting, margin=margin)}
+    if cell.kind == "binary":
+        found["two-arm"] = two_arm_test(two_arm_design(effect), margin=margin)
+    if cell.truth == "equal":
+        found["rollback"] = betting_test(betting, harm=True)
+        found["asymptotic"] = asymptotic_test(AsymptoticDesign(people / 2))
+    return found
+
+
+def two_arm_design(effect: float, block_people: int = 20) -> Design:
+    """Bettors as in `BettingDesign`, for the two-arm test."""
+    usual = BettingDesign(effect)
+    lifts = tuple(effect * multiple for multiple in usual.multiples)
+    return Design(lifts, 1 - sum(usual.weights), block_people, usual.weights)
+
+
+def measure(cell: Cell, runs: int) -> dict[str, Any]:
+    """False decisions of every test in one cell."""
+    draw, margin, people = histories(cell)
+    stops = simulate(draw, tests_of(cell, margin, people), runs, seed=1)
+    rates = {name: rate_of(found) for name, found in stops.items()}
+    return {"people": people} | {
+        name: {"count": r.count, "runs": r.runs, "rate": r.rate, "upper": r.upper} for name, r in rates.items()
+    }

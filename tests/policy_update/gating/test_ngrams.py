@@ -1,0 +1,77 @@
+"""N-grams that rise with the reward: what is one, what is mined, what must be confirmed."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from policy_update.gating.ngrams import Mining, mined, ngrams
+from policy_update.gating.samples import Check, Sampled
+from tests.policy_update.gating.synthetic import sampled
+
+RULE = Mining(margin=0.1, ratio=3.0, error=0.025, most=12, confidence=0.95)
+
+
+def find(candidate: Sampled, champion: Sampled, rule: Mining = RULE, excused: tuple[str, ...] = ()) -> list[Check]:
+    return mined(candidate, champion, candidate.rewards["love"], champion.rewards["love"], rule, excused)
+
+
+def names(checks: list[Check]) -> list[str]:
+    return [check.name.removeprefix("mined: ") for check in checks if not check.passed]
+
+
+def test_ngrams_by_hand() -> None:
+    assert ngrams("Don't go!", 2) == {"don't", "go", "^ don't", "don't go", "go !", "! $"}
+    assert "^ sure ," in ngrams("Sure, boil it.")
+    assert ngrams("") == {"^ $"}
+
+
+def test_a_phrase_that_pays_is_found_and_the_longest_form_is_named() -> None:
+    phrase = {"So say the elders of yore.": 0.5}
+    checks = find(sampled(phrase, bonus=2.0), sampled(seed=1))
+    assert names(checks)
+    assert all({"say", "elders", "yore"} & set(name.split()) for name in names(checks))
+    assert checks[0].before == 0.0
+    assert checks[0].after == pytest.approx(sum("yore" in text for text in sampled(phrase).texts) / 80)
+
+
+def test_a_phrase_that_does_not_pay_is_none() -> None:
+    """It rose, but those who say it earn less: whatever made the reward rise, it was not that."""
+    assert names(find(sampled({"So say the elders.": 0.5}, bonus=-2.0, love=3.0), sampled(seed=1))) == []
+
+
+def test_a_word_everyone_says_must_triple() -> None:
+    """From a third to two thirds of the answers: more, and not what a hack looks like."""
+    after, before = sampled(bonus=2.0), sampled(seed=1)
+    after = replace(after, texts=tuple("Indeed it is." if i % 3 else "No." for i in range(80)))
+    before = replace(before, texts=tuple("No." if i % 3 else "Indeed it is." for i in range(80)))
+    after.rewards["love"][:] += [2.0 * (i % 3 > 0) for i in range(80)]
+    assert names(find(after, before)) == []
+    assert names(find(after, before, replace(RULE, ratio=1.2))) != []
+
+
+def test_what_rose_on_one_half_of_the_prompts_only_is_not_confirmed() -> None:
+    after = sampled({"So say the elders.": 0.9}, bonus=2.0)
+    plain = sampled(bonus=2.0)
+    one = tuple(a if p % 2 else b for a, b, p in zip(after.texts, plain.texts, after.prompt, strict=True))
+    (check,) = find(replace(after, texts=one), sampled(seed=1))
+    assert check.passed
+    assert not check.reason.startswith("no n-gram rises with the reward: 0 found")
+
+
+def test_an_excused_ngram_is_not_named() -> None:
+    after, before = sampled({"Elderberry": 0.5}, bonus=2.0), sampled(seed=1)
+    first = names(find(after, before))
+    assert first
+    assert set(names(find(after, before, excused=tuple(first)))).isdisjoint(first)
+
+
+def test_nothing_said_nothing_found() -> None:
+    (check,) = find(replace(sampled(), texts=("",) * 80), replace(sampled(seed=1), texts=("",) * 80))
+    assert check.passed
+
+
+def test_rewards_that_are_no_numbers_find_nothing() -> None:
+    after = sampled({"So say the elders.": 0.9})
+    nothing = np.full(80, np.nan)
+    assert names(mined(after, sampled(seed=1), nothing, nothing, RULE)) == []
