@@ -20,7 +20,9 @@ from torch import Tensor
 
 from infra.contracts import Message, PlauditError
 from infra.settings.policy_update import PolicyUpdateSettings
+from policy_update.algebra.binding import inputs_of
 from policy_update.algebra.experience import Targets
+from policy_update.algebra.multipliers import update_multipliers
 from policy_update.algebra.recipe import Recipe
 from policy_update.algebra.regularizers import adapt_coefficient
 from policy_update.checkpoint import Checkpoints, State
@@ -28,12 +30,14 @@ from policy_update.critic import Critic
 from policy_update.faces import Models
 from policy_update.gathering import Gathered, Gatherer, Reward, Sampling
 from policy_update.guards import NothingTrained, demand_finite, reason_to_stop
+from policy_update.measuring import first_record, measured
 from policy_update.merging import merge_into
 from policy_update.optimizer import MasterAdamW
+from policy_update.order import Order, schedule
 from policy_update.processes import Processes
 from policy_update.prompts import Conversation
 from policy_update.records import StepRecord, TrainingRun
-from policy_update.updating import Sums, Updating, totals_of
+from policy_update.updating import Updating, totals_of
 
 __all__ = ["Models", "NothingTrained", "Reward", "StepRecord", "Trainer", "TrainingRun", "schedule"]
 
@@ -68,12 +72,7 @@ class Trainer:
     ) -> None:
         self.models, self.settings, self.recipe, self.weights = models, settings, recipe, weights
         self._processes, self.checkpoints = processes or Processes(), checkpoints
-        if settings.updates_per_rollout > 1 and "updates" not in recipe.needs:
-            raise RecipeUnsuited(
-                f"policy_update.updates_per_rollout = {settings.updates_per_rollout}, but {recipe.name} has no ratio "
-                "that corrects for weights that have moved: set it to 1, or choose a recipe with one",
-                field="updates_per_rollout",
-            )
+        _demand_suited(settings, recipe, weights)
         trainable = [p for p in models.policy.parameters() if p.requires_grad]
         if not trainable:
             raise NothingTrained(
@@ -101,7 +100,7 @@ class Trainer:
         taken back, and the learning rate falls. A killed run is taken up at its newest checkpoint.
         """
         run = TrainingRun()
-        prompts = _Order(conversations, self.settings.seed)
+        prompts = Order(conversations, self.settings.seed)
         prompts = self._resume(run, prompts)
         count = min(self.settings.prompts_per_step, len(prompts.conversations))
         for step in range(len(run.history), self.settings.steps):
@@ -145,7 +144,7 @@ class Trainer:
         begun = time.perf_counter()
         targets = self._prepare(gathered)
         totals = totals_of(targets, gathered.experience.mask, gathered.experience.max_tokens)
-        record = self._record(step, gathered, targets, merging)
+        record = first_record(step, gathered, targets, self._beta, self.multipliers, merging)
         old: Tensor | None = None
         reason: str | None = None
         for update in range(self.settings.updates_per_rollout):
@@ -154,7 +153,7 @@ class Trainer:
             sums, old = self._updating.accumulate(self.models.learner(), gathered, targets, totals, self._beta, old)
             self._processes.add_up(sums.listed())
             if update == 0:
-                record = _measured(record, sums, totals.tokens)
+                record = measured(record, sums, totals.tokens)
                 reason = reason_to_stop(record, history, self.settings)
                 if reason is not None or not record.kl <= self.settings.kl_budget:
                     self._back()
@@ -170,8 +169,6 @@ class Trainer:
         experience = gathered.experience
         weights = torch.tensor([self.weights[name] for name in experience.names], dtype=experience.rewards.dtype)
         if self.multipliers:
-            from policy_update.algebra.multipliers import update_multipliers
-
             means = dict(zip(experience.names, experience.rewards.nanmean((0, 1)).tolist(), strict=True))
             rates = {name: means[name] for name in self.multipliers}
             limits, rate = self.settings.limits, self.settings.multiplier_rate
@@ -203,34 +200,7 @@ class Trainer:
         device, head = self.models.base.device, self.models.learner()[1]
         return Critic(head.shape[1], device, self.settings.critic_learning_rate)
 
-    def _record(self, step: int, gathered: Gathered, targets: Targets, merging: float) -> StepRecord:
-        experience = gathered.experience
-        rewards = experience.rewards
-        demand_finite(step, reward=float(rewards.nanmean()))
-        figures = {kind: _figures(experience.names, targets, kind) for kind in ("spread", "share", "covariance")}
-        return StepRecord(
-            step=step,
-            rewards=dict(zip(experience.names, map(float, rewards.nanmean((0, 1))), strict=True)),
-            spreads=figures["spread"],
-            shares=figures["share"],
-            covariances=figures["covariance"],
-            kl=0.0,
-            beta=self._beta,
-            gradient_norm=float("nan"),
-            taken_back=False,
-            clip_fraction=0.0,
-            mean_length=float(experience.mask.sum(1).float().mean()),
-            sampler_mismatch=0.0,
-            sampling_seconds=merging + gathered.sampling_seconds,
-            scoring_seconds=gathered.scoring_seconds,
-            update_seconds=0.0,
-            truncated_share=float(experience.truncated.float().mean()),
-            tokens=int(experience.mask.sum()),
-            redrawn=gathered.redrawn,
-            multipliers=dict(self.multipliers),
-        )
-
-    def _keep(self, run: TrainingRun, prompts: "_Order") -> None:
+    def _keep(self, run: TrainingRun, prompts: "Order") -> None:
         """Write a checkpoint, where there is a place for it."""
         if self.checkpoints is None or not self._processes.leads:
             return
@@ -248,7 +218,7 @@ class Trainer:
         }
         self.checkpoints.write(State(len(run.history), tensors, notes))
 
-    def _resume(self, run: TrainingRun, prompts: "_Order") -> "_Order":
+    def _resume(self, run: TrainingRun, prompts: "Order") -> "Order":
         """Go on from the newest checkpoint, if there is one; the prompts in its order."""
         state = self.checkpoints.newest() if self.checkpoints is not None and self._processes.leads else None
         state = self._processes.tell(state)
@@ -268,56 +238,32 @@ class Trainer:
         run.history = [StepRecord.of(document) for document in state.notes["history"]]
         run.resumed_at = state.step
         log.info("policy_update_resumed", step=state.step)
-        return _Order(kept, self.settings.seed, state.notes["taken"])
-
-
-def schedule(step: int, settings: PolicyUpdateSettings) -> float:
-    """Share of the learning rate at `step` (from 0): linear warm-up, times a linear fall to `final_rate`. In (0, 1]."""
-    warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
-    return warm * (1 - (1 - settings.final_rate) * step / max(1, settings.steps - 1))
-
-
-class _Order(Iterator[Conversation]):
-    """All prompts in random order, again and again: none is seen twice before all were seen once. `taken` counts."""
-
-    def __init__(self, conversations: Sequence[Conversation], seed: int, taken: int = 0) -> None:
-        self.conversations, self.taken = tuple(conversations), taken
-        self._generator = torch.Generator().manual_seed(seed)
-        self._round: list[int] = []
-        for _ in range(-(-taken // len(self.conversations))):
-            self._round = self._shuffled()
-        self._round = self._round[len(self._round) - (-taken % len(self.conversations)) :]
-
-    def __next__(self) -> Conversation:
-        if not self._round:
-            self._round = self._shuffled()
-        self.taken += 1
-        return self.conversations[self._round.pop(0)]
-
-    def _shuffled(self) -> list[int]:
-        order: list[int] = torch.randperm(len(self.conversations), generator=self._generator).tolist()
-        return order
-
-
-def _measured(record: StepRecord, sums: Sums, tokens: float) -> StepRecord:
-    """The record with what the first pass of the update found. Raises TrainingDiverged."""
-    drawn = max(1.0, float(sums.tokens))
-    demand_finite(record.step, loss=float(sums.loss), gradient=float(sums.kl))
-    return replace(
-        record,
-        kl=float(sums.kl) / drawn,
-        kl_base=float(sums.kl_base) / drawn,
-        entropy=float(sums.surprise) / drawn,
-        sampler_mismatch=float(sums.mismatch) / drawn,
-        clip_fraction=float(sums.clipped) / max(1.0, tokens),
-        loss=float(sums.loss),
-        skipped_groups=int(sums.idle),
-    )
-
-
-def _figures(names: Sequence[str], targets: Targets, kind: str) -> dict[str, float]:
-    return {name: float(targets.diagnostics[f"{kind}/{name}"]) for name in names}
+        return Order(kept, self.settings.seed, state.notes["taken"])
 
 
 def _part(tensors: Mapping[str, Any], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _demand_suited(settings: PolicyUpdateSettings, recipe: Recipe, weights: Mapping[str, float]) -> None:
+    """Raises RecipeUnsuited where the recipe would silently do less than the settings say."""
+    if settings.updates_per_rollout > 1 and "updates" not in recipe.needs:
+        raise RecipeUnsuited(
+            f"policy_update.updates_per_rollout = {settings.updates_per_rollout}, but {recipe.name} has no ratio "
+            "that corrects for weights that have moved: set it to 1, or choose a recipe with one",
+            field="updates_per_rollout",
+        )
+    if settings.limits and "multipliers" not in inputs_of(recipe.scalarization):
+        raise RecipeUnsuited(
+            f"policy_update.limits is set, but {recipe.name} knows no limits and would raise what they name: choose "
+            "the recipe constrained or feasibility_first, or remove the limits",
+            field="limits",
+        )
+    missing = sorted(set(settings.limits) - set(weights))
+    if missing:
+        raise RecipeUnsuited(
+            f"policy_update.limits names {', '.join(missing)}, which no reward gives: put it into "
+            "policy_update.objectives with any weight other than 0 (its price is learned), and see that the reward "
+            "model has that head",
+            field="limits",
+        )

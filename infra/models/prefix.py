@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from infra.models.kv_cache import causal_mask, positions
-from infra.models.lean.forward import hidden_states, lay_out
+from infra.models.lean.forward import Batch, hidden_states, lay_out
 from infra.models.lean.weights import LeanDecoder, lean_decoder
 
 
@@ -45,12 +45,8 @@ def completion_hidden(
     right-padded, is. Returns ((N, T, H), [(N, T, H) per layer of `taps`]): entry t of the first predicts token t, entry
     t of a tap has seen token t. Tap 0 is the embedding, tap i the output of layer i.
     """
-    lean = lean_decoder(decoder)
-    if lean is not None:
-        batch = lay_out(lean, prompt_ids, prompt_mask, owner, ids, mask)
-        final, outputs = hidden_states(lean, batch, taps)
-        real = mask.bool()
-        return _padded(final[batch.predicts], real), [_padded(outputs[tap][batch.seen], real) for tap in taps]
+    if (lean := lean_decoder(decoder)) is not None:
+        return _lean(lean, lay_out(lean, prompt_ids, prompt_mask, owner, ids, mask), mask.bool(), taps)
     from transformers.cache_utils import DynamicCache
 
     cache = DynamicCache()
@@ -80,6 +76,11 @@ def completion_hidden(
             hook.remove()
     predicts = torch.cat([prefix[owner, -1:], after[:, :-1]], 1)
     return predicts, [tapped[tap] for tap in taps]
+
+
+def _lean(lean: LeanDecoder, batch: Batch, real: Tensor, taps: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
+    final, outputs = hidden_states(lean, batch, taps)
+    return _padded(final[batch.predicts], real), [_padded(outputs[tap][batch.seen], real) for tap in taps]
 
 
 def _padded(states: Tensor, real: Tensor) -> Tensor:

@@ -183,3 +183,31 @@ def test_micro_batches_hold_about_as_many_tokens(tiny_loaded: "LoadedModel") -> 
     assert len(list(rollout.micro_batches(1))) == 16
     assert len(list(rollout.micro_batches(10_000))) == 1
     assert len(list(rollout.micro_batches(10_000, 2))) == 2
+
+
+def love_and_harm(rollout: Rollout) -> Rewards:
+    """Vowels are loved; half of all answers do harm."""
+    harm = torch.arange(len(rollout.ids), dtype=torch.float64) % 2
+    return Rewards(("love", "harm"), torch.stack([letters(rollout).values[:, 0], harm], 1), torch.zeros(2).double())
+
+
+def constrained(loaded: "LoadedModel", recipe: str = "constrained", **changes: Any) -> Trainer:
+    wanted = settings(steps=3, limits={"harm": 0.1}, multiplier_rate=0.5, **changes)
+    sample = rollout_sampler(loaded, wanted, wanted.group_size)
+    weights = {"love": 1.0, "harm": 1.0} if recipe != "unnamed" else {"love": 1.0}
+    chosen = RECIPES["constrained" if recipe == "unnamed" else recipe]
+    return Trainer(models(loaded), wanted, chosen, weights, sample, love_and_harm)
+
+
+def test_the_price_of_a_limit_rises_while_it_is_broken(tiny_loaded: "LoadedModel") -> None:
+    """Half harm against a limit of a tenth: 0.5 (0.5 - 0.1) more a step."""
+    run = constrained(tiny_loaded).train(CONVERSATIONS)
+    assert [record.multipliers["harm"] for record in run.history] == pytest.approx([0.2, 0.4, 0.6])
+    assert all(record.covariances["harm"] < 0 for record in run.history)
+
+
+def test_limits_that_would_be_ignored_are_refused(tiny_loaded: "LoadedModel") -> None:
+    with pytest.raises(RecipeUnsuited, match="gdpo knows no limits and would raise what they name"):
+        constrained(tiny_loaded, "gdpo")
+    with pytest.raises(RecipeUnsuited, match="limits names harm, which no reward gives"):
+        constrained(tiny_loaded, "unnamed")
