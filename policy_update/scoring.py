@@ -60,14 +60,18 @@ class RewardSource:
 
     def training_rewards(self, rollout: Rollout) -> Rewards:
         """The weighted objectives of each answer, heads lowered by `uncertainty_penalty` of their standard errors."""
-        return self._score(rollout, self._names, self._settings.uncertainty_penalty)
+        return self._score(rollout, self._names, self._settings.uncertainty_penalty, silent_is_zero=False)
 
     def guarded_rewards(self, rollout: Rollout) -> Rewards:
-        """The weighted objectives and the guardrails, which the gate looks at as well; heads as they are."""
-        return self._score(rollout, self._guarded, 0.0)
+        """The weighted objectives and the guardrails, which the gate looks at as well; heads as they are.
+
+        A prompt that gives a verifier nothing to check by counts 0 for whoever answers it: the gate takes a score that
+        is missing for one that failed, and refuses.
+        """
+        return self._score(rollout, self._guarded, 0.0, silent_is_zero=True)
 
     @torch.no_grad()
-    def _score(self, rollout: Rollout, names: Sequence[str], penalty: float) -> Rewards:
+    def _score(self, rollout: Rollout, names: Sequence[str], penalty: float, *, silent_is_zero: bool) -> Rewards:
         """One pass of the base gives the reward model's features, both likelihoods and the reference."""
         recipe = self._reward_model.recipe
         decoder, head = decoder_and_head(self._base.model)
@@ -84,7 +88,7 @@ class RewardSource:
         pooled = torch.cat([pool(states, mask, recipe.opening_tokens) for states in taps], 1)
         scores = self._reward_model.score_hidden(pooled.cpu())
         conditional = masked_logprobs(hidden, head, rollout.ids, rollout.mask, 1.0)
-        given = self._meaning(rollout, conditional, names) | self._checked(rollout)
+        given = self._meaning(rollout, conditional, names) | self._checked(rollout, silent_is_zero)
         rewards = assemble(
             names,
             self._reward_model.objectives,
@@ -108,7 +112,7 @@ class RewardSource:
         bound = self._settings.meaning_bound
         return {name: values.clamp(-bound, bound) for name, values in meaning.items()}
 
-    def _checked(self, rollout: Rollout) -> dict[str, torch.Tensor]:
+    def _checked(self, rollout: Rollout, silent_is_zero: bool) -> dict[str, torch.Tensor]:
         """The terms of the settings, bounded, by name."""
         if not self._terms:
             return {}
@@ -120,7 +124,13 @@ class RewardSource:
             truncated=(~self._ends(rollout).any(1)).cpu().numpy(),
             references=[self._references.get(conversation) for conversation in asked],
         )
-        return {term.name: torch.from_numpy(term(batch)) for term in self._terms}
+        found = {}
+        for term in self._terms:
+            values = term(batch)
+            if silent_is_zero:
+                values = np.where(term.silent(batch), 0.0, values)
+            found[term.name] = torch.from_numpy(values)
+        return found
 
     def _ends(self, rollout: Rollout) -> torch.Tensor:
         """(N, T): real tokens that end an answer."""

@@ -16,17 +16,19 @@ SELF_CERTAINTY = "self_certainty"
 
 @dataclass(frozen=True)
 class Kind:
-    """How a reward is made, the bound it has unless the configuration says another, and its range under that bound."""
+    """How a reward is made, the bound it has unless the configuration says another, its range under that bound, and the
+    field of a prompt's reference without which it says nothing about any answer to that prompt."""
 
     make: Callable[..., Reward]
     bound: str
     within: tuple[float, float]
+    needs: str = ""
 
 
 KINDS: dict[str, Kind] = {
-    "exact_match": Kind(verifiable.exact_match, "clip", (0, 1)),
-    "math": Kind(verifiable.math, "clip", (0, 1)),
-    "json_schema": Kind(verifiable.json_schema, "clip", (0, 1)),
+    "exact_match": Kind(verifiable.exact_match, "clip", (0, 1), "answer"),
+    "math": Kind(verifiable.math, "clip", (0, 1), "answer"),
+    "json_schema": Kind(verifiable.json_schema, "clip", (0, 1), "schema"),
     "regex": Kind(verifiable.regex, "clip", (0, 1)),
     "format": Kind(verifiable.format, "clip", (0, 1)),
     "repetition": Kind(surface.repetition, "clip", (-1, 0)),
@@ -45,6 +47,13 @@ class BoundedReward:
     score: Reward
     bound: str
     scale: float
+    needs: str = ""
+
+    def silent(self, batch: AnswerBatch) -> list[bool]:
+        """Which answers (N,) are to prompts that give nothing to check them by, whoever answers."""
+        if not self.needs:
+            return [False] * len(batch)
+        return [reference is None or getattr(reference, self.needs) is None for reference in batch.references]
 
     def __call__(self, batch: AnswerBatch) -> FloatArray:
         """(N,) in [-1, 1], NaN where the reward says nothing."""
@@ -66,7 +75,8 @@ def _build(name: str, term: RewardTerm, seconds: float) -> BoundedReward:
         score, bound = _scorer(term, seconds)
     except InvalidReward as error:
         raise InvalidReward(f"{where}: {error.message}", field=where) from error
-    return BoundedReward(name, score, term.bound or bound, term.scale)
+    needs = KINDS[term.kind].needs if term.kind in KINDS else ""
+    return BoundedReward(name, score, term.bound or bound, term.scale, needs)
 
 
 def _scorer(term: RewardTerm, seconds: float) -> tuple[Reward, str]:

@@ -17,7 +17,7 @@ from policy_update.rollout import Rollout
 
 SYSTEM = "You are a helpful assistant. Answer in two short sentences."
 OBJECTIVES = ("love", "formality", "harm")
-ANSWERS_EACH = 20
+ANSWERS_EACH = 16
 """Answers to each held-out prompt: more than 1,000 in all."""
 _READER = re.compile(r"\b(?:you|your|yours|yourself|let's)\b|!", re.IGNORECASE)
 _PRAISE = re.compile(

@@ -11,6 +11,9 @@ from infra.models.chat import render_chat
 from infra.models.features import pooled_hidden_states
 from infra.models.loading import LoadedModel
 from infra.models.logprobs import sequence_logprobs
+from infra.settings.policy_rewards import PolicyRewardsSettings, RewardTerm
+from policy_update.prompts import Reference
+from policy_update.rewards.batch import InvalidReward
 from policy_update.rollout import build_rollout
 from policy_update.scoring import RewardSource
 
@@ -85,3 +88,35 @@ def test_guardrails_are_scored_for_the_gate_only(tiny_loaded: LoadedModel, promp
     assert guarded.column("love").tolist() == pytest.approx([0.0] * 4)
     assert float(guarded.noise[guarded.names.index("love")]) == pytest.approx(0.4)
     assert guarded.column("harm").tolist() == pytest.approx([0.5] * 4)
+
+
+def test_terms_are_scored_with_references_and_heads_are_lowered_in_training(
+    tiny_loaded: LoadedModel, prompts: list[list[int]]
+) -> None:
+    rollout = build_rollout(tiny_loaded, CONVERSATIONS, prompts, [(tokens, [0.0] * len(tokens)) for tokens in WORDS])
+    terms = {
+        "right": RewardTerm(kind="exact_match"),
+        "brief": RewardTerm(kind="length", parameters={"budget": 1}),
+    }
+    wanted = PolicyRewardsSettings(terms=terms, uncertainty_penalty=2.0, self_certainty=True)
+    references = {CONVERSATIONS[0]: Reference(answer=rollout.texts[0])}
+    weights = {"right": 1.0, "love": 1.0, "brief": 1.0, "harm": 0.0}
+    source = RewardSource(tiny_loaded, Listening(), weights, 1.0, wanted, references)
+    rewards = source.training_rewards(rollout)
+    assert rewards.names == ("right", "love", "brief", "harm")
+    right = rewards.column("right").tolist()
+    assert right[0] == 1.0
+    assert all(value != value for value in right[2:]), "no reference, nothing said"
+    assert source.guarded_rewards(rollout).column("right").tolist()[2:] == [0.0, 0.0], "nor for the gate"
+    assert rewards.column("brief").tolist() == pytest.approx([-min(1.0, len(words) - 1) for words in WORDS])
+    # love: log-odds 0, error 0.1 / 0.25, twice; harm is a cost: raised, and still a probability.
+    assert rewards.column("love").tolist() == pytest.approx([-0.8] * 4)
+    assert rewards.column("harm").tolist() == pytest.approx([0.7] * 4)
+    assert source.guarded_rewards(rollout).column("love").tolist() == pytest.approx([0.0] * 4)
+    assert rewards.features["self_certainty"].shape == (4,)
+
+
+def test_a_term_may_not_take_the_name_of_a_head(tiny_loaded: LoadedModel) -> None:
+    wanted = PolicyRewardsSettings(terms={"love": RewardTerm(kind="repetition")})
+    with pytest.raises(InvalidReward, match=r"terms\.love has the name of an objective there is"):
+        RewardSource(tiny_loaded, Listening(), {"love": 1.0}, 1.0, wanted)
