@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest -p tests.plugins.skips -p tests.plugins.togeth
 PACKAGES := plaudit serving policy_update reward_model ab_testing ingest infra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-full check bench bench-ingest bench-reward-model bench-policy-update bench-reward-hacking tools
+.PHONY: help setup demo up test test-full test-oracles check bench bench-ingest bench-reward-model bench-policy-update bench-reward-hacking bench-front tools
 
 help: ## Show the available commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ test: setup tools ## Run the tests (a few minutes)
 
 test-full: setup tools ## Run all tests, the long drills included
 	$(PYTEST) -n $(WORKERS) --dist loadgroup
+
+test-oracles: setup ## Compare losses with TRL's, in an environment of their own (.venv-oracles)
+	@scripts/oracles-setup
+	.venv-oracles/bin/python -m pytest tests/oracles -p no:cacheprovider -s
 
 check: setup ## Lint, format, types, import rules and architecture
 	$(BIN)/ruff check .
@@ -49,6 +53,9 @@ bench-policy-update: setup ## Measure a policy update beside TRL's (TRL_PYTHON=P
 
 bench-reward-hacking: setup ## Plant a flaw in a reward and see whether the gate vetoes what exploits it (an hour)
 	$(BIN)/python -m tests.benchmarks.bench_reward_hacking --page
+
+bench-front: setup ## Show the front of two conflicting rewards, alone on the machine (half an hour)
+	$(BIN)/python -m tests.benchmarks.bench_front
 
 # Debian packages some tests need; installed only as root on Debian or Ubuntu.
 tools:

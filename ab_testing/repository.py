@@ -46,15 +46,17 @@ class ExperimentRepository:
         self._update_experiment(experiment, status=status, ended_at=ended_at)
 
     def waiting_challenger(self) -> str | None:
-        """The oldest adapter that waits for an experiment."""
+        """The next of the adapters that wait for an experiment: of the newest cycle the one with the best gate gain,
+        the earlier of equals. The others keep waiting: older cycles come when no newer one waits."""
         columns = adapters.columns
-        row = self._connection.execute(
-            select(columns.name, columns.version)
+        rows = self._connection.execute(
+            select(columns.name, columns.version, columns.lineage, columns.gate, columns.created_at)
             .where(columns.project == self._project, columns.state == "challenger")
             .order_by(columns.created_at, columns.name, columns.version)
-            .limit(1)
-        ).first()
-        return None if row is None else f"{row.name}@{row.version}"
+        ).all()
+        newest = {_cycle(row): row.created_at for row in rows}
+        best = max(rows, key=lambda row: (newest[_cycle(row)], _gain(row.gate)), default=None)
+        return None if best is None else f"{best.name}@{best.version}"
 
     def adapter_state(self, ref: str) -> str:
         """State of an adapter; `missing` when there is no such row."""
@@ -163,6 +165,17 @@ class ExperimentRepository:
             .where(columns.project == self._project, columns.experiment_id == experiment.experiment_id)
             .values(**values)
         )
+
+
+def _cycle(row: Any) -> tuple[str, str]:
+    """The training cycle an adapter comes from; one without a cycle is its own."""
+    return str(row.name), str(row.lineage.get("cycle", row.version))
+
+
+def _gain(gate: Mapping[str, Any]) -> float:
+    """What the gate says a candidate surely gains; one that does not say comes last."""
+    gain = gate.get("gain")
+    return float(gain) if isinstance(gain, int | float) else float("-inf")
 
 
 def _decision(row: Row[Any]) -> Decision:

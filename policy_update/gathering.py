@@ -160,7 +160,8 @@ class Gatherer:
         if self._processes.size == 1:
             return 0, own
         place = own["rewards"].device
-        parts = self._processes.gather({name: None if t is None else t.cpu() for name, t in own.items()})
+        mine: dict[str, Any] = {name: None if t is None else t.cpu() for name, t in own.items()}
+        parts = self._processes.gather(mine)
         together: dict[str, Any] = {}
         for name in own:
             columns = [part[name] for part in parts]
@@ -172,7 +173,8 @@ class Gatherer:
                 wide = columns[0].ndim == 2 and name not in ("rewards", "greedy_rewards")
                 together[name] = padded_together(columns) if wide else torch.cat(columns)
         moved = {name: None if t is None else t.to(place) for name, t in together.items()}
-        return sum(len(part["rewards"]) for part in parts[: self._processes.rank]), moved
+        before = sum(map(len, (part["rewards"] for part in parts[: self._processes.rank])))
+        return before, moved
 
     @torch.no_grad()
     def _first_pass(self, rollout: Rollout) -> Pass | None:

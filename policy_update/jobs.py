@@ -4,7 +4,7 @@ from infra.runtime import Context, Job, JobContext, JobOutcome
 
 
 def run_policy_update(job: JobContext) -> JobOutcome:
-    """Train one adapter and put it before the gate, or say why there is nothing to do."""
+    """Train the adapters of one cycle and put them before the gate, or say why there is nothing to do."""
     from policy_update.plan import make_plan
 
     with job.database.reading() as connection:
@@ -19,9 +19,13 @@ def run_policy_update(job: JobContext) -> JobOutcome:
 def nothing_to_train(context: Context) -> str | None:
     """Why there is no update to make now; None when there is."""
     from policy_update.plan import make_plan
+    from policy_update.prompt_file import InvalidPromptFile
 
     with context.database.reading() as connection:
-        plan = make_plan(connection, context.settings)
+        try:
+            plan = make_plan(connection, context.settings)
+        except InvalidPromptFile:
+            return None  # the run itself fails and says so in its row
     return plan if isinstance(plan, str) else None
 
 

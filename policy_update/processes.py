@@ -7,6 +7,7 @@ every function here hands back what it was given. Rank 0 alone writes: store, re
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -29,7 +30,8 @@ class Processes:
             return cls()
         from accelerate import PartialState  # type: ignore[import-untyped]
 
-        state = PartialState(cpu=not torch.cuda.is_available())
+        # While rank 0 examines what was trained, the others wait for the next training.
+        state = PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(hours=12))
         return cls(state.process_index, state.num_processes)
 
     @property

@@ -1,7 +1,7 @@
 """What a run of training leaves to read: one record a step, and how it ended."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 
@@ -47,6 +47,16 @@ class StepRecord:
     def of(cls, document: Mapping[str, Any]) -> "StepRecord":
         """The record that `dataclasses.asdict` made `document` of."""
         return cls(**{item.name: document[item.name] for item in fields(cls) if item.name in document})
+
+
+def logged_figures(record: StepRecord) -> dict[str, float]:
+    """What the run in the registry keeps of each step: every number, and each objective's own."""
+    figures = {
+        name: float(value) for name, value in asdict(record).items() if name != "step" and not isinstance(value, dict)
+    }
+    for kind in ("spreads", "shares", "covariances", "multipliers"):
+        figures |= {f"{kind.rstrip('s')}.{name}": value for name, value in getattr(record, kind).items()}
+    return {**figures, "tokens_a_second": record.tokens_a_second, **record.rewards}
 
 
 @dataclass

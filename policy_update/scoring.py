@@ -1,6 +1,6 @@
 """From a rollout to its rewards, and from conversations to a rollout: the two things a trainer is given."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,20 +14,43 @@ from infra.models.generate import generate
 from infra.models.loading import LoadedModel, decoder_and_head
 from infra.models.port import GenerationRequest
 from infra.models.prefix import completion_hidden
+from infra.settings.policy_rewards import PolicyRewardsSettings
 from infra.settings.policy_update import PolicyUpdateSettings
 from policy_update.gathering import Sampling
 from policy_update.objectives import COHERENCE, GENERIC_PROMPT, MEANING, RELEVANCE, Rewards, Scorer, assemble
-from policy_update.prompts import Conversation
+from policy_update.prompts import Conversation, Reference
+from policy_update.rewards import registry
+from policy_update.rewards.batch import AnswerBatch, InvalidReward
+from policy_update.rewards.self_certainty import self_certainty
 from policy_update.rollout import Rollout, build_rollout, masked_logprobs, pointwise_information
 
 GUARDRAIL_HEADS = ("harm",)
 
 
 class RewardSource:
-    """Scores rollouts with a reward model and with relevance under the base model."""
+    """Scores rollouts with a reward model, with relevance under the base model, and with the terms of the settings.
 
-    def __init__(self, base: LoadedModel, reward_model: Scorer, weights: dict[str, float], temperature: float) -> None:
+    `references`: what answers to a conversation may be checked by. Raises InvalidReward for a term that cannot be used.
+    """
+
+    def __init__(
+        self,
+        base: LoadedModel,
+        reward_model: Scorer,
+        weights: Mapping[str, float],
+        temperature: float,
+        settings: PolicyRewardsSettings | None = None,
+        references: Mapping[Conversation, Reference] | None = None,
+    ) -> None:
         self._base, self._reward_model, self._temperature = base, reward_model, temperature
+        self._settings, self._references = settings or PolicyRewardsSettings(), references or {}
+        taken = sorted(set(self._settings.terms) & {*MEANING, *reward_model.objectives})
+        if taken:
+            raise InvalidReward(
+                f"policy_update.rewards.terms.{taken[0]} has the name of an objective there is: call it otherwise",
+                field=f"policy_update.rewards.terms.{taken[0]}",
+            )
+        self._terms = registry.build(self._settings, weights)
         self._names = list(weights)
         self._guarded = self._names + [
             head for head in GUARDRAIL_HEADS if head in reward_model.objectives and head not in self._names
@@ -36,15 +59,15 @@ class RewardSource:
         self._generic = render_chat(base, [Message("user", GENERIC_PROMPT)])
 
     def training_rewards(self, rollout: Rollout) -> Rewards:
-        """The weighted objectives of each answer."""
-        return self._score(rollout, self._names)
+        """The weighted objectives of each answer, heads lowered by `uncertainty_penalty` of their standard errors."""
+        return self._score(rollout, self._names, self._settings.uncertainty_penalty)
 
     def guarded_rewards(self, rollout: Rollout) -> Rewards:
-        """The weighted objectives and the guardrails, which the gate looks at as well."""
-        return self._score(rollout, self._guarded)
+        """The weighted objectives and the guardrails, which the gate looks at as well; heads as they are."""
+        return self._score(rollout, self._guarded, 0.0)
 
     @torch.no_grad()
-    def _score(self, rollout: Rollout, names: Sequence[str]) -> Rewards:
+    def _score(self, rollout: Rollout, names: Sequence[str], penalty: float) -> Rewards:
         """One pass of the base gives the reward model's features, both likelihoods and the reference."""
         recipe = self._reward_model.recipe
         decoder, head = decoder_and_head(self._base.model)
@@ -61,23 +84,52 @@ class RewardSource:
         pooled = torch.cat([pool(states, mask, recipe.opening_tokens) for states in taps], 1)
         scores = self._reward_model.score_hidden(pooled.cpu())
         conditional = masked_logprobs(hidden, head, rollout.ids, rollout.mask, 1.0)
-        meaning = {COHERENCE: conditional.sum(1) / rollout.mask.sum(1).clamp_min(1)}
-        if RELEVANCE in names:
-            meaning[RELEVANCE] = pointwise_information(self._base, rollout, self._generic, conditional)
+        given = self._meaning(rollout, conditional, names) | self._checked(rollout)
         rewards = assemble(
             names,
             self._reward_model.objectives,
             np.asarray(scores.values),
             np.asarray(scores.uncertainty),
-            meaning,
+            given,
+            penalty=penalty,
+            utility_bound=self._settings.utility_bound,
         )
+        features = {}
+        if self._settings.self_certainty:
+            features["self_certainty"] = self_certainty(hidden, head, rollout.ids, conditional, rollout.mask)
         tempered = masked_logprobs(hidden, head, rollout.ids, rollout.mask, self._temperature)
-        return replace(rewards, base_logprobs=tempered)
+        return replace(rewards, base_logprobs=tempered, features=features)
+
+    def _meaning(self, rollout: Rollout, conditional: torch.Tensor, names: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Likelihood and relevance of each answer under the base, clipped; relevance only where it is asked for."""
+        meaning = {COHERENCE: conditional.sum(1) / rollout.mask.sum(1).clamp_min(1)}
+        if RELEVANCE in names:
+            meaning[RELEVANCE] = pointwise_information(self._base, rollout, self._generic, conditional)
+        bound = self._settings.meaning_bound
+        return {name: values.clamp(-bound, bound) for name, values in meaning.items()}
+
+    def _checked(self, rollout: Rollout) -> dict[str, torch.Tensor]:
+        """The terms of the settings, bounded, by name."""
+        if not self._terms:
+            return {}
+        asked = [rollout.conversations[owner] for owner in rollout.owner.tolist()]
+        batch = AnswerBatch(
+            conversations=asked,
+            texts=rollout.texts,
+            tokens=rollout.mask.sum(1).cpu().numpy().astype(np.int64),
+            truncated=(~self._ends(rollout).any(1)).cpu().numpy(),
+            references=[self._references.get(conversation) for conversation in asked],
+        )
+        return {term.name: torch.from_numpy(term(batch)) for term in self._terms}
+
+    def _ends(self, rollout: Rollout) -> torch.Tensor:
+        """(N, T): real tokens that end an answer."""
+        ends = torch.isin(rollout.ids, torch.tensor(self._base.end_ids, device=rollout.ids.device))
+        return ends & rollout.mask.bool()
 
     def _text_mask(self, rollout: Rollout) -> torch.Tensor:
         """The answer's words alone: the reward model was trained on text, which has no end token."""
-        ends = torch.isin(rollout.ids, torch.tensor(self._base.end_ids, device=rollout.ids.device))
-        words = rollout.mask * ~ends
+        words = rollout.mask * ~self._ends(rollout)
         return torch.where(words.any(1, keepdim=True), words, rollout.mask)
 
 

@@ -67,7 +67,7 @@ class Trainer:
         checkpoints: Checkpoints | None = None,
     ) -> None:
         self.models, self.settings, self.recipe, self.weights = models, settings, recipe, weights
-        self._processes, self._checkpoints = processes or Processes(), checkpoints
+        self._processes, self.checkpoints = processes or Processes(), checkpoints
         if settings.updates_per_rollout > 1 and "updates" not in recipe.needs:
             raise RecipeUnsuited(
                 f"policy_update.updates_per_rollout = {settings.updates_per_rollout}, but {recipe.name} has no ratio "
@@ -119,7 +119,7 @@ class Trainer:
             if reason is not None:
                 run.stopped = reason
                 break
-            if self._checkpoints is not None and self._checkpoints.due(step + 1):
+            if self.checkpoints is not None and self.checkpoints.due(step + 1):
                 self._keep(run, prompts)
         return self._end(run)
 
@@ -232,7 +232,7 @@ class Trainer:
 
     def _keep(self, run: TrainingRun, prompts: "_Order") -> None:
         """Write a checkpoint, where there is a place for it."""
-        if self._checkpoints is None or not self._processes.leads:
+        if self.checkpoints is None or not self._processes.leads:
             return
         tensors = {f"adapter/{name}": tensor for name, tensor in self.optimizer.state().items()}
         tensors |= {f"safe/{index}": tensor for index, tensor in enumerate(self._safe)}
@@ -246,11 +246,11 @@ class Trainer:
             "conversations": msgspec.to_builtins(prompts.conversations),
             "history": [asdict(record) for record in run.history],
         }
-        self._checkpoints.write(State(len(run.history), tensors, notes))
+        self.checkpoints.write(State(len(run.history), tensors, notes))
 
     def _resume(self, run: TrainingRun, prompts: "_Order") -> "_Order":
         """Go on from the newest checkpoint, if there is one; the prompts in its order."""
-        state = self._checkpoints.newest() if self._checkpoints is not None and self._processes.leads else None
+        state = self.checkpoints.newest() if self.checkpoints is not None and self._processes.leads else None
         state = self._processes.tell(state)
         if state is None:
             return prompts

@@ -11,7 +11,7 @@ from infra.settings.policy_update import PolicyUpdateSettings
 from policy_update.algebra.experience import Targets, Totals
 from policy_update.algebra.importance import truncated_importance
 from policy_update.algebra.recipe import Recipe
-from policy_update.algebra.regularizers import k3
+from policy_update.algebra.regularizers import k3, no_penalty
 from policy_update.critic import Critic
 from policy_update.gathering import Gathered
 from policy_update.rollout import Rollout, policy_pass
@@ -52,7 +52,8 @@ def totals_of(targets: Targets, mask: Tensor, max_tokens: int) -> Totals:
 def idle_groups(targets: Targets, rollout: Rollout, offset: int, recipe: Recipe, beta: float) -> list[int]:
     """Conversations of this process that nothing pulls at: no advantage in any answer, and no regulariser to hold them.
     Their forward pass would end in a gradient of exactly 0."""
-    if beta or recipe.needs & {"entropies", "values"}:
+    held = beta and recipe.regularizer is not no_penalty
+    if held or recipe.needs & {"entropies", "values"}:
         return []
     size = rollout.group_size
     own = targets.rows(slice(offset, offset + len(rollout.ids)))

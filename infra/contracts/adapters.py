@@ -13,9 +13,10 @@ BASE_ADAPTER = "base"
 AdapterRef = str
 """`name@version` or `base`."""
 
-AdapterState = Literal["candidate", "refused", "challenger", "champion", "retired", "rejected"]
-"""candidate: trained, not gated; refused: by the gate; challenger: passed, may enter an experiment; champion: served to
-everyone; retired: was champion; rejected: lost or was rolled back in an experiment."""
+AdapterState = Literal["candidate", "refused", "reserve", "challenger", "champion", "retired", "rejected"]
+"""candidate: trained, not gated; refused: by the gate; reserve: passed, but better ones of its cycle go first and it is
+not put before people; challenger: passed, may enter an experiment; champion: served to everyone; retired: was champion;
+rejected: lost or was rolled back in an experiment."""
 
 _REF = re.compile(r"^[a-z0-9][a-z0-9-]{0,62}@[1-9][0-9]*$")
 

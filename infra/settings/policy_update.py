@@ -3,7 +3,9 @@
 from pydantic import Field
 
 from infra.settings.base import Section
+from infra.settings.policy_candidates import CandidateSettings
 from infra.settings.policy_gate import GateSettings
+from infra.settings.policy_rewards import PolicyRewardsSettings
 
 
 class PolicyUpdateSettings(Section):
@@ -84,5 +86,23 @@ class PolicyUpdateSettings(Section):
     """Most recent distinct prompts considered."""
     held_out_share: float = Field(0.25, gt=0, lt=1)
     """Share of prompts (by a stable hash of their text) never trained on and used by the gate."""
+    prompt_file: str = ""
+    """JSONL file of prompts beside the logged ones: `prompt` (or `messages`) a line, `answer` and `schema` for rewards
+    that verify. Empty: logged prompts alone."""
+    logged_answers: int = Field(0, ge=0)
+    """Of each group at most so many answers are taken from the log instead of drawn: those whose probabilities were
+    logged, drawn from the whole vocabulary under the same base, tokenizer and template. They get truncated importance
+    weights."""
+    new_prompts: int = Field(0, ge=0)
+    """Train again against the same reward model once so many interactions came after the last training; 0: never."""
+    new_labels: int = Field(0, ge=0)
+    """Train again against the same reward model once so many labels became final after the last one; 0: never."""
+    retrain_from_base_every: int = Field(8, ge=0)
+    """After so many promoted updates on top of one another the next one begins at the base again; 0: never."""
+    retrain_kl_to_base: float = Field(0.45, gt=0)
+    """Nats a token between base and champion, as the champion's gate measured them, from which the next update begins
+    at the base again. Below `gate.kl_to_base`, or the gate would have to refuse first."""
     seed: int = 0
+    rewards: PolicyRewardsSettings = PolicyRewardsSettings()
+    candidates: CandidateSettings = CandidateSettings()
     gate: GateSettings = GateSettings()

@@ -1,11 +1,12 @@
 """`plaudit policy-update`: the room's job run by hand, the algorithms it may use, and the gate asked again."""
 
 import json
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from plaudit.commands.common import console, group, opened
+from plaudit.commands.common import console, group, opened, settings
 from plaudit.commands.jobs import run_once
 
 if TYPE_CHECKING:
@@ -24,7 +25,14 @@ def room() -> None:
 
 @app.command()
 def train() -> None:
-    """Train an adapter against the reward model and put it before the gate. Exit codes: see `plaudit jobs run`."""
+    """Train an adapter against the reward model and put it before the gate. Exit codes: see `plaudit jobs run`.
+
+    Several processes train one adapter under `accelerate launch -m plaudit policy-update train`: rank 0 runs the job.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from policy_update.following import run_together
+
+        raise typer.Exit(run_together(settings(), lambda: run_once("policy-update")))
     raise typer.Exit(run_once("policy-update"))
 
 

@@ -62,6 +62,46 @@ def line_chart(series: Sequence[Series], *, x_label: str, y_label: str, rules: S
     return f'<figure>{svg}<figcaption class="legend">{legend}</figcaption></figure>'
 
 
+@dataclass(frozen=True)
+class Spot:
+    """One point with an interval on both axes, (value, low, high) each; `front`: nothing beats it; `tone` 1 to 4."""
+
+    name: str
+    x: tuple[float, float, float]
+    y: tuple[float, float, float]
+    front: bool = False
+    tone: int = 1
+
+
+def front_chart(spots: Sequence[Spot], *, x_label: str, y_label: str) -> str:
+    """SVG of points with their intervals; those on the front are joined by a line. Empty data gives a sentence."""
+    if not spots:
+        return '<p class="empty">no data</p>'
+    xs, ys = [v for s in spots for v in s.x], [v for s in spots for v in s.y]
+    sx = _Scale(min(xs) - _pad(xs), max(xs) + _pad(xs), LEFT, WIDTH - RIGHT)
+    sy = _Scale(min(ys) - _pad(ys), max(ys) + _pad(ys), HEIGHT - BOTTOM, TOP)
+    parts = [_axes(sx, sy, x_label, y_label)]
+    joined = sorted((sx(s.x[0]), sy(s.y[0])) for s in spots if s.front)
+    parts.append(f'<polyline class="rule" fill="none" points="{_points(joined)}"/>')
+    for s in spots:
+        x, y = sx(s.x[0]), sy(s.y[0])
+        # thin, or the widest interval would be all there is to see
+        bars = f"M{sx(s.x[1]):.1f} {y:.1f}H{sx(s.x[2]):.1f}M{x:.1f} {sy(s.y[1]):.1f}V{sy(s.y[2]):.1f}"
+        parts.append(f'<path class="whisker tone{s.tone}" d="{bars}"/>')
+        parts.append(f'<circle class="spot tone{s.tone}" cx="{x:.1f}" cy="{y:.1f}" r="5"/>')
+        end = x > WIDTH - 150
+        parts.append(
+            f'<text class="caption" x="{x + (-9 if end else 9):.1f}" y="{y - 7:.1f}" '
+            f'text-anchor="{"end" if end else "start"}">{escape(s.name)}</text>'
+        )
+    svg = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(y_label)}">{"".join(parts)}</svg>'
+    return f"<figure>{svg}</figure>"
+
+
+def _pad(values: Sequence[float]) -> float:
+    return (max(values) - min(values)) * 0.06 or 0.5
+
+
 def bar_chart(rows: Sequence[tuple[str, float, str]], *, label: str) -> str:
     """Horizontal bars: (name, value >= 0, caption)."""
     if not rows:

@@ -122,11 +122,13 @@ class Conductor:
 
     def _refused(self) -> bool:
         with self._database.reading() as connection:
-            row = repository.newest_adapter(connection, self._project)
-        if row is None or row["state"] != "refused":
+            rows = repository.newest_cycle(connection, self._project)
+        if not rows or any(row["state"] != "refused" for row in rows):
             return False
         self.story.outcome = "refused by the gate"
-        self.story.reasons = [str(reason) for reason in row["gate"].get("reasons", [])]
+        self.story.reasons = [
+            f"{row['name']}@{row['version']}: {reason}" for row in rows for reason in row["gate"].get("reasons", [])
+        ]
         return True
 
     async def _experiment(self, town: Town, known: list[str]) -> None:
@@ -222,8 +224,9 @@ def progress_bars() -> Progress:
 
 
 def _gated(connection: Any, project: str) -> Any:
-    row = repository.newest_adapter(connection, project)
-    return row if row is not None and row["state"] != "candidate" else None
+    """The newest adapter once its whole cycle has its verdicts: they are written together."""
+    rows = repository.newest_cycle(connection, project)
+    return rows[-1] if rows and all(row["state"] != "candidate" for row in rows) else None
 
 
 def _add(total: WaveTally, more: WaveTally) -> None:

@@ -38,6 +38,7 @@ class Facts:
     chain_intact: bool
     decisions: Sequence[Any]
     jobs: Sequence[Any]
+    candidates: Sequence[Any] = ()
     failure: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -147,7 +148,8 @@ class Facts:
             "champion": self.champion,
             "story": story,
             "reward_model": dict(self.reward_model) if self.reward_model is not None else None,
-            "adapter": {k: v for k, v in dict(self.adapter).items() if k != "fingerprint"} if self.adapter else None,
+            "adapter": _plain(self.adapter) if self.adapter else None,
+            "candidates": [_plain(row) for row in self.candidates],
             "experiment": self.experiment_summary if self.experiment is not None else None,
             "decisions": [dict(row) for row in self.decisions],
             "jobs": [dict(row) for row in self.jobs],
@@ -155,6 +157,16 @@ class Facts:
 
     def _goal_points(self) -> tuple[EvidencePoint, ...]:
         return self.experiment.metrics[0].points if self.experiment is not None else ()
+
+
+def lead_of(rows: Sequence[Any]) -> Any:
+    """Of a cycle's candidates the one that met people, or will; else the first. None of none."""
+    met = [row for row in rows if row["state"] in ("champion", "retired", "rejected", "challenger")]
+    return max(met, key=lambda row: float(row["gate"].get("gain", 0.0)), default=rows[0] if rows else None)
+
+
+def _plain(row: Any) -> dict[str, Any]:
+    return {key: value for key, value in dict(row).items() if key != "fingerprint"}
 
 
 def gather(
@@ -171,6 +183,7 @@ def gather(
     with database.reading() as connection:
         events = repository.stored_event_ids(connection, project)
         answers = repository.stored_response_ids(connection, project)
+        candidates = repository.newest_cycle(connection, project)
         chain_intact, report = True, None
         try:
             report = experiment_report(connection, project)
@@ -187,11 +200,12 @@ def gather(
             + len(set(story.acknowledged_answers) - set(answers)),
             doubled=len(set(events) - set(story.sent_events)) if story.sent_events else 0,
             reward_model=repository.newest_reward_model(connection, project),
-            adapter=repository.newest_adapter(connection, project),
+            adapter=lead_of(candidates),
             champion=repository.champion(connection, project),
             experiment=report,
             chain_intact=chain_intact,
             decisions=repository.ledger(connection, project),
             jobs=repository.job_history(connection, project),
+            candidates=candidates,
             failure=failure.message if failure is not None else "",
         )

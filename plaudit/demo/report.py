@@ -2,6 +2,7 @@
 
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from importlib.resources import files
@@ -15,6 +16,7 @@ from rich.table import Table
 
 from plaudit.demo.charts import Series, bar_chart, line_chart
 from plaudit.demo.facts import Facts
+from plaudit.demo.verdicts import front_data, gate_data
 
 EVALUATION_ROWS = (("love rate (panel)", "love"), ("relevance", "relevance"))
 
@@ -44,7 +46,9 @@ def page_data(facts: Facts) -> dict[str, Any]:
         "tiles": tiles(facts),
         "funnel_chart": Markup(_funnel(facts)),
         "reward_model": reward_table(facts.reward_model),
-        "training": training_data(facts.adapter),
+        "training": training_data(facts.candidates),
+        "gate": gate_data(facts.adapter),
+        "front": front_data(facts),
         "experiment": experiment_data(facts),
         "evaluation": evaluation_data(facts),
         "time_chart": Markup(bar_chart([(n, s, f"{s:.0f} s") for n, s in story.phases], label="seconds by phase")),
@@ -151,12 +155,13 @@ def loss_comparison(row: Any) -> str:
     )
 
 
-def training_data(row: Any) -> dict[str, Any] | None:
-    """Reward and KL curves, and the gate's checks."""
-    if row is None:
+def training_data(candidates: Sequence[Any]) -> dict[str, Any] | None:
+    """Reward and KL curves of the cycle's first training."""
+    found = (row["gate"]["history"] for row in candidates if row["gate"].get("history"))
+    history: list[dict[str, Any]] = next(found, [])
+    if not history:
         return None
-    history = row["gate"].get("history", [])
-    names = list(history[0]["rewards"]) if history else []
+    names = list(history[0]["rewards"])
     series = []
     for tone, name in enumerate(names[:4], start=1):
         values = [(float(r["step"] + 1), float(r["rewards"][name])) for r in history]
@@ -166,7 +171,6 @@ def training_data(row: Any) -> dict[str, Any] | None:
     return {
         "reward_chart": Markup(line_chart(series, x_label="step", y_label="change of mean reward")),
         "kl_chart": Markup(line_chart(kl, x_label="step", y_label="nats a token")),
-        "checks": row["gate"].get("checks", []),
     }
 
 

@@ -65,6 +65,16 @@ def newest_adapter(connection: Connection, project: str) -> Row | None:
     return _first(connection, query.order_by(adapters.c.created_at.desc()))
 
 
+def newest_cycle(connection: Connection, project: str) -> Sequence[Row]:
+    """The adapters of the newest adapter's cycle, in the order of their versions; empty before any."""
+    newest = newest_adapter(connection, project)
+    if newest is None:
+        return []
+    query = select(adapters).where(adapters.c.project == project, adapters.c.name == newest["name"])
+    rows = list(connection.execute(query.order_by(adapters.c.version)).mappings())
+    return [row for row in rows if row["lineage"].get("cycle") == newest["lineage"].get("cycle")]
+
+
 def newest_experiment(connection: Connection, project: str) -> Row | None:
     """The newest experiment, or None."""
     query = select(experiments).where(experiments.c.project == project)

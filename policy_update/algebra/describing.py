@@ -43,6 +43,40 @@ def markdown_table(recipes: Iterable[Recipe]) -> str:
     return "\n".join(lines)
 
 
+def stage_table() -> str:
+    """The functions each stage may be given, with their numbers' defaults, in Markdown."""
+    from policy_update.algebra.options import FUNCTIONS
+
+    lines = ["| stage | functions |", "|---|---|"]
+    for stage in STAGES:
+        known = (
+            f"`{name}`" + "".join(f", {key} {value:g}" for key, value in defaults_of(function).items())
+            for name, function in FUNCTIONS[stage].items()
+        )
+        lines.append(f"| {stage} | {'; '.join(known)} |")
+    return "\n".join(lines)
+
+
+def page(text: str, tables: dict[str, str]) -> str:
+    """A page with what stands between `<!-- NAME -->` and `<!-- end of NAME -->` replaced by the table of that name."""
+    for name, table in tables.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+        before, rest = text.split(begin)
+        text = before + begin + table + "\n" + end + rest.split(end)[1]
+    return text
+
+
+def main() -> None:
+    """Write the tables of docs/policy-update-recipes.md anew: `python -m policy_update.algebra.describing`."""
+    from pathlib import Path
+
+    from policy_update.algebra.table import RECIPES
+
+    path = Path("docs/policy-update-recipes.md")
+    tables = {"recipes": markdown_table(RECIPES.values()), "functions": stage_table()}
+    path.write_text(page(path.read_text(encoding="utf-8"), tables), encoding="utf-8")
+
+
 def _joined(recipe: Recipe, functions: Iterable[Function]) -> str:
     return ", ".join(_with_numbers(recipe, f) for f in functions if f.__name__ not in _SILENT)
 
@@ -50,3 +84,7 @@ def _joined(recipe: Recipe, functions: Iterable[Function]) -> str:
 def _with_numbers(recipe: Recipe, function: Function) -> str:
     numbers = ", ".join(f"{key} {recipe.all_numbers[key]:g}" for key in defaults_of(function))
     return f"{function.__name__} ({numbers})" if numbers else function.__name__
+
+
+if __name__ == "__main__":
+    main()

@@ -41,6 +41,28 @@ def code(world: World, seconds: float = 0.0) -> str:
     return "" if verdict is None else verdict.code
 
 
+def test_challengers_queue_by_newest_cycle_and_best_gain_and_none_is_lost(world: World) -> None:
+    """Two cycles: each challenger has its experiment in the end, one after the other."""
+    for version, cycle, gain in ((1, 1, 0.9), (2, 1, None), (3, 3, 0.1), (4, 3, 0.4), (5, 3, 0.4)):
+        world.clock.advance(1.0)
+        world.prove(world.add_adapter(version=version, cycle=cycle, gain=gain))
+    world.add_adapter(version=6, cycle=3, gain=9.0, state="reserve")
+    world.add_adapter(name="other", version=7, state="refused")
+    order = []
+    for _ in range(5):
+        look = world.look()
+        assert look.verdict is not None
+        assert look.verdict.kind == "start"
+        order.append(world.experiment().challenger)
+        with world.database.transaction() as connection:
+            repository = ExperimentRepository(connection, world.project)
+            repository.end(world.experiment(), "rolled_back", world.clock.now())
+            repository.set_adapter_state(order[-1], "rejected")
+        world.clock.advance(1.0)
+    assert order == ["style@4", "style@5", "style@3", "style@1", "style@2"]
+    assert world.look().verdict is None
+
+
 def test_a_better_challenger_is_promoted(world: World) -> None:
     world.start()
     world.write(world.visits(300, challenger=0.7, control=0.3))

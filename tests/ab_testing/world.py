@@ -61,12 +61,20 @@ class World:
     def project(self) -> str:
         return self.settings.project
 
-    def add_adapter(self, name: str = "style", version: int = 1, state: str = "challenger") -> str:
+    def add_adapter(
+        self,
+        name: str = "style",
+        version: int = 1,
+        state: str = "challenger",
+        cycle: int | None = None,
+        gain: float | None = None,
+    ) -> str:
         with self.database.transaction() as connection:
             connection.execute(
                 adapters.insert().values(
                     project=self.project, name=name, version=version, path="/x", base_model_hash="h", file_hashes={},
-                    fingerprint={}, state=state, parent="base", run_id="", lineage={}, gate={},
+                    fingerprint={}, state=state, parent="base", run_id="",
+                    lineage={} if cycle is None else {"cycle": str(cycle)}, gate={} if gain is None else {"gain": gain},
                     created_at=self.clock.now(),
                 )
             )  # fmt: skip

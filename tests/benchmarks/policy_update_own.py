@@ -17,7 +17,7 @@ import torch
 from infra.contracts import Message
 from infra.models.loading import load_folder
 from infra.settings.policy_update import PolicyUpdateSettings
-from policy_update.algebra.table import recipe_named
+from policy_update.algebra.options import recipe_named
 from policy_update.faces import assemble_models
 from policy_update.objectives import Rewards
 from policy_update.rollout import Rollout

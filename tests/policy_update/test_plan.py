@@ -1,17 +1,19 @@
 """What a policy update begins from when somebody was erased."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from infra.contracts import AdapterVersion, Answer, Fingerprint, Interaction, Message
-from infra.db.tables import interactions, reward_models, serving_state, taints
+from infra.db.tables import adapters, experiments, interactions, labels, reward_models, serving_state, taints
 from infra.settings import Settings
 from infra.settings.policy_update import PolicyUpdateSettings
 from policy_update import repository
 from policy_update.plan import TrainingPlan, make_plan
+from policy_update.prompts import Reference
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -94,6 +96,92 @@ def test_the_champion_teaches_not_the_newest(sqlite_database: "Database", ready:
     with sqlite_database.transaction() as connection:
         connection.execute(reward_models.delete())
     assert plan(sqlite_database, ready) == "no reward model has been trained yet"
+
+
+def test_a_prompt_file_comes_first_and_brings_references(
+    sqlite_database: "Database", ready: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "What is 2 + 2?", "answer": 4}\n', encoding="utf-8")
+    wanted = ready.policy_update.model_copy(update={"prompt_file": str(tmp_path / "prompts.jsonl"), "max_prompts": 20})
+    made = plan(sqlite_database, ready.model_copy(update={"policy_update": wanted}))
+    assert isinstance(made, TrainingPlan)
+    asked = (Message("user", "What is 2 + 2?"),)
+    assert made.prompts.references == {asked: Reference(answer="4")}
+    assert asked in {*made.prompts.training, *made.prompts.held_out}
+    assert len(made.prompts) == 20
+    assert (made.prompts.since, made.prompts.until) == (21.0, 39.0), "the newest nineteen of forty"
+
+
+def test_only_the_first_of_a_cycle_holds_the_loop(sqlite_database: "Database", ready: Settings) -> None:
+    """The first meets people and training waits; once it is decided, the others wait beside a training."""
+    cycle = {"reward_model": "reward@1", "cycle": "2"}
+    with sqlite_database.transaction() as connection:
+        for version in (2, 3):
+            repository.add_adapter(connection, _adapter(version, "challenger", cycle))
+        connection.execute(
+            insert(experiments).values(
+                project="default", experiment_id="exp-1", challenger="loop@2", control="loop@1", salt="s",
+                status="running", phases=[], started_at=1.0, config={},
+            )
+        )  # fmt: skip
+    assert plan(sqlite_database, ready) == "experiment exp-1 is running; its challenger comes first"
+    with sqlite_database.transaction() as connection:
+        connection.execute(update(experiments).values(status="rolled_back"))
+    assert plan(sqlite_database, ready) == "challenger loop@2 is waiting for its experiment"
+    with sqlite_database.transaction() as connection:
+        connection.execute(update(adapters).where(adapters.c.version == 2).values(state="rejected"))
+        connection.execute(update(experiments).values(status="running", challenger="loop@3"))
+    made = plan(sqlite_database, ready)
+    assert isinstance(made, TrainingPlan)
+    assert (made.version, made.turn) == (4, 3)
+
+
+@pytest.mark.parametrize(("setting", "what"), [("new_prompts", "interactions"), ("new_labels", "final labels")])
+def test_news_enough_trains_against_the_same_reward_model_again(
+    sqlite_database: "Database", ready: Settings, setting: str, what: str
+) -> None:
+    def asked(number: int) -> TrainingPlan | str:
+        wanted = ready.policy_update.model_copy(update={setting: number})
+        return plan(sqlite_database, ready.model_copy(update={"policy_update": wanted}))
+
+    with sqlite_database.transaction() as connection:
+        repository.add_adapter(connection, _adapter(2, "refused", {"reward_model": "reward@2"}, created_at=29.0))
+        for number in range(25, 40):
+            for version in (0, 1, 2):
+                _add_label(connection, number, version)
+    already = "an adapter has already been trained against reward@2; waiting for a better reward model"
+    assert asked(0) == already
+    # Interactions and labels made after 29.0: of 30, 31, ..., 39.
+    assert asked(11) == f"{already} or 1 more {what}"
+    made = asked(10)
+    assert isinstance(made, TrainingPlan)
+    assert made.trigger == f"10 new {what}"
+
+
+def _adapter(version: int, state: str, lineage: dict[str, str], created_at: float = 1.0) -> AdapterVersion:
+    return AdapterVersion(
+        project="default",
+        name="loop",
+        version=version,
+        path=f"adapters/loop/{version}",
+        base_model_hash="b",
+        file_hashes={},
+        fingerprint=Fingerprint("h", ((-1.0,),), 0.0),
+        state=state,  # type: ignore[arg-type]
+        parent="loop@1",
+        created_at=created_at,
+        lineage=lineage,
+    )
+
+
+def _add_label(connection: "Connection", number: int, version: int) -> None:
+    connection.execute(
+        insert(labels).values(
+            project="default", response_id=f"r{number}", choice=0, version=version,
+            status="final" if version else "provisional", objective_values={}, weights={}, events_counted=0,
+            config_hash="c", made_at=float(number), window_closes_at=0.0,
+        )
+    )  # fmt: skip
 
 
 def _add_reward_model(connection: "Connection", version: int, state: str) -> None:

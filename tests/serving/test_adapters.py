@@ -21,8 +21,8 @@ from infra.models.hashes import hash_folder
 from infra.models.loading import LoadedModel, load_folder
 from infra.models.lora import WEIGHTS_FILE, load_trainable, save_adapter, verify_files
 from infra.models.merging import merged_copy
+from policy_update.faces import in_model_precision
 from policy_update.merging import copy_of, merge_into
-from policy_update.service import in_model_precision
 from serving.adapters import Adapters
 from serving.engine import LocalEngine
 from serving.routing_state import NothingProven, Route, route

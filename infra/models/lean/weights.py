@@ -59,6 +59,9 @@ def lean_decoder(decoder: Any, pairs: Mapping[str, tuple[Tensor, Tensor, float]]
     """
     if not _fits(decoder):
         return None
+    known = {f"layers.{i}.{holder}.{n}" for i in range(len(decoder.layers)) for _, holder, ns in _PARTS for n in ns}
+    if set(pairs or ()) - known:  # their gradients would silently be missing
+        return None
     config = decoder.config
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     layers = tuple(_layer(index, layer, pairs or {}) for index, layer in enumerate(decoder.layers))
@@ -142,6 +145,8 @@ def lay_together(model: Any) -> None:
             if len(linears) < 2 or not all(type(linear) is torch.nn.Linear for linear in linears):
                 continue
             weights = [linear.weight for linear in linears]  # type: ignore[union-attr]
+            if joined(weights) is not None:
+                continue
             parts = torch.split(torch.cat(weights), [len(weight) for weight in weights])
             for weight, part in zip(weights, parts, strict=True):
                 weight.data = part

@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from plaudit.demo.charts import Series, _ticks, bar_chart, line_chart
+from plaudit.demo.charts import Series, Spot, _ticks, bar_chart, front_chart, line_chart
 
 
 def test_line_chart_is_valid_and_scaled() -> None:
@@ -39,3 +39,20 @@ def test_ticks_are_round_and_inside(low: float, high: float, first: float, last:
     assert ticks[0] == pytest.approx(first)
     assert ticks[-1] == pytest.approx(last)
     assert 3 <= len(ticks) <= 8
+
+
+def test_spots_lie_where_their_values_are_and_the_front_is_joined() -> None:
+    spots = [
+        Spot("a&b", (0.0, -1.0, 1.0), (2.0, 1.0, 3.0), front=True),
+        Spot("worse", (0.5, 0.0, 1.0), (0.5, 0.0, 1.0)),
+        Spot("far", (4.0, 3.0, 5.0), (1.0, 0.0, 2.0), front=True, tone=2),
+    ]
+    markup = front_chart(spots, x_label="love", y_label="relevance")
+    root = ElementTree.fromstring(markup)
+    places = [(float(e.get("cx", 0)), float(e.get("cy", 0))) for e in root.iter() if "spot" in e.get("class", "")]
+    assert places[0][0] < places[1][0] < places[2][0]
+    assert places[0][1] < places[2][1] < places[1][1], "higher is higher up"
+    line = next(e for e in root.iter() if e.tag == "polyline").get("points", "").split()
+    assert [tuple(map(float, point.split(","))) for point in line] == [places[0], places[2]]
+    assert "a&amp;b" in markup
+    assert "no data" in front_chart([], x_label="x", y_label="y")

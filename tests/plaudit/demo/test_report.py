@@ -6,12 +6,14 @@ import pytest
 
 from infra.contracts import PlauditError
 from infra.db import Database
+from infra.db.tables import adapters
 from infra.settings import Settings, load_settings
 from plaudit.demo import profile, report
-from plaudit.demo.conductor import Story
+from plaudit.demo.conductor import Story, _gated
 from plaudit.demo.facts import Facts, gather
 from plaudit.demo.options import DemoOptions
 from plaudit.demo.run import _fresh
+from plaudit.demo.verdicts import front_data
 
 
 @pytest.fixture
@@ -68,6 +70,69 @@ def test_only_an_earlier_demo_is_replaced(tmp_path: Path, options: DemoOptions) 
     profile.write(options)
     _fresh(options.folder)
     assert not options.folder.exists()
+
+
+def add_candidates(database: Database) -> None:
+    """A cycle as the room writes it: one trained adapter that was promoted, and two combinations of it."""
+
+    def level(mean: float) -> dict[str, float]:
+        return {"mean": mean, "low": mean - 0.05, "high": mean + 0.05}
+
+    champion = {"love": level(0.2), "relevance": level(0.9)}
+    rows = (
+        (1, "champion", "trained", 0.4, {"love": level(0.3), "relevance": level(0.8)}),
+        (2, "reserve", "trained x 0.5", 0.2, {"love": level(0.25), "relevance": level(0.7)}),
+        (3, "refused", "trained x 1.3", 0.6, {"love": level(0.35), "relevance": level(0.5)}),
+    )
+    with database.transaction() as connection:
+        for version, state, label, gain, levels in rows:
+            checks = [{"name": "reward", "passed": state != "refused", "reason": f"<b>gain {gain}</b>", "low": gain}]
+            step = {"step": 0, "kl": 0.01, "rewards": {"love": 0.1}}
+            connection.execute(
+                adapters.insert().values(
+                    project="demo", name="loop", version=version, path="x", base_model_hash="b", file_hashes={},
+                    fingerprint={}, state=state, parent="base", run_id="",
+                    lineage={"cycle": "1", "control": "base"}, created_at=float(version),
+                    gate={
+                        "passed": state != "refused", "reasons": [], "checks": checks, "label": label, "gain": gain,
+                        "levels": levels, "champion_levels": champion, "history": [step] if version == 1 else [],
+                    },
+                )
+            )  # fmt: skip
+
+
+def test_the_gate_and_the_front_are_shown(sqlite_database: Database, options: DemoOptions, tmp_path: Path) -> None:
+    add_candidates(sqlite_database)
+    facts = facts_of(sqlite_database, load_settings(profile.write(options)), Story(options, outcome="promoted"))
+    assert facts.adapter["version"] == 1, "the one that met people, whatever the others' gain"
+    front = front_data(facts)
+    assert front is not None
+    told = {row["ref"]: (row["label"], row["state"], row["front"]) for row in front["rows"]}
+    assert told == {
+        "base": ("what everybody is served", "champion before", "yes"),
+        "loop@1": ("trained", "passed, promoted", "yes"),
+        "loop@2": ("trained x 0.5", "passed, in reserve", ""),
+        "loop@3": ("trained x 1.3", "refused", "yes"),
+    }
+    page = report.write(facts, tmp_path / "report").read_text()
+    assert "loop@1 (trained) passed: 1 of 1 checks passed" in page
+    assert "&lt;b&gt;gain 0.4&lt;/b&gt;" in page, "what the gate measured is text"
+    assert "0.300 (0.250 to 0.350)" in page
+    assert page.count('class="spot') == 4
+    assert '"fingerprint"' not in (tmp_path / "report" / "report.json").read_text()
+
+
+def test_a_cycle_counts_as_gated_and_refused_only_whole(sqlite_database: Database) -> None:
+    def gated() -> bool:
+        with sqlite_database.reading() as connection:
+            return _gated(connection, "demo") is not None
+
+    assert not gated()
+    add_candidates(sqlite_database)
+    assert gated()
+    with sqlite_database.transaction() as connection:
+        connection.execute(adapters.update().where(adapters.c.version == 2).values(state="candidate"))
+    assert not gated()
 
 
 def test_the_default_loss_stands_beside_plain_bradley_terry() -> None:

@@ -8,7 +8,7 @@ import torch
 
 from reward_model.losses import NoiseParameters, centring, mean_loss, pair_loss
 
-pytest.importorskip("trl", reason="trl is not among the dependencies; `pip install trl==1.16.0` to compare with it")
+pytest.importorskip("trl", reason="trl is not among the dependencies; `make test-oracles` compares with it")
 
 from trl.trainer.dpo_trainer import DPOTrainer
 from trl.trainer.reward_trainer import RewardTrainer

@@ -1,0 +1,136 @@
+"""The front of two conflicting rewards: `python -m tests.benchmarks.bench_front [folder] [arm ...]`.
+
+Each arm is one training of SmolLM2-135M-Instruct, and 1,000 answers and more of what came of it to prompts it never
+saw. An arm that stands in the folder is not trained again: a run that was broken off goes on. Then docs/benchmarks/
+front.md is written.
+"""
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before torch: spinning threads slow each other down
+
+import numpy as np
+
+from infra.models.loading import LoadedModel, load_base
+from infra.settings import load_settings
+from infra.settings.policy_update import PolicyUpdateSettings
+from policy_update.algebra.options import recipe_named
+from policy_update.faces import assemble_models
+from policy_update.records import StepRecord
+from policy_update.scoring import rollout_sampler
+from policy_update.trainer import Trainer
+from tests.benchmarks import front_report, front_task
+
+FOLDER = Path("plaudit-data/benchmarks/front")
+CHUNK = 8
+SETTINGS = PolicyUpdateSettings(
+    steps=10,
+    prompts_per_step=8,
+    group_size=8,
+    max_new_tokens=20,
+    temperature=0.9,
+    learning_rate=1.2e-3,
+    final_rate=0.5,
+    kl_coefficient=0.05,
+    kl_target=0.4,
+    kl_budget=0.8,
+    multiplier_rate=20.0,
+)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One training: a recipe and the weights of love and formality (harm is a limit, where the recipe has limits)."""
+
+    recipe: str
+    love: float
+    formality: float
+    limits: dict[str, float] = field(default_factory=dict)
+
+
+ARMS = {
+    "base": None,
+    "gdpo-love": Arm("gdpo", 0.8, 0.2),
+    "gdpo-even": Arm("gdpo", 0.5, 0.5),
+    "gdpo-formality": Arm("gdpo", 0.2, 0.8),
+    "constrained": Arm("constrained", 0.8, 0.2, {"harm": 0.01}),
+    "sum-love": Arm("grpo", 0.8, 0.2),
+    "sum-even": Arm("grpo", 0.5, 0.5),
+    "sum-formality": Arm("grpo", 0.2, 0.8),
+}
+
+
+def train(base: LoadedModel, arm: Arm) -> tuple[Any, dict[str, Any]]:
+    """(the merged model that came of it, its history)."""
+    settings = SETTINGS.model_copy(update={"limits": arm.limits})
+    weights = {"love": arm.love, "formality": arm.formality} | dict.fromkeys(arm.limits, 0.0)
+    names = tuple(weights)
+    models = assemble_models(base, settings, seed=1)
+    sample = rollout_sampler(base, settings, settings.group_size)
+    trainer = Trainer(
+        models, settings, recipe_named(arm.recipe), weights, sample, lambda rollout: front_task.rewards(rollout, names)
+    )
+
+    def report(record: StepRecord) -> None:
+        told = {name: round(value, 3) for name, value in record.rewards.items()}
+        print(
+            f"  step {record.step + 1} of {settings.steps}: {told}, KL {record.kl:.3f} {record.multipliers}", flush=True
+        )
+
+    run = trainer.train(front_task.prompts()[0], report)
+    steps = [{"kl": one.kl, "multipliers": one.multipliers, "rewards": one.rewards} for one in run.history]
+    return models.sampler, {"steps": steps, "stopped": run.stopped}
+
+
+def answers(base: LoadedModel, model: Any) -> list[str]:
+    """`ANSWERS_EACH` answers to each held-out prompt, prompt by prompt."""
+    sample = rollout_sampler(base, SETTINGS, front_task.ANSWERS_EACH)
+    held_out = front_task.prompts()[1]
+    texts: list[str] = []
+    for start in range(0, len(held_out), CHUNK):
+        texts += sample(model, held_out[start : start + CHUNK], 1_000 + start).texts
+    return texts
+
+
+def run_arm(base: LoadedModel, name: str, folder: Path) -> None:
+    """Train and answer, unless the folder holds the arm already."""
+    path = folder / f"{name}.json"
+    if path.exists():
+        return
+    arm, started = ARMS[name], time.process_time()
+    print(name, flush=True)
+    model, history = (base.model, {}) if arm is None else train(base, arm)
+    trained = time.process_time()
+    texts = answers(base, model)
+    document = {
+        "arm": name,
+        "recipe": arm.recipe if arm else "",
+        "weights": [arm.love, arm.formality] if arm else [],
+        "limits": arm.limits if arm else {},
+        "history": history,
+        "prompt": np.repeat(np.arange(len(texts) // front_task.ANSWERS_EACH), front_task.ANSWERS_EACH).tolist(),
+        "scores": front_task.scores(texts).tolist(),
+        "samples": texts[:: front_task.ANSWERS_EACH * 6],
+        "cpu_seconds": {"training": trained - started, "answers": time.process_time() - trained},
+    }
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+
+def main(arguments: list[str]) -> None:
+    """Run the arms named (all of them by default), then write the page."""
+    folder = Path(arguments[0]) if arguments else FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    base = load_base(load_settings())
+    for name in arguments[1:] or ARMS:
+        run_arm(base, name, folder)
+    front_report.write(folder, list(ARMS))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
