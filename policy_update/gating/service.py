@@ -26,6 +26,7 @@ from policy_update.gating.examination import Examined, examine
 from policy_update.gating.report import write_artifacts
 from policy_update.gating.repository import known_adapters, logged_answers, record_again, reward_model_row
 from policy_update.objectives import available_objectives
+from policy_update.prompt_file import read_prompt_file
 from policy_update.prompts import Conversation, select_prompts
 from policy_update.scoring import RewardSource, rollout_sampler
 from reward_model.scoring import RewardModel
@@ -79,8 +80,8 @@ def gate_again(context: Context, ref: str, on_progress: Callable[[float], None] 
     base = load_base(settings)
     turn = int(row["lineage"].get("turn", row["version"]))
     _, examiner = teacher_and_examiner(RewardModel.load(Path(model_row["path"])), turn, settings)
-    weights = row["gate"].get("weights") or available_objectives(examiner, settings.policy_update.objectives)
-    weights = available_objectives(examiner, weights)
+    weights = row["gate"].get("weights") or settings.policy_update.objectives
+    weights = available_objectives(examiner, weights, settings.policy_update.rewards.terms)
     wanted = limits(settings.policy_update, reset=bool(row["lineage"].get("reset")))
     examined = _examine(context, base, _models(context, base, row), examiner, wanted, weights, on_progress)
     document = examined.verdict.document() | {
@@ -163,14 +164,15 @@ def _examine(
     with context.database.reading() as connection:
         recent = repository.recent_conversations(connection, settings.project, wanted.max_prompts)
         logged = logged_answers(connection, settings.project, REACTION, wanted.gate.logged_answers)
-    prompts = select_prompts(recent, wanted.held_out_share, wanted.max_prompts).held_out
+    given = read_prompt_file(wanted.prompt_file) if wanted.prompt_file else {}
+    prompts = select_prompts(recent, wanted.held_out_share, wanted.max_prompts, given).held_out
     if not prompts:
         raise NoHeldOutPrompts("no held-out prompt is in the store: wait for conversations", field="prompts")
 
     def sample(model: Any, conversations: Sequence[Conversation], each: int, seed: int) -> Any:
         return rollout_sampler(base, wanted, each)(model, conversations, seed)
 
-    source = RewardSource(base, examiner, weights, wanted.temperature)
+    source = RewardSource(base, examiner, weights, wanted.temperature, wanted.rewards, given)
     return examine(models, wanted, weights, prompts, sample, source.guarded_rewards, on_progress, logged=logged)
 
 
