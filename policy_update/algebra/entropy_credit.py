@@ -59,7 +59,9 @@ def _share_among(entropies: Tensor, advantages: Tensor, active: Tensor) -> Tenso
     `entropies`, `active` (P, G, T), `advantages` (P, G, 1). 0 elsewhere."""
     floored = entropies.clamp_min(EPSILON)
     share = torch.zeros_like(floored)
-    for side, quantity in ((advantages > 0, floored), (advantages < 0, 1 / floored)):
+    # An answer at the mean is neither right nor wrong, whatever rounding made of its zero.
+    margin = EPSILON * advantages.abs().amax(1, keepdim=True)
+    for side, quantity in ((advantages > margin, floored), (advantages < -margin, 1 / floored)):
         members = side & active
         counted = quantity * members
         share = share + members.sum(1, keepdim=True) * counted / counted.sum(1, keepdim=True).clamp_min(EPSILON**2)

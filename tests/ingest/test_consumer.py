@@ -195,7 +195,7 @@ class ScriptedTopic:
     kind = "feedback"
 
     def __init__(self, came: list[int], stop: "Waits") -> None:
-        self._left, self._stop = came, stop
+        self._left, self._stop = list(came), stop
 
     def step(self) -> int:
         came = self._left.pop(0)

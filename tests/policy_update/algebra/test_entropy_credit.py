@@ -53,3 +53,11 @@ def test_whole_answers() -> None:
 def test_no_entropy_at_all_is_shared_evenly() -> None:
     found = by_token_entropy(-RIGHT, FULL, torch.zeros(2, 2, dtype=torch.float64), 2).advantages
     assert found.flatten().tolist() == pytest.approx([-1.1] * 4)
+
+
+def test_an_answer_at_the_mean_is_neither_right_nor_wrong_whatever_rounding_says() -> None:
+    """The share of the entropy is counted among right answers alone: a zero made 1e-17 must not join them."""
+    mask, entropies = torch.ones(3, 2, dtype=torch.float64), torch.tensor([[1.0, 2.0], [4.0, 4.0], [2.0, 1.0]]).double()
+    exact = by_answer_entropy(torch.tensor([1.0, 0.0, -1.0]).double(), mask, entropies, 3)
+    rounded = by_answer_entropy(torch.tensor([1.0, 5.7e-17, -1.0]).double(), mask, entropies, 3)
+    assert torch.allclose(exact.advantages, rounded.advantages, atol=1e-12)
