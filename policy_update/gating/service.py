@@ -28,7 +28,7 @@ from policy_update.gating.repository import known_adapters, logged_answers, reco
 from policy_update.objectives import available_objectives
 from policy_update.prompts import Conversation, select_prompts
 from policy_update.scoring import RewardSource, rollout_sampler
-from reward_model.scoring import RewardModel
+from reward_model.scoring import AnyRewardModel, open_reward_model
 
 KEPT = 5
 """Second looks that an adapter's row keeps, the newest ones."""
@@ -78,7 +78,7 @@ def gate_again(context: Context, ref: str, on_progress: Callable[[float], None] 
     row, model_row = _rows(context, ref)
     base = load_base(settings)
     turn = int(row["lineage"].get("turn", row["version"]))
-    _, examiner = teacher_and_examiner(RewardModel.load(Path(model_row["path"])), turn, settings)
+    _, examiner = teacher_and_examiner(open_reward_model(model_row["path"], base), turn, settings)
     weights = row["gate"].get("weights") or available_objectives(examiner, settings.policy_update.objectives)
     weights = available_objectives(examiner, weights)
     wanted = limits(settings.policy_update, reset=bool(row["lineage"].get("reset")))
@@ -154,7 +154,7 @@ def _examine(
     context: Context,
     base: LoadedModel,
     models: Models,
-    examiner: RewardModel,
+    examiner: AnyRewardModel,
     wanted: PolicyUpdateSettings,
     weights: dict[str, float],
     on_progress: Callable[[float], None],
