@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from infra.contracts import PlauditError
+from infra.models.loading import LoadedModel
+from policy_update.prompts import Conversation
 
 RELEVANCE = "relevance"
 COHERENCE = "coherence"
@@ -46,6 +48,8 @@ class Scorer(Protocol):
     def recipe(self) -> Any: ...
 
     def score_hidden(self, pooled: Tensor) -> Any: ...
+
+    def score(self, loaded: LoadedModel, prompts: Sequence[Conversation], answers: Sequence[str]) -> Any: ...
 
 
 @dataclass(frozen=True)

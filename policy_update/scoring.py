@@ -74,6 +74,7 @@ class RewardSource:
     def _score(self, rollout: Rollout, names: Sequence[str], penalty: float, *, silent_is_zero: bool) -> Rewards:
         """One pass of the base gives the reward model's features, both likelihoods and the reference."""
         recipe = self._reward_model.recipe
+        layers = recipe.layers if recipe.reads_base else ()
         decoder, head = decoder_and_head(self._base.model)
         hidden, taps = completion_hidden(
             decoder,
@@ -82,11 +83,9 @@ class RewardSource:
             rollout.owner,
             rollout.ids,
             rollout.mask,
-            [layer if layer >= 0 else layer + len(decoder.layers) + 1 for layer in recipe.layers],
+            [layer if layer >= 0 else layer + len(decoder.layers) + 1 for layer in layers],
         )
-        mask = self._text_mask(rollout)
-        pooled = torch.cat([pool(states, mask, recipe.opening_tokens) for states in taps], 1)
-        scores = self._reward_model.score_hidden(pooled.cpu())
+        scores = self._opinions(rollout, taps)
         conditional = masked_logprobs(hidden, head, rollout.ids, rollout.mask, 1.0)
         given = self._meaning(rollout, conditional, names) | self._checked(rollout, silent_is_zero)
         rewards = assemble(
@@ -103,6 +102,17 @@ class RewardSource:
             features["self_certainty"] = self_certainty(hidden, head, rollout.ids, conditional, rollout.mask)
         tempered = masked_logprobs(hidden, head, rollout.ids, rollout.mask, self._temperature)
         return replace(rewards, base_logprobs=tempered, features=features)
+
+    def _opinions(self, rollout: Rollout, taps: Sequence[torch.Tensor]) -> Any:
+        """The reward model's Scores, from the states at hand where it reads those, else from texts by a pass of its own
+        (a fine-tuned backbone, an encoder)."""
+        recipe = self._reward_model.recipe
+        if not recipe.reads_base:
+            asked = [rollout.conversations[owner] for owner in rollout.owner.tolist()]
+            return self._reward_model.score(self._base, asked, rollout.texts)
+        mask = self._text_mask(rollout)
+        pooled = torch.cat([pool(states, mask, recipe.opening_tokens) for states in taps], 1)
+        return self._reward_model.score_hidden(pooled.cpu())
 
     def _meaning(self, rollout: Rollout, conditional: torch.Tensor, names: Sequence[str]) -> dict[str, torch.Tensor]:
         """Likelihood and relevance of each answer under the base, clipped; relevance only where it is asked for."""

@@ -44,7 +44,7 @@ from policy_update.records import StepRecord, TrainingRun, logged_figures
 from policy_update.rollout import Rollout
 from policy_update.scoring import RewardSource, rollout_sampler
 from policy_update.trainer import Trainer
-from reward_model.scoring import RewardModel
+from reward_model.scoring import AnyRewardModel, open_reward_model
 
 log = structlog.get_logger(__name__)
 
@@ -85,7 +85,7 @@ def _open_cycle(job: JobContext, plan: TrainingPlan) -> Cycle:
     wanted = settings.policy_update
     job.progress(0.0, "loading models")
     base = load_base(settings)
-    teacher, examiner = teacher_and_examiner(RewardModel.load(plan.reward_model_path), plan.turn, settings)
+    teacher, examiner = teacher_and_examiner(open_reward_model(plan.reward_model_path, base), plan.turn, settings)
 
     def sample(model: Any, conversations: Sequence[Any], each: int, seed: int) -> Any:
         return rollout_sampler(base, wanted, each)(model, conversations, seed)
@@ -185,7 +185,9 @@ def _told(plan: TrainingPlan, candidate: Candidate, states: Mapping[str, str]) -
     return f"{ref} {states[ref]}" + (f": {'; '.join(reasons)}" if reasons else "")
 
 
-def teacher_and_examiner(reward_model: RewardModel, turn: int, settings: Settings) -> tuple[RewardModel, RewardModel]:
+def teacher_and_examiner(
+    reward_model: AnyRewardModel, turn: int, settings: Settings
+) -> tuple[AnyRewardModel, AnyRewardModel]:
     """The reward model a policy is trained against, and the one that gates it: models of disjoint halves of the people
     where both are held (turn and turn about by cycle), so that what a policy learns to exploit in the one's opinions
     does not pass the other's; else the full model twice."""
@@ -208,7 +210,7 @@ def base_of(settings: Settings) -> LoadedModel:
 def trainer_of(settings: Settings, base: LoadedModel, told: Announcement, processes: Processes) -> Trainer:
     """The trainer of an announced training, for a process that trains along with rank 0."""
     plan, wanted = told.plan, settings.policy_update
-    teacher, _ = teacher_and_examiner(RewardModel.load(plan.reward_model_path), plan.turn, settings)
+    teacher, _ = teacher_and_examiner(open_reward_model(plan.reward_model_path, base), plan.turn, settings)
     models = prepare_models(base, plan, settings)
     if plan.start == plan.champion:
         models.reference = champion_model(base, plan)

@@ -33,6 +33,11 @@ class FeatureRecipe:
     encoder: str = ""
     """Name of an encoder that is read instead of the backbone (see `encoders`); the layers then mean nothing."""
 
+    @property
+    def reads_base(self) -> bool:
+        """Whether features are hidden states of the frozen base, which whoever runs it has at hand."""
+        return bool(self.layers) and not self.encoder
+
     def cache_name(self, loaded: LoadedModel) -> str:
         """Equal only where the same answer has the same features: recipe, weights, tokenizer, template, precision."""
         parts = [asdict(self), loaded.base_model_hash, loaded.tokenizer_hash, loaded.template_hash, str(loaded.dtype)]

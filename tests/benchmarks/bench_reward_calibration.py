@@ -56,7 +56,7 @@ def main() -> int:
     options += f" --anchor-seeds {given.anchor_seeds} --silence-seeds {given.silence_seeds}"
     options += f" --questions {given.questions} --people {given.people}"
     page += f"\n`python -m tests.benchmarks.bench_reward_calibration {options}`, "
-    page += "parts kept by earlier runs, " if given.keep is not None else f"{time.perf_counter() - started:.0f} s, "
+    page += "in parts,\n" if given.keep is not None else f"{time.perf_counter() - started:.0f} s,\n"
     page += f"on {machine()}, {datetime.datetime.now(datetime.UTC).date()}.\n"
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(page, encoding="utf-8")

@@ -8,7 +8,7 @@ import numpy as np
 from reward_model.offline_online import OfflineOnline
 from tests.benchmarks.calibration_frozen import FROZEN
 from tests.benchmarks.calibration_heads import AnchorResult, HeadResult, Size
-from tests.benchmarks.calibration_page_heads import anchors, balance, heads, span, told, word
+from tests.benchmarks.calibration_page_heads import anchors, balance, heads, seeds, span, told, word
 from tests.benchmarks.calibration_trials import LEARNING, SilenceResult, TrialResult
 
 R, SLOPE = 0.95, (0.8, 1.2)
@@ -198,7 +198,7 @@ def _silence(results: Sequence[SilenceResult]) -> tuple[list[str], bool]:
             "`sentiment` is learned from voters alone (three in ten). Here its predictions are held against "
             "what *everybody* thinks, voter or not. People on a phone like more and vote more; in the last case "
             "likers have three times the odds of voting. Weights are the inverse of the true chance of a vote "
-            "on the device."
+            f"on the device. {seeds(results)}."
         ),
         "",
         "| case | median r | median slope | mean of predicted minus true |",

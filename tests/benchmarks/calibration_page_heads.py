@@ -16,13 +16,14 @@ def heads(heads: Sequence[HeadResult]) -> tuple[list[str], bool]:
     """Calibration of each head, and whether it reaches what was asked for."""
     if not heads:
         return [], True
+    some = [one for one in heads if one.objective == heads[0].objective]
     lines = [
         "## Calibration of each head",
         "",
         *told(
             "On the hold-out: new people, unseen questions, the base policy. Debiased error: root mean square "
-            "over 15 bins of equal mass with its own sampling variance, clustered by person, taken off. Medians "
-            "over seeds with the range; skill = 1 - Brier / Brier of the base rate in training."
+            "over 15 bins of equal mass with its own sampling variance, clustered by person, taken off. "
+            f"{seeds(some)}; skill = 1 - Brier / Brier of the base rate in training."
         ),
         "",
         "| objective | labels | kind chosen | debiased error | largest upper end | plain ECE | Brier skill "
@@ -43,7 +44,7 @@ def heads(heads: Sequence[HeadResult]) -> tuple[list[str], bool]:
         )
     medians = all(_median_error(heads, objective) <= TOLERANCE for objective in OBJECTIVES)
     asked = f"Asked for: error at most {TOLERANCE} at 5,000 labels or more, skill above 0"
-    lines += ["", f"{asked}: in every seed {word(reached)}, by the medians of errors {word(medians)}.", ""]
+    lines += ["", *told(f"{asked}: in every seed {word(reached)}, by the medians of errors {word(medians)}."), ""]
     return lines + _kinds(heads) + _small(heads), reached
 
 
@@ -80,9 +81,10 @@ def balance(balance: Sequence[tuple[float, float, float]]) -> tuple[list[str], b
     return [
         "## Class balance",
         "",
-        "Love trained on as many negatives as positives: the debiased error is",
-        f"{thinned:.3f} as trained, {corrected:.3f} after the correction for the live base rate, {full:.3f} trained on",
-        "everything.",
+        *told(
+            f"Love trained on as many negatives as positives: the debiased error is {thinned:.3f} as trained, "
+            f"{corrected:.3f} after the correction for the live base rate, {full:.3f} trained on everything."
+        ),
     ], True
 
 
@@ -99,7 +101,8 @@ def anchors(anchors: Sequence[Sequence[AnchorResult]]) -> tuple[list[str], bool]
         "",
         *told(
             "sqrt(change of mean^2 + change of standard deviation^2) over the anchors: in units of probability "
-            "for heads, of the old standard deviation for the utility. Largest over the seeds."
+            "for heads, of the old standard deviation for the utility. Logs of 20,000 people; largest over "
+            f"{len(anchors)} seed{'s' * (len(anchors) > 1)}."
         ),
         "",
         "| | "
@@ -137,8 +140,15 @@ def told(text: str) -> list[str]:
     return textwrap.wrap(text, 118, break_long_words=False, break_on_hyphens=False)
 
 
+def seeds(results: Sequence[object]) -> str:
+    """What the cells of a table are, with one result a seed."""
+    return f"Medians over {len(results)} seeds with the range" if len(results) > 1 else "One seed"
+
+
 def span(values: Sequence[float], digits: int) -> str:
-    """Median (smallest to largest)."""
+    """Median (smallest to largest), or the only value."""
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
     return f"{np.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 

@@ -96,6 +96,8 @@ def test_what_is_not_there_is_said(config: str) -> None:
         done = CliRunner().invoke(app, ["--config", config, "reward-model", *arguments])
         assert isinstance(done.exception, PlauditError)
         assert words in done.exception.message
+    beyond = CliRunner().invoke(app, ["--config", config, "reward-model", "explain", "r3", "--choice", str(2**40)])
+    assert (beyond.exit_code, type(beyond.exception)) == (2, SystemExit)
 
 
 def test_a_failure_is_one_line_and_exit_2(config: str) -> None:

@@ -11,8 +11,8 @@ import pytest
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
-FOLDERS = ("tests/e2e/",)
-"""Each is one group."""
+FOLDERS = ("tests/e2e/", "tests/plaudit/test_cli_reward_model.py")
+"""Each folder or file is one group."""
 
 
 def group_of(nodeid: str) -> str:

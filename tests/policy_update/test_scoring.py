@@ -1,6 +1,7 @@
 """Scores of a rollout against the reward model's own features, and likelihoods against one pass a row."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +12,19 @@ from infra.models.chat import render_chat
 from infra.models.features import pooled_hidden_states
 from infra.models.loading import LoadedModel
 from infra.models.logprobs import sequence_logprobs
+from infra.settings import Settings
 from infra.settings.policy_rewards import PolicyRewardsSettings, RewardTerm
 from policy_update.prompts import Reference
 from policy_update.rewards.batch import InvalidReward
 from policy_update.rollout import build_rollout
 from policy_update.scoring import RewardSource
+from policy_update.service import teacher_and_examiner
+from reward_model.features import FeatureRecipe
+from reward_model.finetuning.saved import FinetunedRewardModel
+from reward_model.finetuning.training import train_lora_reward_model
+from reward_model.scoring import open_reward_model
+from tests.reward_model.finetuning.conftest import make_examples
+from tests.reward_model.finetuning.test_training import OPTIONS
 
 CONVERSATIONS = ((Message("user", "fast asleep?"),), (Message("user", "the capital of Norway, please?"),))
 WORDS = [[40, 41, 42, 43], [44, 45], [46, 47, 48, 49, 50], [51]]
@@ -25,6 +34,7 @@ WORDS = [[40, 41, 42, 43], [44, 45], [46, 47, 48, 49, 50], [51]]
 class Recipe:
     layers: tuple[int, ...] = (0, 1, -1)
     opening_tokens: int = 2
+    reads_base: bool = True
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,9 @@ class Listening:
     objectives = ("love", "harm")
     recipe = Recipe()
     seen: torch.Tensor
+
+    def score(self, *_texts: object) -> Scores:
+        raise AssertionError("it reads hidden states")
 
     def score_hidden(self, pooled: torch.Tensor) -> Scores:
         self.seen = pooled
@@ -120,3 +133,32 @@ def test_a_term_may_not_take_the_name_of_a_head(tiny_loaded: LoadedModel) -> Non
     wanted = PolicyRewardsSettings(terms={"love": RewardTerm(kind="repetition")})
     with pytest.raises(InvalidReward, match=r"terms\.love has the name of an objective there is"):
         RewardSource(tiny_loaded, Listening(), {"love": 1.0}, 1.0, wanted)
+
+
+def test_a_fine_tuned_reward_model_reads_the_texts_and_teaches_and_examines(
+    tiny_loaded: LoadedModel, prompts: list[list[int]], settings: Settings, tmp_path: Path
+) -> None:
+    trained = train_lora_reward_model(tiny_loaded, make_examples(), OPTIONS)
+    FinetunedRewardModel.of(trained, FeatureRecipe((), 48, 24)).save(tmp_path / "reward")
+    teacher, examiner = teacher_and_examiner(open_reward_model(tmp_path / "reward", tiny_loaded), 1, settings)
+    assert teacher is examiner, "it holds no halves"
+
+    end, bound = tiny_loaded.end_ids[0], settings.policy_update.rewards.utility_bound
+    answers = [[*words, end] for words in WORDS[:3]] + [[end]]
+    rollout = build_rollout(tiny_loaded, CONVERSATIONS, prompts, [(tokens, [0.0] * len(tokens)) for tokens in answers])
+    source = RewardSource(tiny_loaded, teacher, {"love": 1.0, "utility": 0.5, "coherence": 0.1}, 1.0)
+    rewards = source.training_rewards(rollout)
+    for row, tokens in enumerate(answers):
+        text = tiny_loaded.tokenizer.decode(tokens, skip_special_tokens=True)
+        alone = trained.scorer.score_groups([[_closed(tiny_loaded, CONVERSATIONS[row // 2], text)]], 512)[0]
+        assert float(rewards.column("love")[row]) == pytest.approx(float(alone[0, 0]), abs=1e-4)
+        bounded = bound * np.tanh(float(alone[1, 0]) / bound)
+        assert float(rewards.column("utility")[row]) == pytest.approx(bounded, abs=1e-4)
+    listened = RewardSource(tiny_loaded, Listening(), {"coherence": 1.0}, 1.0).training_rewards(rollout)
+    assert torch.equal(rewards.values[:, 2], listened.values[:, 0]), "what the base says of them is as before"
+
+
+def _closed(loaded: LoadedModel, conversation: tuple[Message, ...], text: str) -> list[int]:
+    """Prompt, answer and the end of the turn, as tokens."""
+    words = loaded.tokenizer(text, add_special_tokens=False).input_ids
+    return [*render_chat(loaded, conversation)[-48:], *words[:24], loaded.end_ids[0]]

@@ -17,7 +17,8 @@ from infra.settings.policy_candidates import CandidateSettings
 from infra.settings.policy_gate import GateSettings
 from infra.settings.policy_rewards import PolicyRewardsSettings, RewardTerm
 from infra.settings.policy_update import PolicyUpdateSettings
-from infra.settings.reward_model import RewardModelSettings
+from infra.settings.reward_model import FinetuningSettings, RewardModelSettings
+from policy_update.gating.service import gate_again
 from policy_update.jobs import run_policy_update
 from policy_update.objectives import UnknownLimit
 from reward_model.jobs import run_reward_model
@@ -151,3 +152,26 @@ def test_a_limit_that_nothing_measures_stops_the_cycle(context: Context) -> None
     run_reward_model(JobContext(context))
     with pytest.raises(UnknownLimit, match=r"policy_update.limits names 'nothing'.*there are coherence, love"):
         run_policy_update(JobContext(changed(context, recipe="constrained", limits={"nothing": 0.1})))
+
+
+@pytest.mark.full
+def test_a_fine_tuned_reward_model_teaches_and_gates(context: Context) -> None:
+    wanted = context.settings.reward_model.model_copy(
+        update={
+            "backbone_mode": "finetuned",
+            "min_labels": 20,
+            "hold_out_fraction": 0.4,
+            "finetuning": FinetuningSettings(rank=4, learning_rate=2e-3, batch=4, epochs=1.0, ensemble=1),
+        }
+    )
+    tuned = replace(context, settings=context.settings.model_copy(update={"reward_model": wanted}))
+    fill(tuned, 160)
+    assert "frozen features beside it" in run_reward_model(JobContext(tuned)).detail
+    assert run_policy_update(JobContext(tuned)).detail.startswith("loop@1 refused")
+    with context.database.reading() as connection:
+        row = connection.execute(select(adapters)).mappings().one()
+    assert row["gate"]["cross_fitted"] is False, "there are no halves"
+    assert {"love", "utility"} <= set(row["gate"]["levels"])
+    first = {check["name"]: check["value"] for check in row["gate"]["checks"]}
+    again = {check["name"]: check["value"] for check in gate_again(tuned, "loop@1").document["checks"]}
+    assert again == pytest.approx(first, abs=1e-4, nan_ok=True), "the second look sees what the first saw"

@@ -6,7 +6,13 @@ from numpy.typing import NDArray
 
 from reward_model.calibration import logit, sigmoid
 from reward_model.calibration_bins import reliability_diagram
-from reward_model.calibration_error import calibration_p_value, calibration_report, debiased_ece, debiased_error
+from reward_model.calibration_error import (
+    _error_draws,
+    calibration_p_value,
+    calibration_report,
+    debiased_ece,
+    debiased_error,
+)
 
 Array = NDArray[np.float64]
 Sample = tuple[Array, Array, Array, NDArray[np.int64]]
@@ -104,6 +110,19 @@ def test_intervals_hold_the_truth() -> None:
         report = calibration_report(*sample(seed, 2500, 0.4, people=300), resamples=200, seed=seed)
         held += report.error_low <= truth <= report.error_high
     assert held >= 54
+
+
+def test_resamples_lie_around_the_estimate() -> None:
+    """A resample's squares exceed the truth by the variance twice, the sample's and its own: both are taken off."""
+    distances, spread = [], []
+    for seed in range(20):
+        y, p, w, who = sample(seed, 600)
+        found = reliability_diagram(y, p, w, who)
+        drawn = np.random.default_rng(seed).multinomial(600, np.full(600, 1 / 600), 200).astype(np.float64)
+        squares = _error_draws(found, y - p, w, who, drawn)
+        distances.append(squares.mean() - found.share @ (found.gap**2 - found.variance))
+        spread.append(found.share @ found.variance)
+    assert np.mean(distances) == pytest.approx(0.0, abs=0.1 * np.mean(spread))
 
 
 def test_report_of_a_good_a_shifted_and_a_constant_head() -> None:

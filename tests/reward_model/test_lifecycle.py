@@ -107,7 +107,9 @@ def test_a_model_that_beats_nothing_becomes_no_champion(context: Context) -> Non
     assert "reward@1 is a challenger: against chance" in said
 
 
-@pytest.mark.parametrize("moment", ["features of", "halves of the people", "recording"])
+@pytest.mark.parametrize(
+    "moment", [pytest.param("features of", marks=pytest.mark.full), "halves of the people", "recording"]
+)
 def test_a_death_at_any_stage_changes_nothing_and_is_made_good(
     context: Context, clock: ManualClock, moment: str
 ) -> None:
@@ -170,7 +172,7 @@ def test_a_damaged_champion_is_said_and_replaced_by_what_beats_chance(context: C
     assert states(context) == ["former", "champion"]
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("code", [errno.ENOSPC, pytest.param(errno.EDQUOT, marks=pytest.mark.full)])
 def test_a_full_disk_is_said_and_the_champion_stays(
     context: Context, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:

@@ -149,3 +149,12 @@ def test_settings_made_in_code_ignore_the_environment(monkeypatch: pytest.Monkey
     monkeypatch.setenv("PLAUDIT_PROJECT", "outside")
     assert Settings().project == "default"
     assert os.environ["PLAUDIT_PROJECT"] == "outside"
+
+
+@pytest.mark.parametrize(
+    "row", ["l2_grid = []", "l2_grid = [nan]", "thresholds = [1.0]", "thresholds = []", "layers = []"]
+)
+def test_grids_with_which_no_head_can_be_fitted_are_refused_before_the_training(row: str) -> None:
+    _write(f"[reward_model]\n{row}")
+    with pytest.raises(InvalidSettings, match=f"reward_model.{row.partition(' ')[0]}"):
+        load_settings()

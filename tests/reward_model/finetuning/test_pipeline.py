@@ -18,7 +18,7 @@ from reward_model.explain import explain
 from reward_model.finetuning.checkpoint import CheckpointDamaged
 from reward_model.finetuning.pipeline import CHECKPOINT_FILE
 from reward_model.finetuning.saved import FinetunedRewardModel
-from reward_model.scoring import FeaturesMismatch, NoHalves, RewardModel, open_reward_model
+from reward_model.scoring import open_reward_model
 from reward_model.service import train, versions_folder
 from tests.reward_model.test_lifecycle import Died, dying_at, rows, run, states
 from tests.reward_model.test_service import fill
@@ -116,20 +116,6 @@ def test_frozen_and_fine_tuned_versions_follow_each_other(
         assert place == 0 or drift["utility"]["correlation"] > 0.0, "on one scale with the version before"
         assert len(states(context)) == place + 1
         context.close()
-
-
-def test_whoever_wants_hidden_states_is_told(context: Context) -> None:
-    run(context)
-    path = rows(context)[0]["path"]
-    with pytest.raises(FeaturesMismatch, match="open_reward_model"):
-        RewardModel.load(path)
-    loaded = load_folder(Path(context.settings.model.base), device="cpu", dtype="float32")
-    model = open_reward_model(path, loaded)
-    assert not model.has_halves
-    with pytest.raises(NoHalves, match="fine-tuned"):
-        model.half(0)
-    with pytest.raises(FeaturesMismatch, match="hidden states of its own"):
-        model.score_hidden(torch.zeros(1, 64))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from reward_model.files import DamagedRewardModel
 from reward_model.finetuning.examples import encode_closed, preferences
 from reward_model.finetuning.saved import FinetunedRewardModel
 from reward_model.finetuning.training import train_lora_reward_model
-from reward_model.scores import BackboneMismatch
+from reward_model.scoring import BackboneMismatch, FeaturesMismatch, NoHalves, RewardModel, open_reward_model
 from tests.reward_model.finetuning.conftest import make_examples
 from tests.reward_model.finetuning.test_training import OPTIONS
 
@@ -74,6 +74,21 @@ def test_a_loaded_model_scores_as_the_saved_one(
     assert np.array_equal(found.uncertainty, expected.uncertainty)
     assert model.save(tmp_path / "model") != hashes  # replaced
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_whoever_wants_hidden_states_is_told(
+    model: FinetunedRewardModel, tiny_loaded: LoadedModel, tmp_path: Path
+) -> None:
+    model.save(tmp_path / "model")
+    with pytest.raises(FeaturesMismatch, match="open_reward_model"):
+        RewardModel.load(tmp_path / "model")
+    opened = open_reward_model(tmp_path / "model", tiny_loaded)
+    assert not opened.has_halves
+    assert not opened.recipe.reads_base
+    with pytest.raises(NoHalves, match="fine-tuned"):
+        opened.half(0)
+    with pytest.raises(FeaturesMismatch, match="hidden states of its own"):
+        opened.score_hidden(torch.zeros(1, 64))
 
 
 def test_another_backbone_is_refused(model: FinetunedRewardModel, other_tiny_model_dir: Path, tmp_path: Path) -> None:
