@@ -2,9 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from functools import lru_cache
 
-from infra.contracts import stable_hash
+from infra.contracts import stable_hashes
 from infra.runtime import Context
 from ingest.appending import Lot, SharedAppends
 from ingest.rows import RESPONSE_ID, Row
@@ -13,7 +12,6 @@ from ingest.topics import feedback_topic
 
 RECORD_OVERHEAD_BYTES = 1024
 """Room left in a record for its key and headers."""
-_REMEMBERED_RESPONSES = 1 << 16
 
 
 class FeedbackLog:
@@ -25,7 +23,6 @@ class FeedbackLog:
         self._max_bytes = context.settings.event_log.max_record_bytes - RECORD_OVERHEAD_BYTES
         self._appends = SharedAppends(self._log, self._topic, self._max_bytes)
         self._partitions = 0
-        self._partition_of = lru_cache(_REMEMBERED_RESPONSES)(self._hashed)
 
     def lots(self, rows: Sequence[Row], project: str, received_at: float, source: str) -> tuple[list[Lot], set[int]]:
         """(segments to append, `id()` of the rows that are too large for any record). Raises EventLogUnavailable."""
@@ -33,9 +30,10 @@ class FeedbackLog:
             self._log.ensure_topic(self._topic)
             self._partitions = self._log.partitions(self._topic)
         by_partition: defaultdict[int, list[Row]] = defaultdict(list)
-        partition_of = self._partition_of
-        for row in rows:
-            by_partition[partition_of(row[RESPONSE_ID])].append(row)
+        # Hashed anew each time: a memory of so many answers costs more in cache misses than it saves.
+        partitions = stable_hashes([row[RESPONSE_ID] for row in rows], self._partitions)
+        for partition, row in zip(partitions, rows, strict=True):
+            by_partition[partition].append(row)
         lots: list[Lot] = []
         too_large: set[int] = set()
         for partition, some in by_partition.items():
@@ -45,9 +43,6 @@ class FeedbackLog:
     async def append(self, lots: Sequence[Lot]) -> None:
         """Returns when all are durable. Raises EventLogUnavailable."""
         await self._appends.append(lots)
-
-    def _hashed(self, response_id: str) -> int:
-        return stable_hash(response_id, self._partitions)
 
     def _fill(
         self, lots: list[Lot], too_large: set[int], partition: int, rows: list[Row], shared: tuple[str, float, str]

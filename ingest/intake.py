@@ -1,9 +1,8 @@
 """From wire events to rows of the log, a batch at a time: what `ingest.wire.to_event` does for one, without a Python
 step per event where a column will do. A property test holds the two together."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 from msgspec.structs import astuple
@@ -21,12 +20,32 @@ _FEW = 4
 """Below so many events, columns cost more than they save."""
 
 
+class RecentKeys:
+    """Keys of the users seen lately, made once. In two generations, the older of which goes when the younger is full:
+    unlike a list by last use, which is put in order at every look, it is only read where users come again."""
+
+    def __init__(self, key_of: Callable[[str], str], size: int) -> None:
+        self._key_of = key_of
+        self._size = size
+        self._young: dict[str, str] = {}
+        self._old: dict[str, str] = {}
+
+    def of(self, users: set[str]) -> Mapping[str, str]:
+        """A mapping that holds the key of each of these users, and of no text that was never a user."""
+        young, old = self._young, self._old
+        for user in users.difference(young):  # looks each user up; `-` would go through all keys
+            young[user] = old.get(user) or self._key_of(user)
+        if len(young) > self._size:
+            self._young, self._old = {}, young
+        return young
+
+
 class Intake:
     """Turns batches of one deployment's wire events into rows."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
-        self._key_of: Callable[[str], str] = lru_cache(_REMEMBERED_USERS)(user_keys(secret))
+        self._keys = RecentKeys(user_keys(secret), _REMEMBERED_USERS)
 
     def rows(self, events: Sequence[WireEvent], received_at: float) -> list[Row] | None:
         """The rows of events that are all valid, in their order; None if any is not. The raw users end here."""
@@ -50,7 +69,7 @@ class Intake:
         if created is None or sent is None:
             return None
         users.discard("")
-        keys = dict(zip(users, map(self._key_of, users), strict=True))
+        keys = self._keys.of(users)
         return list(
             zip(
                 *columns[:USER_KEY],

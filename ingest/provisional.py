@@ -124,9 +124,10 @@ class ProvisionalLabels:
         return documents
 
     def _encode(self, vector: Sequence[float | None]) -> tuple[str, str]:
-        pairs = list(zip(self._objectives, vector, strict=True))
+        # Only what has a value: most objectives have none while the window is open, and a row is half as long.
+        pairs = [(o, value) for o, value in zip(self._objectives, vector, strict=True) if value is not None]
         values = {objective.name: value for objective, value in pairs}
-        weights = {objective.name: objective.weight if value is not None else 0.0 for objective, value in pairs}
+        weights = {objective.name: objective.weight for objective, _ in pairs}
         return msgspec.json.encode(values).decode(), msgspec.json.encode(weights).decode()
 
 

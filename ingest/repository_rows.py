@@ -35,15 +35,20 @@ def lengths_of(item: Interaction) -> str:
 
 
 def label_row(label: Label) -> tuple[Any, ...]:
-    """`ingest.provisional.LABEL_COLUMNS`, the two documents as they are."""
+    """`ingest.provisional.LABEL_COLUMNS`. A provisional row names only objectives that have a value: it is written
+    often, and is half as long so."""
+    values, weights = label.values, label.weights
+    if label.version == 0:
+        values = {name: value for name, value in values.items() if value is not None}
+        weights = {name: weights[name] for name in values}
     return (
         label.project,
         label.response_id,
         label.choice,
         label.version,
         label.status,
-        label.values,
-        label.weights,
+        values,
+        weights,
         label.events_counted,
         label.config_hash,
         label.made_at,

@@ -202,7 +202,7 @@ class IngestService:
                 "about a second after POST /v1/feedback accepted it",
                 field="response_id",
             )
-        return _view(label, pending)
+        return _view(label, pending, list(self._settings.objectives))
 
     @contextmanager
     def _flight(self, count: int) -> Iterator[None]:
@@ -243,14 +243,16 @@ def _result(kind: str, item: Item | Rejection, too_large: bool) -> ItemResult:
     return ItemResult("accepted", None, item.response_id)
 
 
-def _view(label: Label, pending: bool) -> LabelView:
+def _view(label: Label, pending: bool, objectives: Sequence[str]) -> LabelView:
+    """`objectives`: those in force, of which a provisional label may name only those with a value."""
+    named = objectives if label.version == 0 else ()
     return LabelView(
         response_id=label.response_id,
         choice=label.choice,
         status=label.status,
         version=label.version,
-        values=label.values,
-        weights=label.weights,
+        values=dict.fromkeys(named) | label.values,
+        weights=dict.fromkeys(named, 0.0) | label.weights,
         events_counted=label.events_counted,
         made_at=label.made_at,
         window_closes_at=label.window_closes_at,

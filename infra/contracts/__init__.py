@@ -8,7 +8,7 @@ from infra.contracts.clock import Clock, ManualClock, SystemClock
 from infra.contracts.errors import PlauditError
 from infra.contracts.experiments import Arm, Assignment, Decision, DecisionKind, Experiment, ExperimentStatus, Phase
 from infra.contracts.feedback import Device, FeedbackEvent, Operation, Signal
-from infra.contracts.ids import new_response_id, stable_hash, user_key_of, user_keys, uuid7
+from infra.contracts.ids import new_response_id, stable_hash, stable_hashes, user_key_of, user_keys, uuid7
 from infra.contracts.interactions import Answer, Interaction, Message, SamplingParameters
 from infra.contracts.labels import OBJECTIVES, Label, LabelStatus, PreferencePair
 
@@ -43,6 +43,7 @@ __all__ = [
     "SystemClock",
     "new_response_id",
     "stable_hash",
+    "stable_hashes",
     "user_key_of",
     "user_keys",
     "uuid7",

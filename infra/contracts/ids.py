@@ -10,7 +10,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 _EMPTY_HASH = hashlib.blake2b(digest_size=8)
 _lock = threading.Lock()
@@ -49,6 +49,17 @@ def stable_hash(text: str, buckets: int) -> int:
     state = _EMPTY_HASH.copy()  # a quarter cheaper than a new one
     state.update(text.encode())
     return int.from_bytes(state.digest()) % buckets
+
+
+def stable_hashes(texts: Sequence[str], buckets: int) -> list[int]:
+    """`stable_hash` of each text."""
+    fresh, number = _EMPTY_HASH.copy, int.from_bytes
+    hashes: list[int] = []
+    for text in texts:
+        state = fresh()
+        state.update(text.encode())
+        hashes.append(number(state.digest()) % buckets)
+    return hashes
 
 
 def user_key_of(user: str, secret: bytes) -> str:

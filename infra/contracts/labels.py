@@ -19,7 +19,8 @@ class Label(msgspec.Struct, frozen=True, kw_only=True):
 
     `values[objective]` is in [0, 1] or None when the objective says nothing about this answer; `weights[objective]`
     >= 0 is how much it counts. Provisional (version 0, updated in place) from the first event on; final (version >= 1,
-    append-only) when its window closes; remade as a new version when later events arrive.
+    append-only) when its window closes; remade as a new version when later events arrive. The store keeps of a
+    provisional label only the objectives that have a value: one that is missing has None, and weighs 0.
     """
 
     project: str

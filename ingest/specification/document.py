@@ -17,5 +17,6 @@ def document_of(settings: Specification) -> dict[str, Any]:
 
 
 def document_hash(document: dict[str, Any]) -> str:
-    """SHA-256 of the document as JSON with sorted keys, hexadecimal."""
-    return hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()
+    """The first 16 hexadecimal digits of the SHA-256 of the document as JSON with sorted keys: enough to tell the few
+    specifications of a deployment apart, and every label carries it."""
+    return hashlib.sha256(msgspec.json.encode(document, order="sorted")).hexdigest()[:16]

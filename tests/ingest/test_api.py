@@ -63,6 +63,8 @@ def test_from_events_to_a_label(client: TestClient, sqlite_context: "Context") -
     assert (label["status"], label["version"], label["values"]["love"]) == ("provisional", 0, 1.0)
     assert (label["events_counted"], label["remake_pending"]) == (2, False)
     assert label["weights"]["sentiment"] == 1.0
+    assert list(label["values"]) == list(label["weights"]) == list(sqlite_context.settings.ingest.objectives)
+    assert (label["values"]["harm"], label["weights"]["harm"]) == (None, 0.0)
     assert client.get("/v1/labels/their-17").status_code == 404
 
 

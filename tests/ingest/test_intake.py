@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.contracts import FeedbackEvent, uuid7
-from ingest.intake import Intake
+from ingest.intake import Intake, RecentKeys
 from ingest.rows import DERIVED_AT, USER_KEY, row_of
 from ingest.wire import WireEvent, to_event
 
@@ -59,3 +59,21 @@ def test_the_raw_user_is_gone_and_times_are_derived() -> None:
     assert len(rows[0][USER_KEY] or "") == 32
     assert [row[DERIVED_AT] for row in rows] == [NOW - 60, NOW]
     assert Intake(SECRET).rows([], NOW) == []
+
+
+def test_keys_of_users_seen_lately_are_made_once() -> None:
+    made: list[str] = []
+
+    def key_of(user: str) -> str:
+        made.append(user)
+        return user.upper()
+
+    keys = RecentKeys(key_of, 2)
+    assert dict(keys.of({"ann", "bob"})) == {"ann": "ANN", "bob": "BOB"}
+    assert dict(keys.of({"bob"})) == {"ann": "ANN", "bob": "BOB"}
+    assert keys.of({"cat"})["cat"] == "CAT"  # one too many: the three are the older generation now
+    assert dict(keys.of({"bob"})) == {"bob": "BOB"}
+    assert sorted(made) == ["ann", "bob", "cat"]
+    keys.of({"dan", "eve"})
+    assert dict(keys.of({"ann"})) == {"ann": "ANN"}
+    assert sorted(made) == ["ann", "ann", "bob", "cat", "dan", "eve"]

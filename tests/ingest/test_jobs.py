@@ -24,7 +24,7 @@ HOUR = 3600.0
 def versions(context: "Context") -> list[tuple[int, str, float | None]]:
     with context.database.reading() as connection:
         rows = connection.execute(select(labels).order_by(labels.columns.response_id, labels.columns.version)).all()
-    return [(row.version, row.status, row.objective_values["love"]) for row in rows]
+    return [(row.version, row.status, row.objective_values.get("love")) for row in rows]
 
 
 def test_without_a_watermark_nothing_is_final(context: "Context", clock: ManualClock) -> None:

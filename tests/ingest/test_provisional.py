@@ -4,6 +4,7 @@ import json
 import random
 from typing import Any
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -50,6 +51,11 @@ def reference(rows: list[LedgerRow], facts: InteractionFacts | None) -> dict[str
     label = make_label(PROJECT, ("r1", 0), versions, facts, LABELLING, version=0, made_at=5.0)
     names = ["project", "response_id", "choice", "version", "status", "values", "weights", "events_counted",
              "config_hash", "made_at", "window_closes_at"]  # fmt: skip
+    label = msgspec.structs.replace(
+        label,
+        values={name: value for name, value in label.values.items() if value is not None},
+        weights={name: weight for name, weight in label.weights.items() if label.values[name] is not None},
+    )
     return {column: getattr(label, name) for column, name in zip(LABEL_COLUMNS, names, strict=True)}
 
 

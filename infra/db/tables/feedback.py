@@ -91,6 +91,7 @@ labels = Table(
     Column("choice", Integer, primary_key=True),
     Column("version", Integer, primary_key=True),  # 0: provisional, updated in place; from 1: final, append-only
     Column("status", String(16), nullable=False),
+    # Of a provisional label only the objectives that have a value: rows that change often are short.
     Column("objective_values", JSON_DOCUMENT, nullable=False),
     Column("weights", JSON_DOCUMENT, nullable=False),
     Column("events_counted", Integer, nullable=False),

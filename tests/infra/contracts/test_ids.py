@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.contracts import new_response_id, stable_hash, user_key_of, user_keys, uuid7
+from infra.contracts import new_response_id, stable_hash, stable_hashes, user_key_of, user_keys, uuid7
 from infra.contracts.ids import uuid7_time
 
 
@@ -58,6 +58,11 @@ def test_response_ids_look_like_openai_and_sort() -> None:
 def test_stable_hash_is_known() -> None:
     """Last hex digit of `printf %s TEXT | b2sum -l 64`; a change would move every key to another partition."""
     assert [stable_hash(text, 16) for text in ("", "a", "chatcmpl-1")] == [0x4, 0xF, 0x6]
+
+
+@given(st.lists(st.text(max_size=40)), st.integers(1, 1000))
+def test_many_hashes_are_the_hash_of_each(texts: list[str], buckets: int) -> None:
+    assert stable_hashes(texts, buckets) == [stable_hash(text, buckets) for text in texts]
 
 
 def test_stable_hash_is_the_same_in_another_process() -> None:
