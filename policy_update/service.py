@@ -122,7 +122,8 @@ def _train(cycle: Cycle, name: str, wanted_weights: Mapping[str, float]) -> Cand
             outcome = trainer.train(plan.prompts.training, _reporter(cycle, run, show), job.should_stop)
         if job.should_stop():
             raise TryLater(
-                f"{ref} was asked to stop after {len(outcome.history)} steps: the next run goes on from there"
+                f"{ref} was asked to stop after {len(outcome.history)} steps: the next run goes on from there if it is "
+                "the cycle's first training, and else begins the cycle anew"
             )
         _save(cycle, models, version, name, outcome, run)
         checkpoints.clear()

@@ -14,7 +14,7 @@ from policy_update.gating.deciding import spread
 from policy_update.gating.examination import Examined, examine
 from policy_update.gating.logged import LoggedAnswer
 from policy_update.gating.samples import Sampled
-from policy_update.gating.service import limits
+from policy_update.gating.service import with_budget_of
 from policy_update.objectives import Rewards
 from policy_update.plan import TrainingPlan
 from policy_update.prompts import Conversation
@@ -59,7 +59,7 @@ class Examination:
         key = ",".join(weights)
         return examine(
             against,
-            limits(self.settings, reset=self.reset),
+            with_budget_of(self.settings, reset=self.reset),
             weights,
             self.held_out,
             self._sample,

@@ -16,7 +16,7 @@ from infra.settings.policy_update import PolicyUpdateSettings
 from plaudit.cli import app
 from policy_update.gating.report import PICTURE_FILE, VERDICT_FILE
 from policy_update.gating.repository import logged_answers
-from policy_update.gating.service import KEPT, UnknownAdapter, gate_again, gate_folder, limits
+from policy_update.gating.service import KEPT, UnknownAdapter, gate_again, gate_folder, with_budget_of
 from policy_update.jobs import run_policy_update
 from tests.policy_update.conftest import World
 
@@ -94,8 +94,8 @@ def test_a_waiting_challenger_that_no_longer_passes_is_refused(opened: Callable[
 
 def test_a_retraining_from_the_base_has_the_budget_to_the_base() -> None:
     wanted = PolicyUpdateSettings()
-    assert limits(wanted, reset=False).gate.kl_to_champion == 0.25
-    assert limits(wanted, reset=True).gate.kl_to_champion == 0.6
+    assert with_budget_of(wanted, reset=False).gate.kl_to_champion == 0.25
+    assert with_budget_of(wanted, reset=True).gate.kl_to_champion == 0.6
 
 
 def test_an_unknown_adapter_names_those_there_are(opened: Callable[..., Context]) -> None:
