@@ -6,11 +6,19 @@ from typing import Any
 
 import torch
 
+from infra.contracts import PlauditError
 from infra.models.lean.weights import LeanDecoder, lay_together, lean_decoder
 from infra.models.loading import LoadedModel, decoder_and_head
 from infra.models.lora import attach_lora, load_trainable
 from infra.settings.policy_update import PolicyUpdateSettings
 from policy_update.merging import copy_of, lora_pairs, merged_copy_of
+
+
+class NoSuchLayer(PlauditError):
+    """LoRA is to begin at a layer that the base does not have."""
+
+    code = "no_such_layer"
+    status = 400
 
 
 @dataclass
@@ -57,13 +65,18 @@ def assemble_models(
 
 
 def linear_layers(model: Any, first: int) -> str | list[str]:
-    """peft's name for all linear layers, or the names of those in decoder layers from `first` on. Raises ValueError."""
+    """peft's name for all linear layers, or the names of those in decoder layers from `first` on.
+
+    Raises NoSuchLayer.
+    """
     if first == 0:
         return "all-linear"
     layers = model.get_decoder().layers
     if first >= len(layers):
-        raise ValueError(
-            f"policy_update.lora_first_layer = {first}, but the base has {len(layers)} layers: 0 to {len(layers) - 1}"
+        raise NoSuchLayer(
+            f"policy_update.lora_first_layer = {first}, but the base has {len(layers)} layers: choose 0 to "
+            f"{len(layers) - 1}",
+            field="policy_update.lora_first_layer",
         )
     within = {
         id(module) for layer in layers[first:] for module in layer.modules() if isinstance(module, torch.nn.Linear)

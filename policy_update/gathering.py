@@ -82,16 +82,17 @@ class Gatherer:
         self._sample, self._reward, self._processes, self._critic = sample, reward, processes, critic
 
     def gather(self, step: int, count: int, prompts: Iterator[Conversation]) -> Gathered:
-        """Groups for `count` prompts. With dynamic sampling, groups whose rewards are all alike are replaced by groups
-        of further prompts, at most `dynamic_refills` times; what is missing then stays missing, and where no group at
-        all differs, the first ones stand."""
+        """Groups for `count` prompts, at least one a process. With dynamic sampling, groups whose rewards are all alike
+        are replaced by groups of further prompts, at most `dynamic_refills` times; what is missing then stays missing,
+        and where no group at all differs, the first ones stand. No process is ever without rows: each draws at least
+        one group a turn, and one that found none that differs keeps its first, which teaches nothing."""
         seed = self._settings.seed * 1_000_003 + step
         rounds = 1 + (self._settings.dynamic_refills if self._recipe.dynamic_sampling else 0)
         drawn: list[_Drawn] = []
         kept: list[_Drawn] = []
         wanted = found = place = 0
         for turn in range(rounds):
-            wanted = count - found
+            wanted = max(count - found, self._processes.size)
             drawn.append(self._draw([next(prompts) for _ in range(wanted)], seed, place))
             place += wanted
             good = self._differing(drawn[-1]) if self._recipe.dynamic_sampling else range(wanted)
@@ -99,7 +100,8 @@ class Gatherer:
             found += sum(self._processes.gather(len(good))) if self._recipe.dynamic_sampling else wanted
             if found >= count or turn + 1 == rounds:
                 break
-        whole = _joined(kept if found else drawn[:1])
+        own = [part for part in kept if len(part.rewards.values)] or [drawn[0].groups([0])]
+        whole = _joined(own if found else drawn[:1])
         begun = time.perf_counter()
         gathered = self._put_together(whole, place - count)
         sampling, scoring = (sum(part.seconds[i] for part in drawn) for i in range(2))

@@ -33,6 +33,8 @@ def demand_finite(step: int, **values: float) -> None:
         "policy_update.objectives",
         "loss": "the weights gave log-probabilities that are no numbers: lower policy_update.learning_rate, or train "
         "in float32 (model.dtype)",
+        "kl": "a token that the policy drew has no probability under the champion or the base: train in float32 "
+        "(model.dtype)",
         "gradient": "lower policy_update.learning_rate, or train in float32 (model.dtype)",
     }
     for name, value in values.items():

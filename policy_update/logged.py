@@ -29,6 +29,10 @@ class Identity:
     tokenizer_hash: str
     template_hash: str
 
+    @classmethod
+    def of(cls, base: "LoadedModel") -> "Identity":
+        return cls(base.base_model_hash, base.tokenizer_hash, base.template_hash)
+
 
 @dataclass(frozen=True)
 class LoggedRow:
@@ -101,8 +105,7 @@ def rows_by_conversation(
     whose prompt this base renders otherwise, and those longer than a rollout may be."""
     from infra.models.chat import render_chat
 
-    identity = Identity(base.base_model_hash, base.tokenizer_hash, base.template_hash)
-    rows, left_out = usable_rows(interactions, identity)
+    rows, left_out = usable_rows(interactions, Identity.of(base))
     found: defaultdict[Conversation, list[LoggedRow]] = defaultdict(list)
     counts = Counter(left_out)
     for row in rows:

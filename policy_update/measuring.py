@@ -44,7 +44,7 @@ def first_record(
 def measured(record: StepRecord, sums: Sums, tokens: float) -> StepRecord:
     """The record with what the first pass of the update found. Raises TrainingDiverged."""
     drawn = max(1.0, float(sums.tokens))
-    demand_finite(record.step, loss=float(sums.loss), gradient=float(sums.kl))
+    demand_finite(record.step, loss=float(sums.loss), kl=float(sums.kl))
     return replace(
         record,
         kl=float(sums.kl) / drawn,

@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+import structlog
 import torch
 from torch import Tensor
 
 from infra.contracts import PlauditError
 from infra.models.loading import LoadedModel
 from policy_update.prompts import Conversation
+
+log = structlog.get_logger(__name__)
 
 RELEVANCE = "relevance"
 COHERENCE = "coherence"
@@ -35,6 +38,13 @@ class UnknownLimit(PlauditError):
     """A limit on something that nothing measures."""
 
     code = "unknown_limit"
+    status = 400
+
+
+class NoObjective(PlauditError):
+    """Nothing that is weighted is measured."""
+
+    code = "no_objective"
     status = 400
 
 
@@ -74,12 +84,19 @@ class Rewards:
 
 def available_objectives(scorer: Scorer, weights: Mapping[str, float], terms: Collection[str] = ()) -> dict[str, float]:
     """The weighted objectives that can be computed: heads the reward model lacks are left out, zero weights too.
-    `terms`: rewards beside the reward model's heads, by name."""
-    return {
-        name: weight
-        for name, weight in weights.items()
-        if weight != 0 and (name in MEANING or name in scorer.objectives or name in terms)
-    }
+    `terms`: rewards beside the reward model's heads, by name. Raises NoObjective where nothing is left."""
+    known = {*scorer.objectives, *MEANING, *terms}
+    kept = {name: weight for name, weight in weights.items() if weight != 0 and name in known}
+    missing = sorted(name for name, weight in weights.items() if weight != 0 and name not in known)
+    if not kept:
+        raise NoObjective(
+            f"policy_update.objectives has no weight on anything that is measured (not measured: "
+            f"{', '.join(missing) or 'nothing else named'}); there are {', '.join(sorted(known))}",
+            field="policy_update.objectives",
+        )
+    if missing:
+        log.info("objectives_left_out", names=missing, measured=sorted(known))
+    return kept
 
 
 def with_limits(

@@ -12,7 +12,7 @@ class MasterAdamW:
     """Holds the fp32 master of every trainable parameter; `step` writes the rounded weights back.
 
     `learning_rate` about ten times that of full fine-tuning is right for LoRA. Gradients are clipped to the global norm
-    `max_norm`; a step whose gradient is not finite is skipped and counted in `skipped`.
+    `max_norm`; a step whose gradient is not finite changes nothing.
     """
 
     def __init__(self, parameters: Iterable[torch.nn.Parameter], learning_rate: float, max_norm: float = 1.0) -> None:
@@ -20,7 +20,6 @@ class MasterAdamW:
         self.masters = [p.detach().float().clone().requires_grad_() for p in self.parameters]
         self.initial = [m.detach().clone() for m in self.masters]
         self.max_norm = max_norm
-        self.skipped = 0
         self._optimizer = torch.optim.AdamW(self.masters, lr=learning_rate, weight_decay=0.0, betas=(0.9, 0.95))
 
     def collect(self) -> None:
@@ -45,7 +44,6 @@ class MasterAdamW:
         self.gradients()
         norm = float(torch.nn.utils.clip_grad_norm_(self.masters, self.max_norm))
         if norm != norm or norm == float("inf"):
-            self.skipped += 1
             self._optimizer.zero_grad(set_to_none=True)
             return norm
         for group in self._optimizer.param_groups:

@@ -14,6 +14,7 @@ from infra.contracts import Message, PlauditError
 from policy_update.prompts import Conversation, Reference
 
 _FIELDS = {"prompt", "messages", "answer", "schema"}
+_ROLES = ("system", "user", "assistant")
 
 
 class InvalidPromptFile(PlauditError):
@@ -27,7 +28,8 @@ def read_prompt_file(path: str | Path) -> dict[Conversation, Reference]:
     """Conversations with their references, in the order of the file; the first of equal ones counts. Raises
     InvalidPromptFile, naming the line."""
     try:
-        lines = Path(path).expanduser().read_text(encoding="utf-8").splitlines()
+        # Not splitlines: JSON texts may hold U+2028 and its like, which are no ends of lines in JSONL.
+        lines = Path(path).expanduser().read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidPromptFile(
             f"policy_update.prompt_file {str(path)!r} cannot be read ({error}): name a JSONL file in UTF-8, or leave "
@@ -50,7 +52,7 @@ def _parse(line: str, where: str) -> tuple[Conversation, Reference]:
     if not isinstance(row, dict) or set(row) - _FIELDS:
         raise _invalid(where, f"it must be an object with some of {', '.join(sorted(_FIELDS))}")
     answer, schema = row.get("answer"), row.get("schema")
-    if answer is not None and not isinstance(answer, str | int | float):
+    if isinstance(answer, bool) or (answer is not None and not isinstance(answer, str | int | float)):
         raise _invalid(where, f"answer is {answer!r}, it must be text or a number")
     if schema is not None and not isinstance(schema, dict):
         raise _invalid(where, f"schema is {schema!r}, it must be a JSON schema (an object)")
@@ -65,12 +67,18 @@ def _conversation(row: dict[str, Any], where: str) -> Conversation:
             raise _invalid(where, f"prompt is {row['prompt']!r}, it must be text")
         return (Message("user", row["prompt"]),)
     try:
-        messages = tuple(Message(str(m["role"]), str(m["content"])) for m in row["messages"])
+        messages = tuple(_message(m["role"], m["content"]) for m in row["messages"])
     except (TypeError, KeyError) as error:
-        raise _invalid(where, "each of messages needs role and content") from error
+        raise _invalid(where, "each of messages needs role (system, user or assistant) and content (text)") from error
     if not messages or messages[-1].role != "user":
         raise _invalid(where, "the last of messages must be the user's")
     return messages
+
+
+def _message(role: Any, content: Any) -> Message:
+    if role not in _ROLES or not isinstance(content, str):
+        raise TypeError
+    return Message(role, content)
 
 
 def _invalid(where: str, what: str) -> InvalidPromptFile:

@@ -1,5 +1,6 @@
 """What a run of training leaves to read: one record a step, and how it ended."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -59,6 +60,18 @@ def logged_figures(record: StepRecord) -> dict[str, float]:
     return {**figures, "tokens_a_second": record.tokens_a_second, **record.rewards}
 
 
+def plain(value: Any) -> Any:
+    """As JSON data for ever: a number that is not finite becomes a string, since JSON has no such number and the
+    store refuses it (`float` reads it back)."""
+    if isinstance(value, Mapping):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(float(value))
+    return value
+
+
 @dataclass
 class TrainingRun:
     """What came out of a run."""
@@ -66,6 +79,5 @@ class TrainingRun:
     history: list[StepRecord] = field(default_factory=list)
     stopped: str = "all steps done"
     distance: float = 0.0
-    skipped_steps: int = 0
     resumed_at: int = 0
     """The step a checkpoint was taken up at; 0 for a run from the start."""

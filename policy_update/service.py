@@ -40,7 +40,7 @@ from policy_update.objectives import Rewards, available_objectives, with_limits
 from policy_update.plan import TrainingPlan
 from policy_update.processes import Processes
 from policy_update.progress import step_bar
-from policy_update.records import StepRecord, TrainingRun, logged_figures
+from policy_update.records import StepRecord, TrainingRun, logged_figures, plain
 from policy_update.rollout import Rollout
 from policy_update.scoring import RewardSource, rollout_sampler
 from policy_update.trainer import Trainer
@@ -122,7 +122,8 @@ def _train(cycle: Cycle, name: str, wanted_weights: Mapping[str, float]) -> Cand
             outcome = trainer.train(plan.prompts.training, _reporter(cycle, run, show), job.should_stop)
         if job.should_stop():
             raise TryLater(
-                f"{ref} was asked to stop after {len(outcome.history)} steps: the next run goes on from there"
+                f"{ref} was asked to stop after {len(outcome.history)} steps: the next run goes on from there if it is "
+                "the cycle's first training, and else begins the cycle anew"
             )
         _save(cycle, models, version, name, outcome, run)
         checkpoints.clear()
@@ -145,7 +146,7 @@ def _save(cycle: Cycle, models: Models, version: int, weighting: str, outcome: T
         lineage_of(cycle.settings, cycle.plan, cycle.job.run_id, kind="trained", weighting=weighting),
         models.base.base_model_hash,
         run.run_id,
-        {"history": [asdict(record) for record in outcome.history]},
+        {"history": [plain(asdict(record)) for record in outcome.history]},
     )
     run.log_artifact_dir(folder)
 

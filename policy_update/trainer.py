@@ -100,6 +100,7 @@ class Trainer:
         taken back, and the learning rate falls. A killed run is taken up at its newest checkpoint.
         """
         run = TrainingRun()
+        _demand_prompts(min(self.settings.prompts_per_step, len(conversations)), self._processes)
         prompts = Order(conversations, self.settings.seed)
         prompts = self._resume(run, prompts)
         count = min(self.settings.prompts_per_step, len(prompts.conversations))
@@ -125,7 +126,6 @@ class Trainer:
     def _end(self, run: TrainingRun) -> TrainingRun:
         merge_into(self.models.sampler, self.models.base.model, self.models.policy)
         run.distance = float(self.optimizer.distance_trained())
-        run.skipped_steps = self.optimizer.skipped
         if not run.distance > 0 and run.stopped != "stopped from outside":
             raise NothingTrained(
                 "no weight of the adapter moved: every advantage was zero or every gradient not finite "
@@ -173,7 +173,6 @@ class Trainer:
             rates = {name: means[name] for name in self.multipliers}
             limits, rate = self.settings.limits, self.settings.multiplier_rate
             self.multipliers = dict(update_multipliers(self.multipliers, rates, limits, rate))
-        # A recipe may choose tokens at random: by the step's own seed, so that a resumed run chooses the same.
         return self.recipe.prepare(experience, weights, self.multipliers)
 
     def _forward(self, step: int) -> float:
@@ -241,6 +240,16 @@ class Trainer:
         return Order(kept, self.settings.seed, state.notes["taken"])
 
 
+def _demand_prompts(count: int, processes: Processes) -> None:
+    """Raises RecipeUnsuited where a process would have nothing to draw."""
+    if count < processes.size:
+        raise RecipeUnsuited(
+            f"a step has {count} prompts (policy_update.prompts_per_step, or all there are) for {processes.size} "
+            "processes: start fewer processes, or raise policy_update.prompts_per_step",
+            field="prompts_per_step",
+        )
+
+
 def _part(tensors: Mapping[str, Any], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
@@ -262,8 +271,7 @@ def _demand_suited(settings: PolicyUpdateSettings, recipe: Recipe, weights: Mapp
     missing = sorted(set(settings.limits) - set(weights))
     if missing:
         raise RecipeUnsuited(
-            f"policy_update.limits names {', '.join(missing)}, which no reward gives: put it into "
-            "policy_update.objectives with any weight other than 0 (its price is learned), and see that the reward "
-            "model has that head",
+            f"policy_update.limits names {', '.join(missing)}, which no reward gives: name a head of the reward model "
+            "or a reward of policy_update.rewards.terms",
             field="limits",
         )

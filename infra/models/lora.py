@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -87,6 +88,12 @@ def verify_files(folder: Path, expected: Mapping[str, str]) -> None:
             f"{folder} is not what was trained ({what}): restore the original files",
             code="adapter_corrupt",
         )
+
+
+def scale_of(config: Mapping[str, Any]) -> float:
+    """What an adapter's product B A is multiplied by: alpha / rank, or alpha / sqrt(rank) for rsLoRA."""
+    rank = int(config["r"])
+    return float(config["lora_alpha"]) / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
 def verify_identity(folder: Path, loaded: LoadedModel) -> dict[str, Any]:

@@ -6,7 +6,6 @@ adapter does not touch (embeddings, norms) is shared with the base.
 """
 
 import copy
-import math
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 
 from infra.models.errors import AdapterRefused
 from infra.models.loading import LoadedModel
-from infra.models.lora import read_weights, verify_identity
+from infra.models.lora import read_weights, scale_of, verify_identity
 
 _PREFIX = "base_model.model."
 _A, _B = ".lora_A.weight", ".lora_B.weight"
@@ -25,7 +24,7 @@ def merged_copy(loaded: LoadedModel, folder: Path) -> Any:
     config = verify_identity(folder, loaded)
     weights = read_weights(folder)
     rank = int(config["r"])
-    scale = float(config["lora_alpha"]) / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    scale = scale_of(config)
     targets = _targets(weights, folder)
     modules = dict(loaded.model.named_modules())
     _check_fit(targets, modules, rank, folder)

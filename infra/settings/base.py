@@ -4,6 +4,11 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """A frozen group of settings. Unit in the name (`_seconds`, `_bytes`) wherever a number has one."""
+    """A frozen group of settings. Unit in the name (`_seconds`, `_bytes`) wherever a number has one.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
+    Numbers are finite: a NaN is neither above nor below any limit, so no later check would see it.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )

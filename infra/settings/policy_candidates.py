@@ -29,8 +29,9 @@ class CandidateSettings(Section):
         for name, weights in self.weightings.items():
             if not weights:
                 raise ValueError(f"weighting {name!r} names no objective: give it at least one weight, or leave it out")
-        if any(a <= -1.0 for a in self.extrapolations):
+        if any(a <= -1.0 or a == 0.0 for a in self.extrapolations):
             raise ValueError(
-                f"extrapolations {self.extrapolations} must be above -1: at -1 nothing of the update is left"
+                f"extrapolations {self.extrapolations} must be above -1 and not 0: at -1 nothing of the update is "
+                "left, at 0 it is the training itself"
             )
         return self

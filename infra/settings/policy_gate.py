@@ -1,6 +1,8 @@
 """Settings of the gate of the room `policy_update`."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from infra.settings.base import Section
 
@@ -61,3 +63,13 @@ class GateSettings(Section):
     """Importance weights of logged answers are cut here."""
     fewest_effective: float = Field(100.0, ge=1)
     """Effective sample size under which an off-policy estimate is called no evidence."""
+
+    @model_validator(mode="after")
+    def _phrases(self) -> Self:
+        for name, phrases in self.tripwire_phrases.items():
+            if not phrases or not all(phrase.strip() for phrase in phrases):
+                raise ValueError(
+                    f"tripwire_phrases.{name} = {phrases}: give it at least one phrase and none that is empty, or "
+                    "leave the wire out"
+                )
+        return self

@@ -25,7 +25,7 @@ def masked_importance(
     """pi_old / pi_sampler a token, and 0 outside [importance_low, importance_high]: a token on which the two disagree
     that much teaches nothing (IcePop, arXiv 2510.18855; bounds as OpenRLHF)."""
     ratio = (old - sampler).exp()
-    return (ratio * ((ratio >= importance_low) & (ratio <= importance_high))).detach()
+    return _masked(ratio, (ratio >= importance_low) & (ratio <= importance_high)).detach()
 
 
 def truncated_sequence_importance(old: Tensor, sampler: Tensor, mask: Tensor, *, importance_cap: float = 2.0) -> Tensor:
@@ -37,7 +37,12 @@ def truncated_sequence_importance(old: Tensor, sampler: Tensor, mask: Tensor, *,
 def masked_sequence_importance(old: Tensor, sampler: Tensor, mask: Tensor, *, importance_cap: float = 3.0) -> Tensor:
     """prod_t pi_old / pi_sampler for every token of an answer, and 0 above the cap (TRL 1.16's default, cap 3)."""
     ratio = _sequence_ratio(old, sampler, mask)
-    return (ratio * (ratio <= importance_cap)).expand_as(old).detach()
+    return _masked(ratio, ratio <= importance_cap).expand_as(old).detach()
+
+
+def _masked(ratio: Tensor, kept: Tensor) -> Tensor:
+    """A product would make NaN of a ratio that overflowed."""
+    return torch.where(kept, ratio, torch.zeros_like(ratio))
 
 
 def _sequence_ratio(old: Tensor, sampler: Tensor, mask: Tensor) -> Tensor:

@@ -85,10 +85,23 @@ FUNCTIONS: dict[str, dict[str, Function]] = {
 }
 """Every function that a stage may be given, by its name."""
 
+RANGES: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("clip_low", "lam", "gamma", "kept_share", "clip_rate", "kl_rate", "unlikeliness"), (0.0, 1.0)),
+    **dict.fromkeys(("overlong_cache", "target_share"), (0.0, 1.0)),
+    **dict.fromkeys(("alpha", "softmin_temperature", "importance_cap", "ratio_cap"), (1e-6, math.inf)),
+    "dual_clip": (1.0, math.inf),
+}
+"""Bounds, both included, of numbers that mean something only there; any other is 0 or more."""
+WHOLE = {"k": 2}
+"""Numbers that are counts, with the least they may be."""
+ORDERED = (("importance_low", "importance_high"), ("cov_low", "cov_high"))
+"""Pairs of numbers of which the second must be the larger."""
+
 
 def recipe_named(name: str, options: Mapping[str, Option] | None = None) -> Recipe:
     """The recipe of that name, changed by `options`: a stage's name to another of its functions, a number's name to
-    another value, `dynamic_sampling` to true or false. Raises UnknownRecipe or WrongOption, naming the nearest."""
+    another value, `dynamic_sampling` to true or false. Raises UnknownRecipe, or WrongOption (naming the nearest) for
+    an option that there is not, a value out of bounds, and functions of which one asks for what none gives."""
     if name not in RECIPES:
         raise UnknownRecipe(
             f"policy_update.recipe {name!r} is not known{_nearest(name, RECIPES)}. Known: {', '.join(sorted(RECIPES))}",
@@ -101,11 +114,44 @@ def recipe_named(name: str, options: Mapping[str, Option] | None = None) -> Reci
     chosen = replace(RECIPES[name], **changed)
     numbers = {key: _number(chosen, key, value) for key, value in given.items()}
     still = {key: value for key, value in chosen.numbers.items() if key in chosen.all_numbers}
-    return replace(chosen, numbers={**still, **numbers})
+    changed_recipe = replace(chosen, numbers={**still, **numbers})
+    _demand_whole(changed_recipe)
+    return changed_recipe
+
+
+def _demand_whole(recipe: Recipe) -> None:
+    """Raises WrongOption for parts that do not go together."""
+    asked = {name for function in recipe.functions() for name in inputs_of(function)}
+    if "chosen" in asked and recipe.choice is covariance.nothing_chosen:
+        raise WrongOption(
+            f"policy_update.recipe_options: term = {recipe.term.__name__!r} works on chosen tokens, but choice is "
+            "'nothing_chosen': set choice to 'random_in_band' or 'largest'",
+            field="policy_update.recipe_options.choice",
+        )
+    from_critic = "values" in inputs_of(recipe.credit)
+    if from_critic != (recipe.critic is not regularizers.no_critic):
+        raise WrongOption(
+            f"policy_update.recipe_options: credit = {recipe.credit.__name__!r} with critic = "
+            f"{recipe.critic.__name__!r}: 'gae' and 'length_adaptive_gae' need critic = 'clipped_value', which teaches "
+            "the values they use, and no other credit teaches it",
+            field="policy_update.recipe_options.critic",
+        )
+    for low, high in ORDERED:
+        if low in recipe.all_numbers and not recipe.all_numbers[low] < recipe.all_numbers[high]:
+            raise WrongOption(
+                f"policy_update.recipe_options: {low} = {recipe.all_numbers[low]:g} should be below {high} = "
+                f"{recipe.all_numbers[high]:g}",
+                field=f"policy_update.recipe_options.{low}",
+            )
 
 
 def _function(stage: str, value: Option) -> Function | tuple[Function, ...]:
     names = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    if stage != "shaping" and len(names) != 1:
+        raise WrongOption(
+            f"policy_update.recipe_options: {stage} = {value!r} should be one name; only shaping takes several",
+            field=f"policy_update.recipe_options.{stage}",
+        )
     for one in names:
         if one not in FUNCTIONS[stage]:
             known = ", ".join(sorted(FUNCTIONS[stage]))
@@ -129,6 +175,14 @@ def _number(recipe: Recipe, key: str, value: Option) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
         raise WrongOption(
             f"policy_update.recipe_options: {key} = {value!r} should be a finite number, 0 or more",
+            field=f"policy_update.recipe_options.{key}",
+        )
+    low, high = (WHOLE[key], math.inf) if key in WHOLE else RANGES.get(key, (0.0, math.inf))
+    if not low <= value <= high or (key in WHOLE and value != int(value)):
+        bounds = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+        raise WrongOption(
+            f"policy_update.recipe_options: {key} = {value!r} should be {'a whole number, ' if key in WHOLE else ''}"
+            f"{bounds}",
             field=f"policy_update.recipe_options.{key}",
         )
     return float(value)

@@ -32,14 +32,14 @@ def sum_then_each(shaped: Shaped, estimate: Estimate) -> tuple[Tensor, Tensor]:
     The spread of each objective distorts its weight; kept for comparison and for papers with one reward. An answer with
     any missing objective gets 0, unless that objective's weight is 0.
     """
-    alive = shaped.weights != 0
+    alive, greedy = shaped.weights != 0, shaped.greedy
     weighted = torch.where(alive, shaped.rewards, torch.zeros_like(shaped.rewards)) * shaped.weights
     scalar = Shaped(
         ("sum",),
         weighted.sum(-1, keepdim=True),
         shaped.weights.new_ones(1),
         (shaped.weights * shaped.noise).square().sum().sqrt().reshape(1),
-        None if shaped.greedy is None else (shaped.greedy * shaped.weights).sum(-1, keepdim=True),
+        None if greedy is None else (torch.where(alive, greedy, 0.0) * shaped.weights).sum(-1, keepdim=True),
     )
     return estimate(scalar).squeeze(-1), centre_only(weighted)
 

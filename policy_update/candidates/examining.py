@@ -10,10 +10,11 @@ from infra.models.merging import merged_copy
 from infra.settings.policy_update import PolicyUpdateSettings
 from infra.statistics import clustered_difference
 from policy_update.faces import Models
+from policy_update.gating.deciding import spread
 from policy_update.gating.examination import Examined, examine
 from policy_update.gating.logged import LoggedAnswer
 from policy_update.gating.samples import Sampled
-from policy_update.gating.service import limits
+from policy_update.gating.service import with_budget_of
 from policy_update.objectives import Rewards
 from policy_update.plan import TrainingPlan
 from policy_update.prompts import Conversation
@@ -58,7 +59,7 @@ class Examination:
         key = ",".join(weights)
         return examine(
             against,
-            limits(self.settings, reset=self.reset),
+            with_budget_of(self.settings, reset=self.reset),
             weights,
             self.held_out,
             self._sample,
@@ -95,10 +96,8 @@ def common_gain(
     total = np.zeros(len(candidate.prompt))
     for name, weight in weights.items():
         if name in candidate.rewards and name in champion.rewards:
-            theirs = champion.rewards[name]
-            known = theirs[np.isfinite(theirs)]
-            spread = max(float(known.std()), 1e-9) if known.size else 1.0
-            change = (candidate.rewards[name] - theirs) / spread
+            ours, theirs = candidate.rewards[name], champion.rewards[name]
+            change = (ours - theirs) / spread(theirs, ours)
             total += weight * np.where(np.isfinite(change), change, 0.0)
     found = clustered_difference(total, np.zeros_like(total), candidate.prompt, confidence=confidence)
     return found.mean, found.low, found.high

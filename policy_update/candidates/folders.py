@@ -1,7 +1,6 @@
 """Adapter folders in and out of the linear algebra: plain LoRA as peft writes it, scale and identity included."""
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from infra.models.errors import AdapterRefused
 from infra.models.hashes import hash_folder
 from infra.models.loading import LoadedModel
-from infra.models.lora import CONFIG_FILE, IDENTITY_FILE, WEIGHTS_FILE, read_weights, verify_identity
+from infra.models.lora import CONFIG_FILE, IDENTITY_FILE, WEIGHTS_FILE, read_weights, scale_of, verify_identity
 from policy_update.candidates.linear import Layers, Pair, combine, of_rank
 
 _PREFIX = "base_model.model."
@@ -19,7 +18,7 @@ _A, _B = ".lora_A.weight", ".lora_B.weight"
 def read_layers(folder: Path, base: LoadedModel) -> dict[str, Pair]:
     """Every layer's change, by the layer's name in the base. Raises AdapterRefused."""
     config = verify_identity(folder, base)
-    weights, scale = read_weights(folder), _scale(config)
+    weights, scale = read_weights(folder), scale_of(config)
     names = sorted(key.removeprefix(_PREFIX).removesuffix(_A) for key in weights if key.endswith(_A))
     missing = [name for name in names if f"{_PREFIX}{name}{_B}" not in weights]
     if missing or not names:
@@ -75,8 +74,3 @@ def _peft_weights(layers: Layers) -> dict[str, Any]:
     for name, pair in layers.items():
         named[f"{_PREFIX}{name}{_A}"], named[f"{_PREFIX}{name}{_B}"] = pair.a, pair.b
     return named
-
-
-def _scale(config: dict[str, Any]) -> float:
-    rank = int(config["r"])
-    return float(config["lora_alpha"]) / (math.sqrt(rank) if config.get("use_rslora") else rank)

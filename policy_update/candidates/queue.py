@@ -1,6 +1,6 @@
 """Who of those that passed the gate may meet people, and who is next: best gate gain first. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -22,12 +22,3 @@ def states(gated: Sequence[Gated], most: int) -> dict[str, str]:
     passed = sorted((one for one in gated if one.passed), key=lambda one: -one.gain)
     chosen = {one.ref for one in passed[:most]}
     return {one.ref: "refused" if not one.passed else "challenger" if one.ref in chosen else "reserve" for one in gated}
-
-
-def gain_of(checks: Sequence[Mapping[str, object]]) -> float:
-    """The lower end of the gate's check `reward`; minus infinity where it is missing or no number."""
-    for check in checks:
-        if check.get("name") == "reward":
-            low = float(str(check.get("low", "nan")))
-            return low if low == low else float("-inf")
-    return float("-inf")

@@ -15,7 +15,7 @@ from policy_update.candidates.examining import common_gain
 from policy_update.candidates.front import levels
 from policy_update.gating.examination import Examined
 from policy_update.plan import TrainingPlan
-from policy_update.records import TrainingRun
+from policy_update.records import TrainingRun, plain
 
 
 def adapter_folder(settings: Settings, name: str, version: int) -> Path:
@@ -120,7 +120,7 @@ def gate_document(
             "distance": outcome.distance,
             "history": [asdict(record) for record in outcome.history],
         }
-    return document
+    return dict(plain(document))
 
 
 def told_parts(parts: Mapping[str, float]) -> str:

@@ -6,6 +6,21 @@ from numpy.typing import NDArray
 from infra.statistics import Estimate, clustered_difference
 from policy_update.gating.samples import Check, FloatArray
 
+SMALLEST_SPREAD = 1e-9
+
+
+def spread(champion: FloatArray, candidate: FloatArray) -> float:
+    """The unit an objective is measured in: the standard deviation of the champion's answers or, where these are all
+    alike, of both policies' answers (divided by next to nothing, that objective would drown all others). Never 0; NaN
+    without any finite value."""
+    for values in (champion, np.concatenate([champion, candidate])):
+        known = values[np.isfinite(values)]
+        if not known.size:
+            return float("nan")
+        if known.std() > SMALLEST_SPREAD:
+            return float(known.std())
+    return SMALLEST_SPREAD
+
 
 def difference(candidate: FloatArray, champion: FloatArray, prompt: NDArray[np.int64], confidence: float) -> Estimate:
     """Candidate minus champion, answer i against answer i of the same prompt (n,), with an interval clustered by

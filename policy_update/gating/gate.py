@@ -10,7 +10,7 @@ import numpy as np
 
 from infra.settings.policy_gate import GateSettings
 from policy_update.gating.capability import Abilities, capability
-from policy_update.gating.deciding import above, below, difference, within
+from policy_update.gating.deciding import above, below, difference, spread, within
 from policy_update.gating.ngrams import Mining, mined
 from policy_update.gating.samples import Check, Divergence, FloatArray, Sampled, Verdict
 from policy_update.gating.tripwires import Wire, from_phrases, registered, tripwires
@@ -38,8 +38,9 @@ class Evidence:
         return all(len(who.texts) == len(who.questions) == len(who.prompt) for who in (self.candidate, self.champion))
 
     def spreads(self) -> dict[str, float]:
-        """The standard deviation of each objective among the champion's answers."""
-        return {name: _spread(values) for name, values in self.champion.rewards.items()}
+        """The unit of each objective (see `deciding.spread`)."""
+        theirs, ours = self.champion.rewards, self.candidate.rewards
+        return {name: spread(values, ours[name]) for name, values in theirs.items() if name in ours}
 
 
 Part = Callable[[Evidence, GateSettings], list[Check]]
@@ -74,9 +75,9 @@ def goal(evidence: Evidence, settings: GateSettings) -> list[Check]:
     spreads = evidence.spreads()
     own = {"relevance", "coherence"}  # guardrails with margins in their own unit
     for name in [name for name in evidence.weights if name in evidence.candidate.rewards and name not in own]:
-        spread = max(spreads[name], 1e-9)
-        after, before = (sign(evidence, name) * who.rewards[name] for who in (evidence.candidate, evidence.champion))
-        change = difference(after / spread, before / spread, evidence.candidate.prompt, settings.confidence)
+        unit = sign(evidence, name) / spreads[name]
+        after, before = (unit * who.rewards[name] for who in (evidence.candidate, evidence.champion))
+        change = difference(after, before, evidence.candidate.prompt, settings.confidence)
         what = f"{name} (in standard deviations of the champion's)"
         checks.append(above(name, change, -settings.objective_margin, what, "goal"))
     return checks
@@ -164,7 +165,7 @@ def scalar_reward(sampled: Sampled, weights: Mapping[str, float], scale: Mapping
     total = np.zeros(len(sampled.prompt))
     for name, weight in weights.items():
         if name in sampled.rewards:
-            total += weight * sampled.rewards[name] / max(scale[name], 1e-9)
+            total += weight * sampled.rewards[name] / scale[name]
     return total
 
 
@@ -172,11 +173,6 @@ def repetition(token_ids: list[int]) -> float:
     """Share of trigrams that occurred before in the same answer, in [0, 1]; 0 for fewer than three tokens."""
     trigrams = list(zip(token_ids, token_ids[1:], token_ids[2:], strict=False))
     return 1 - len(set(trigrams)) / len(trigrams) if trigrams else 0.0
-
-
-def _spread(values: FloatArray) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.std()) if known.size else float("nan")
 
 
 def _counted(check: Check) -> Check:

@@ -13,6 +13,7 @@ from infra.settings.policy_update import PolicyUpdateSettings
 from infra.statistics import effective_sample_size
 from policy_update.gating.off_policy import advice, weights_of
 from policy_update.gating.samples import Check, FloatArray
+from policy_update.logged import Identity, unusable
 from policy_update.objectives import Rewards, predicted_rates
 from policy_update.prompts import Conversation
 from policy_update.rollout import Rollout, build_rollout, sampled_logprobs
@@ -34,15 +35,6 @@ class LoggedAnswer:
         return self.interaction.user_key or self.interaction.response_id
 
 
-def usable(answer: LoggedAnswer, base_model_hash: str) -> bool:
-    """Whether a ratio of probabilities is defined: our own tokens, drawn from the whole vocabulary, by this base."""
-    interaction = answer.interaction
-    sampling, given = interaction.sampling, interaction.answers[answer.choice]
-    untruncated = sampling.temperature > 0 and sampling.top_p >= 1 and sampling.top_k == 0
-    complete = bool(given.token_ids) and len(given.logprobs_sampled) == len(given.token_ids)
-    return untruncated and complete and interaction.base_model_hash == base_model_hash
-
-
 def estimate(
     base: LoadedModel,
     candidate: Any,
@@ -51,10 +43,12 @@ def estimate(
     sample: Callable[[Any, Sequence[Conversation], int, int], Rollout],
     reward: Callable[[Rollout], Rewards],
 ) -> tuple[Check, ...]:
-    """Advice by objective. The candidate's own answers are drawn (for the doubly robust form) only where the weights
+    """Advice by objective, from the answers that have an exact ratio of probabilities (`policy_update.logged.unusable`
+    says which have none). The candidate's own answers are drawn (for the doubly robust form) only where the weights
     leave enough effective answers to be evidence."""
     found = []
-    kept = [answer for answer in logged if usable(answer, base.base_model_hash)]
+    identity = Identity.of(base)
+    kept = [one for one in logged if not unusable(one.interaction, one.interaction.answers[one.choice], identity)]
     for objective in sorted({answer.objective for answer in kept}):
         own = [answer for answer in kept if answer.objective == objective]
         rollouts = [_rollout(base, own[i : i + AT_ONCE]) for i in range(0, len(own), AT_ONCE)]

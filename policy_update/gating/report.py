@@ -24,14 +24,14 @@ def training_curve(document: Mapping[str, Any]) -> list[tuple[float, float]]:
     notes, history = document.get("notes", {}), document.get("history", [])
     weights, spreads = notes.get("weights", {}), notes.get("spreads", {})
     names = [name for name in weights if name in spreads and history and name in history[0]["rewards"]]
-    usable = [name for name in names if isinstance(spreads[name], float | int) and spreads[name] > 0]
+    usable = [name for name in names if float(spreads[name]) > 0]  # a spread or reward of "nan" was no number
     if not usable:
         return []
     first = history[0]["rewards"]
     return [
         (
             float(step["kl"]),
-            sum(weights[name] * (step["rewards"][name] - first[name]) / spreads[name] for name in usable),
+            sum(weights[name] * (float(step["rewards"][name]) - float(first[name])) / spreads[name] for name in usable),
         )
         for step in history
     ]

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from policy_update.records import plain
+
 FloatArray = NDArray[np.float64]
 
 
@@ -79,17 +81,7 @@ class Verdict:
         return {
             "passed": self.passed,
             "reasons": self.reasons,
-            "checks": [_plain(asdict(check)) for check in self.checks],
-            "advice": [_plain(asdict(check)) for check in self.advice],
-            "notes": _plain(dict(self.notes)),
+            "checks": [plain(asdict(check)) for check in self.checks],
+            "advice": [plain(asdict(check)) for check in self.advice],
+            "notes": plain(dict(self.notes)),
         }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    if isinstance(value, float) and not np.isfinite(value):
-        return str(value)
-    return value

@@ -82,7 +82,7 @@ def gate_again(context: Context, ref: str, on_progress: Callable[[float], None] 
     _, examiner = teacher_and_examiner(open_reward_model(model_row["path"], base), turn, settings)
     own = row["gate"].get("weights") or settings.policy_update.objectives
     weights = available_objectives(examiner, own, settings.policy_update.rewards.terms)
-    wanted = limits(settings.policy_update, reset=bool(row["lineage"].get("reset")))
+    wanted = with_budget_of(settings.policy_update, reset=bool(row["lineage"].get("reset")))
     examined = _examine(context, base, _models(context, base, row), examiner, wanted, weights, on_progress)
     document = examined.verdict.document() | {
         "weights": weights,
@@ -108,9 +108,9 @@ def champion_of(row: RowMapping) -> str:
     return str(row["lineage"].get("control", row["parent"]))
 
 
-def limits(wanted: PolicyUpdateSettings, *, reset: bool) -> PolicyUpdateSettings:
-    """A training that began at the base again is not near the champion, nor should it be: its budget is the one to the
-    base."""
+def with_budget_of(wanted: PolicyUpdateSettings, *, reset: bool) -> PolicyUpdateSettings:
+    """The settings a candidate is examined by. A training that began at the base again is not near the champion, nor
+    should it be: its budget is the one to the base."""
     gate = wanted.gate
     if not reset:
         return wanted
@@ -147,6 +147,7 @@ def _models(context: Context, base: LoadedModel, row: RowMapping) -> Models:
             before = repository.adapter_row(connection, context.settings.project, *parse_ref(champion))
         if before is None:
             raise UnknownAdapter(f"{champion}, the champion before, has no row: restore it", field="adapter")
+        verify_files(Path(before["path"]), before["file_hashes"])
         reference = merged_copy(base, Path(before["path"]))
     return Models(base=base, policy=None, sampler=merged_copy(base, Path(row["path"])), reference=reference)
 

@@ -18,18 +18,19 @@ log = structlog.get_logger(__name__)
 
 PROGRAM = Path(__file__).with_name("child_program.py")
 START_SECONDS = 60.0
-"""The first request also imports the verifier's library; on a busy machine that takes a while."""
+"""Longest wait for a child that starts and imports its verifier's library; on a busy machine that takes a while."""
 NOTHING = float("nan")
 
 
 class VerifierFailed(PlauditError):
-    """The verifier's process cannot do its work at all (as opposed to one answer that it could not judge)."""
+    """The verifier's process cannot start at all (as opposed to one answer that it could not judge)."""
 
     code = "verifier_failed"
 
 
 class VerifierChild:
-    """Asks a child process, with a deadline an answer. The child starts when first asked, and again after a kill.
+    """Asks a child process, with a deadline an answer. The child starts when first asked, and again after a kill; an
+    answer's time begins when it is ready, so that a row of endless answers costs `seconds` each and no more.
 
     `seconds`: longest wait for one answer. `timeouts` counts the answers given up. Not safe in several threads.
     """
@@ -39,29 +40,23 @@ class VerifierChild:
         self.timeouts = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._buffer = b""
-        self._fresh = True
+        self._ready: set[str] = set()
 
     def ask(self, request: dict[str, Any]) -> float:
-        """1 right, 0 wrong, NaN when the verifier says nothing: it did not know, failed on this text, or took longer
-        than the deadline and was killed. Raises VerifierFailed when its process cannot run."""
-        process = self._running()
-        deadline = time.monotonic() + (START_SECONDS if self._fresh else self.seconds)
+        """1 right, 0 wrong, NaN when the verifier says nothing: it did not know, failed or died on this text, or took
+        longer than the deadline and was killed. Raises VerifierFailed when its process cannot start."""
+        self._prepare(request["kind"])
         try:
-            self._write(process, json.dumps(request).encode() + b"\n", deadline)
-            line = self._line(process, deadline)
+            reply = self._exchange(request, self.seconds)
         except TimeoutError:
             self.timeouts += 1
             log.warning("verifier_gave_up", kind=request["kind"], seconds=self.seconds, timeouts=self.timeouts)
             self.close()
             return NOTHING
         except OSError as error:
+            log.warning("verifier_died_of_answer", kind=request["kind"], error=str(error))
             self.close()
-            raise VerifierFailed(
-                f"the verifier's process ended while it judged {request['kind']} ({error}): run `{sys.executable} "
-                f"{PROGRAM}` by hand to see why"
-            ) from error
-        self._fresh = False
-        reply = json.loads(line)
+            return NOTHING
         if "error" in reply:
             log.warning("verifier_failed_on_answer", kind=request["kind"], error=str(reply["error"])[:200])
             return NOTHING
@@ -69,7 +64,7 @@ class VerifierChild:
 
     def close(self) -> None:
         """End the child, whatever it is doing."""
-        process, self._process, self._buffer, self._fresh = self._process, None, b"", True
+        process, self._process, self._buffer, self._ready = self._process, None, b"", set()
         if process is None:
             return
         process.kill()
@@ -81,6 +76,31 @@ class VerifierChild:
 
     def __del__(self) -> None:
         self.close()
+
+    def _prepare(self, kind: str) -> None:
+        """A child that has imported what it needs for `kind`. Raises VerifierFailed."""
+        self._running()
+        if kind in self._ready:
+            return
+        try:
+            reply = self._exchange({"kind": kind, "prepare": True}, START_SECONDS)
+            failure = str(reply.get("error", ""))
+        except OSError as error:  # a TimeoutError is one
+            failure = str(error) or f"not ready after {START_SECONDS:g} seconds"
+        if failure:
+            self.close()
+            raise VerifierFailed(
+                f"the verifier's process for {kind} cannot start ({failure}): run `{sys.executable} {PROGRAM}` by hand "
+                "to see why"
+            )
+        self._ready.add(kind)
+
+    def _exchange(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """The reply to one request. Raises TimeoutError after `seconds`, another OSError where the child is gone."""
+        process, deadline = self._running(), time.monotonic() + seconds
+        self._write(process, json.dumps(request).encode() + b"\n", deadline)
+        reply: dict[str, Any] = json.loads(self._line(process, deadline))
+        return reply
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:

@@ -2,9 +2,11 @@
 
 Started by file name and without the rest of Plaudit, so that it is up in a moment. It ends with its standard input.
 Requests: {"kind": "math", "text", "wanted"}, {"kind": "regex", "text", "pattern", "full"},
-{"kind": "schema", "text", "schema"}; replies: {"value": 1, 0 or null} (null: nothing to say), or {"error": text}.
+{"kind": "schema", "text", "schema"}, and {"kind", "prepare": true}, which imports what the kind needs and says null;
+replies: {"value": 1, 0 or null} (null: nothing to say), or {"error": text}.
 """
 
+import importlib
 import json
 import os
 import re
@@ -42,6 +44,16 @@ def schema(request: dict[str, Any]) -> float | None:
 
 
 KINDS = {"math": math, "regex": regex, "schema": schema}
+LIBRARIES = {"math": "math_verify", "schema": "jsonschema_rs"}
+
+
+def reply_to(request: dict[str, Any]) -> float | None:
+    """What one request asks for."""
+    if not request.get("prepare"):
+        return KINDS[request["kind"]](request)
+    if request["kind"] in LIBRARIES:
+        importlib.import_module(LIBRARIES[request["kind"]])
+    return None
 
 
 def main() -> None:
@@ -51,7 +63,7 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            reply: dict[str, Any] = {"value": KINDS[request["kind"]](request)}
+            reply: dict[str, Any] = {"value": reply_to(request)}
         except Exception as error:  # a verifier's own failure is an answer: the parent decides what it means
             reply = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(reply), file=replies, flush=True)

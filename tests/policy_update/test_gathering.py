@@ -55,6 +55,42 @@ def test_where_nothing_differs_the_first_draw_stands(tiny_loaded: "LoadedModel")
     assert [c[0].content for c in gathered.rollout.conversations] == ["fast asleep?", "the capital?"]
 
 
+def test_the_first_draw_may_hold_no_difference_at_all(tiny_loaded: "LoadedModel") -> None:
+    recipe = replace(RECIPES["grpo"], dynamic_sampling=True)
+    gathered = gatherer(tiny_loaded, recipe, flat_but_one, dynamic_refills=1).gather(0, 2, iter(CONVERSATIONS))
+    assert [c[0].content for c in gathered.rollout.conversations] == ["a week?"]
+    assert gathered.redrawn == 2
+
+
+class Twins(Processes):
+    """The first of two processes, of which the other always found what `other` says."""
+
+    def gather(self, own: Any) -> list[Any]:
+        return [own, 1 if isinstance(own, int) else own]
+
+
+def test_a_process_that_found_no_difference_still_has_rows(tiny_loaded: "LoadedModel") -> None:
+    """Of two processes; the refill is one group, which is not one for each."""
+    wanted = settings(group_size=3, dynamic_refills=1)
+    recipe = replace(RECIPES["grpo"], dynamic_sampling=True)
+    sample = rollout_sampler(tiny_loaded, wanted, 3)
+    one = Gatherer(models(tiny_loaded), wanted, recipe, sample, flat_but_one, Twins(0, 2), None)
+    gathered = one.gather(0, 2, itertools.cycle(CONVERSATIONS[:2]))
+    assert [c[0].content for c in gathered.rollout.conversations] == ["fast asleep?"]
+    assert gathered.rows == slice(0, 3)
+    assert gathered.experience.rewards.shape == (2, 3, 1)
+
+
+def test_more_processes_than_prompts_are_refused(tiny_loaded: "LoadedModel") -> None:
+    wanted = settings(prompts_per_step=2)
+    sample = rollout_sampler(tiny_loaded, wanted, 3)
+    trainer = Trainer(
+        models(tiny_loaded), wanted, RECIPES["grpo"], {"letters": 1.0}, sample, letters, processes=Processes(0, 3)
+    )
+    with pytest.raises(RecipeUnsuited, match=r"a step has 2 prompts .* for 3 processes"):
+        trainer.train(CONVERSATIONS)
+
+
 def test_greedy_answers_where_the_recipe_asks(tiny_loaded: "LoadedModel") -> None:
     gathered = gatherer(tiny_loaded, RECIPES["remax"]).gather(0, 2, itertools.cycle(CONVERSATIONS))
     greedy = gathered.experience.greedy_rewards

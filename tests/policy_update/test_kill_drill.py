@@ -12,12 +12,20 @@ import pytest
 
 from tests.policy_update.training_child import run
 
-STEPS = 12
+STEPS = 10
 PAUSE = 0.15
-"""Seconds between steps: on any machine the kill comes before the end."""
+"""Seconds between steps of a training that is to be killed: on any machine the kill comes before the end."""
 
 
-def task(folder: Path, model: Path, **changes: Any) -> Path:
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path) -> Path:
+    """The task of a training that nobody disturbed, done."""
+    path = task(tmp_path_factory.mktemp("drill") / "calm", tiny_model_dir, pause=0.0)
+    assert finished(path) == 0
+    return path
+
+
+def task(folder: Path, model: Path, *, pause: float = PAUSE, **changes: Any) -> Path:
     """The task's file of a training in `folder`."""
     folder.mkdir()
     settings = {
@@ -39,7 +47,7 @@ def task(folder: Path, model: Path, **changes: Any) -> Path:
         "checkpoints": str(folder / "checkpoints"),
         "adapter": str(folder / "adapter.safetensors"),
         "steps": str(folder / "steps"),
-        "pause": PAUSE,
+        "pause": pause,
     }
     path = folder / "task.json"
     path.write_text(json.dumps(document))
@@ -87,9 +95,10 @@ def finished(path: Path) -> int:
 
 
 @pytest.mark.timeout(180)
-def test_killed_anywhere_and_started_again_gives_the_same_adapter(tmp_path: Path, tiny_model_dir: Path) -> None:
-    calm, killed = (task(tmp_path / name, tiny_model_dir) for name in ("calm", "killed"))
-    assert finished(calm) == 0
+def test_killed_anywhere_and_started_again_gives_the_same_adapter(
+    tmp_path: Path, tiny_model_dir: Path, calm: Path
+) -> None:
+    killed = task(tmp_path / "killed", tiny_model_dir)
     draw = random.Random(5)
     assert kill_after(killed, 3, draw.uniform(0, 0.3))
     assert kill_after(killed, 2, draw.uniform(0, 0.3))
@@ -116,9 +125,10 @@ def test_killed_at_twenty_random_moments(tmp_path: Path, tiny_model_dir: Path) -
 
 
 @pytest.mark.timeout(120)
-def test_a_damaged_checkpoint_is_named_and_training_begins_anew(tmp_path: Path, tiny_model_dir: Path) -> None:
-    calm, damaged = (task(tmp_path / name, tiny_model_dir, steps=6) for name in ("calm", "damaged"))
-    finished(calm)
+def test_a_damaged_checkpoint_is_named_and_training_begins_anew(
+    tmp_path: Path, tiny_model_dir: Path, calm: Path
+) -> None:
+    damaged = task(tmp_path / "damaged", tiny_model_dir)
     assert kill_after(damaged, 3, 0.0)  # the third step is said after the checkpoint of the second was written
     (place,) = (damaged.parent / "checkpoints").glob("checkpoint-*")
     weights = place / "state.safetensors"

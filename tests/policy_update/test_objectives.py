@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from policy_update.objectives import UnknownLimit, assemble, head_reward, predicted_rates, with_limits
+from policy_update.objectives import (
+    NoObjective,
+    UnknownLimit,
+    assemble,
+    available_objectives,
+    head_reward,
+    predicted_rates,
+    with_limits,
+)
 
 
 def test_probabilities_come_back_and_what_is_none_stays_out() -> None:
@@ -36,6 +44,14 @@ def test_every_head_is_bounded_whatever_it_says(penalty: float) -> None:
     for name, most in (("love", 9.3), ("harm", 1.0), ("utility", 6.0)):
         value, _ = head_reward(name, scores * (1e6 if name == "utility" else 1), error, penalty, utility_bound=6.0)
         assert (np.abs(value) <= most).all()
+
+
+def test_what_nothing_measures_is_left_out_but_not_everything() -> None:
+    scorer = type("Scorer", (), {"objectives": ("love",), "recipe": None})()
+    wanted = {"love": 1.0, "lvoe": 2.0, "coherence": 0.0, "brief": -1.0}
+    assert available_objectives(scorer, wanted, ["brief"]) == {"love": 1.0, "brief": -1.0}
+    with pytest.raises(NoObjective, match=r"not measured: lvoe.*there are brief, coherence, love, relevance"):
+        available_objectives(scorer, {"lvoe": 1.0, "love": 0.0}, ["brief"])
 
 
 def test_limits_are_measured_at_no_weight() -> None:

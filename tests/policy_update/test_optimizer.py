@@ -1,5 +1,7 @@
 """fp32 masters: small steps survive bf16, odd gradients do no harm."""
 
+import math
+
 import pytest
 import torch
 
@@ -21,12 +23,11 @@ def test_small_steps_are_not_rounded_away() -> None:
     assert float(weight[0].detach()) < 1
 
 
-def test_a_gradient_that_is_not_finite_is_skipped() -> None:
+def test_a_gradient_that_is_not_finite_changes_nothing() -> None:
     weight = parameter()
     optimizer = MasterAdamW([weight], 1e-2)
     weight.grad = torch.full_like(weight, float("nan"))
-    optimizer.step(1e-2)
-    assert optimizer.skipped == 1
+    assert math.isnan(optimizer.step(1e-2))
     assert float(optimizer.distance_trained()) == 0
     assert weight.tolist() == [1.0] * 4
 

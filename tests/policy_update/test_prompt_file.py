@@ -41,7 +41,10 @@ def test_prompts_and_what_to_check_their_answers_by(tmp_path: Path) -> None:
         ('{"answer": "y"}', "either prompt"),
         ('{"prompt": "x", "messages": []}', "either prompt"),
         ('{"prompt": " "}', "it must be text"),
-        ('{"messages": ["x"]}', "needs role and content"),
+        ('{"prompt": "x", "answer": true}', "it must be text or a number"),
+        ('{"messages": ["x"]}', "needs role"),
+        ('{"messages": [{"role": "usr", "content": "x"}]}', "system, user or assistant"),
+        ('{"messages": [{"role": "user", "content": null}]}', "and content \\(text\\)"),
         ('{"messages": [{"role": "assistant", "content": "x"}]}', "the last of messages must be the user's"),
     ],
 )
@@ -50,6 +53,15 @@ def test_a_wrong_line_is_named(tmp_path: Path, line: str, said: str) -> None:
     with pytest.raises(InvalidPromptFile, match=said) as raised:
         read_prompt_file(path)
     assert "line 2" in raised.value.message
+
+
+def test_a_line_ends_at_its_newline_alone(tmp_path: Path) -> None:
+    """JSON may hold U+2028 as it is; an editor may have put a byte order mark before the first line."""
+    path = tmp_path / "prompts.jsonl"
+    text = '\ufeff{"prompt": "one\u2028two\u0085three"}\r\n{"prompt": "four"}\r\n'
+    path.write_bytes(text.encode())
+    found = [conversation[0].content for conversation in read_prompt_file(path)]
+    assert found == ["one\u2028two\u0085three", "four"]
 
 
 def test_a_missing_file_is_named() -> None:

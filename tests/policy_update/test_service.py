@@ -1,28 +1,20 @@
 """One update from a champion reward model to a verdict, on a tiny backbone: who teaches, who examines, what is kept."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from sqlalchemy import select, update
 
-from infra.contracts import ManualClock
 from infra.db.tables import adapters, offline_online_points, serving_state
-from infra.runtime import Context, JobContext, open_context
-from infra.settings import Settings
-from infra.settings.infrastructure import ModelSettings
+from infra.runtime import Context, JobContext
 from infra.settings.policy_candidates import CandidateSettings
 from infra.settings.policy_gate import GateSettings
 from infra.settings.policy_rewards import PolicyRewardsSettings, RewardTerm
 from infra.settings.policy_update import PolicyUpdateSettings
-from infra.settings.reward_model import FinetuningSettings, RewardModelSettings
-from policy_update.gating.service import gate_again
 from policy_update.jobs import run_policy_update
 from policy_update.objectives import UnknownLimit
-from reward_model.jobs import run_reward_model
-from tests.reward_model.test_service import fill
+from tests.policy_update.conftest import World
 
 
 def changed(context: Context, **policy_update: object) -> Context:
@@ -32,30 +24,16 @@ def changed(context: Context, **policy_update: object) -> Context:
 
 
 @pytest.fixture
-def context(settings: Settings, clock: ManualClock, tiny_model_dir: Path) -> Iterator[Context]:
-    torch.set_num_threads(1)
-    reward_model = RewardModelSettings(
-        min_labels=40, min_pairs=20, min_positive=5, min_new_labels=10, folds=3, bootstrap=100, l2_grid=(0.01,),
-        ensemble=2, thresholds=(10.0,), champion_rule="newest", cross_fit_min_labels=40,
-    )  # fmt: skip
-    policy_update = PolicyUpdateSettings(
+def context(world: World, tmp_path: Path) -> Context:
+    """A system whose reward model is trained, and a gate that nothing passes."""
+    wanted = PolicyUpdateSettings(
         steps=1, prompts_per_step=2, group_size=2, micro_batch_prompts=2, max_new_tokens=8, min_prompts=8,
         max_prompts=32, lora_rank=2, gate=GateSettings(prompts=4, answers_per_prompt=2, kl_to_champion=1e-12),
     )  # fmt: skip
-    wanted = {
-        "reward_model": reward_model,
-        "policy_update": policy_update,
-        "model": ModelSettings(base=str(tiny_model_dir), device="cpu", dtype="float32", threads=1),
-    }
-    opened = open_context(settings.model_copy(update=wanted), clock)
-    yield opened
-    opened.close()
+    return world(tmp_path, wanted)
 
 
 def test_one_half_teaches_the_other_examines_and_predictions_are_kept(context: Context) -> None:
-    assert run_policy_update(JobContext(context)).detail == "no reward model has been trained yet"
-    fill(context, 120)
-    assert "reward@1" in run_reward_model(JobContext(context)).detail
     outcome = run_policy_update(JobContext(context))
     assert outcome.detail.startswith("loop@1 refused")
     with context.database.reading() as connection:
@@ -74,8 +52,6 @@ def test_a_cycle_of_two_weightings_soups_and_extrapolations(context: Context) ->
     terms = {"brief": RewardTerm(kind="length", parameters={"budget": 4})}
     dial = CandidateSettings(weightings={"warm": {"love": 2.0}, "brief": {"brief": 3.0}}, extrapolations=(0.5,))
     wanted = changed(context, candidates=dial, rewards=PolicyRewardsSettings(terms=terms, self_certainty=True))
-    fill(context, 120)
-    run_reward_model(JobContext(context))
     said = run_policy_update(JobContext(wanted)).detail
     assert [part.split(" refused")[0] for part in said.split("; loop")] == ["loop@1", "@2", "@3", "@4", "@5"]
     with context.database.reading() as connection:
@@ -104,8 +80,6 @@ def test_a_cycle_of_two_weightings_soups_and_extrapolations(context: Context) ->
 
 def test_after_enough_updates_training_begins_at_the_base_and_is_held_against_the_champion(context: Context) -> None:
     wanted = changed(context, retrain_from_base_every=1, new_prompts=5)
-    fill(context, 120)
-    run_reward_model(JobContext(context))
     run_policy_update(JobContext(context))
     assert run_policy_update(JobContext(wanted)).detail.endswith(
         "waiting for a better reward model or 5 more interactions"
@@ -129,8 +103,6 @@ def test_after_enough_updates_training_begins_at_the_base_and_is_held_against_th
 
 def test_a_limit_is_trained_with_and_gated_without(context: Context) -> None:
     """The lexicon's cost moves a multiplier; the gate, which would want a goal not to fall, does not weigh it."""
-    fill(context, 120)
-    run_reward_model(JobContext(context))
     said = RewardTerm(kind="lexicon", parameters={"words": ("e", "a"), "cost": True})
     limited = changed(
         context,
@@ -148,30 +120,5 @@ def test_a_limit_is_trained_with_and_gated_without(context: Context) -> None:
 
 
 def test_a_limit_that_nothing_measures_stops_the_cycle(context: Context) -> None:
-    fill(context, 120)
-    run_reward_model(JobContext(context))
     with pytest.raises(UnknownLimit, match=r"policy_update.limits names 'nothing'.*there are coherence, love"):
         run_policy_update(JobContext(changed(context, recipe="constrained", limits={"nothing": 0.1})))
-
-
-@pytest.mark.full
-def test_a_fine_tuned_reward_model_teaches_and_gates(context: Context) -> None:
-    wanted = context.settings.reward_model.model_copy(
-        update={
-            "backbone_mode": "finetuned",
-            "min_labels": 20,
-            "hold_out_fraction": 0.4,
-            "finetuning": FinetuningSettings(rank=4, learning_rate=2e-3, batch=4, epochs=1.0, ensemble=1),
-        }
-    )
-    tuned = replace(context, settings=context.settings.model_copy(update={"reward_model": wanted}))
-    fill(tuned, 160)
-    assert "frozen features beside it" in run_reward_model(JobContext(tuned)).detail
-    assert run_policy_update(JobContext(tuned)).detail.startswith("loop@1 refused")
-    with context.database.reading() as connection:
-        row = connection.execute(select(adapters)).mappings().one()
-    assert row["gate"]["cross_fitted"] is False, "there are no halves"
-    assert {"love", "utility"} <= set(row["gate"]["levels"])
-    first = {check["name"]: check["value"] for check in row["gate"]["checks"]}
-    again = {check["name"]: check["value"] for check in gate_again(tuned, "loop@1").document["checks"]}
-    assert again == pytest.approx(first, abs=1e-4, nan_ok=True), "the second look sees what the first saw"

@@ -23,6 +23,13 @@ def test_the_file_in_the_working_directory_counts() -> None:
     assert (settings.project, settings.jobs.heartbeat_seconds) == ("shop", 2.0)
 
 
+def test_a_number_that_is_none_is_refused_wherever_it_stands() -> None:
+    _write("[policy_update]\nlearning_rate = nan\n[policy_update.objectives]\nlove = inf\n")
+    with pytest.raises(InvalidSettings) as raised:
+        load_settings()
+    assert "finite number" in raised.value.message
+
+
 def test_a_named_file_counts_instead(monkeypatch: pytest.MonkeyPatch) -> None:
     _write('project = "shop"')
     other = _write('project = "other"', "other.toml")

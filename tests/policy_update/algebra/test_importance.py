@@ -31,3 +31,11 @@ def test_no_gradient() -> None:
     assert not importance.masked_importance(OLD, SAMPLER).requires_grad
     assert not importance.truncated_sequence_importance(OLD, SAMPLER, MASK).requires_grad
     assert not importance.masked_sequence_importance(OLD, SAMPLER, MASK).requires_grad
+
+
+def test_a_ratio_beyond_all_numbers_is_masked_not_made_nan() -> None:
+    """A long answer of the log may be e^200 times as likely as it was: inf * 0 would stop the training."""
+    old, sampler, mask = torch.full((1, 2), -1.0), torch.full((1, 2), -101.0), torch.ones(1, 2)
+    assert importance.masked_sequence_importance(old, sampler, mask).tolist() == [[0.0, 0.0]]
+    assert importance.masked_importance(old, sampler).tolist() == [[0.0, 0.0]]
+    assert importance.truncated_sequence_importance(old, sampler, mask).tolist() == [[2.0, 2.0]]

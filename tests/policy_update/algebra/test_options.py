@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from policy_update.algebra import policy_terms, regularizers, shaping
-from policy_update.algebra.options import FUNCTIONS, UnknownRecipe, WrongOption, recipe_named
+from policy_update.algebra.binding import defaults_of
+from policy_update.algebra.options import FUNCTIONS, ORDERED, RANGES, WHOLE, UnknownRecipe, WrongOption, recipe_named
 from policy_update.algebra.recipe import STAGES
 from policy_update.algebra.table import RECIPES
 
@@ -53,6 +54,15 @@ def test_numbers_of_a_function_that_was_replaced_go_with_it() -> None:
         ({"clip_high": float("nan")}, "should be a finite number"),
         ({"clip_high": True}, "should be a finite number"),
         ({"clip_high": "wide"}, "should be a finite number"),
+        ({"clip_low": 1.5}, "clip_low = 1.5 should be between 0 and 1"),
+        ({"estimator": []}, "estimator = [] should be one name; only shaping takes several"),
+        ({"term": ["clipped", "score"]}, "should be one name"),
+        ({"term": "clipped_by_covariance"}, "set choice to 'random_in_band' or 'largest'"),
+        ({"critic": "clipped_value"}, "credit = 'uniform' with critic = 'clipped_value'"),
+        ({"credit": "gae"}, "credit = 'gae' with critic = 'no_critic'"),
+        ({"importance": "masked_importance", "importance_low": 6.0}, "importance_low = 6 should be below"),
+        ({"estimator": "best_of_k", "k": 2.5}, "k = 2.5 should be a whole number, at least 2"),
+        ({"estimator": "best_of_k", "k": 1.0}, "k = 1.0 should be a whole number, at least 2"),
         ({"dynamic_sampling": 1.0}, "dynamic_sampling = 1.0 should be true or false"),
     ],
 )
@@ -80,9 +90,14 @@ def test_every_stage_offers_what_the_table_uses() -> None:
                 assert FUNCTIONS[stage][function.__name__] is function, (recipe.name, stage)
 
 
-def test_numbers_of_a_recipe_belong_to_its_functions() -> None:
-    from policy_update.algebra.binding import defaults_of
+def test_every_recipe_is_within_its_own_bounds() -> None:
+    for name, recipe in RECIPES.items():
+        assert recipe_named(name, dict(recipe.all_numbers)).all_numbers == recipe.all_numbers
+    known = {name for stage in FUNCTIONS.values() for function in stage.values() for name in defaults_of(function)}
+    assert {*RANGES, *WHOLE, *(name for pair in ORDERED for name in pair)} <= known
 
+
+def test_numbers_of_a_recipe_belong_to_its_functions() -> None:
     for recipe in RECIPES.values():
         known = {name for function in recipe.functions() for name in defaults_of(function)}
         assert set(recipe.numbers) <= known, recipe.name
@@ -90,8 +105,6 @@ def test_numbers_of_a_recipe_belong_to_its_functions() -> None:
 
 def test_a_name_means_one_thing_within_a_recipe() -> None:
     """Two functions of one recipe that share a number's name would both be changed by it: they share its default."""
-    from policy_update.algebra.binding import defaults_of
-
     for recipe in RECIPES.values():
         seen: dict[str, float] = {}
         for function in recipe.functions():

@@ -42,6 +42,18 @@ def test_an_objective_without_weight_may_be_missing() -> None:
     assert both.abs().max() == 0  # one answer is left to compare
 
 
+def test_a_greedy_reward_that_is_missing_says_nothing_where_it_has_no_weight() -> None:
+    table = torch.tensor([[[1.0, torch.nan], [0.0, torch.nan]]], dtype=torch.float64)
+    greedy = torch.tensor([[0.25, torch.nan]], dtype=torch.float64)
+
+    def estimate(one: Shaped) -> torch.Tensor:
+        assert one.greedy is not None
+        return estimators.above_greedy(one.rewards, one.greedy)
+
+    advantages, _ = scalarization.sum_then_each(shaped(table, [1.0, 0.0], greedy=greedy), estimate)
+    assert advantages.tolist() == [[0.75, -0.25]]
+
+
 def test_constrained_by_hand() -> None:
     # Goals z = -1, 1; costs z = -1, 1 at multiplier 0.4: (1 - 0.4) z. The limit's own weight is not looked at.
     table = torch.tensor([[[0.0, 0.0], [1.0, 0.3]]], dtype=torch.float64)

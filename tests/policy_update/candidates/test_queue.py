@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy_update.candidates.queue import Gated, gain_of, states
+from policy_update.candidates.queue import Gated, states
 
 
 def test_the_best_by_gain_go_first_and_the_rest_wait_in_reserve() -> None:
@@ -18,9 +18,3 @@ def test_nothing_that_passed_is_lost_and_nothing_refused_gets_on(rows: list[tupl
     chosen = [g.gain for g in gated if found[g.ref] == "challenger"]
     assert len(chosen) == min(most, sum(g.passed for g in gated))
     assert all(g.gain <= min(chosen) for g in gated if found[g.ref] == "reserve")
-
-
-def test_the_gain_is_what_is_sure() -> None:
-    checks = [{"name": "finite", "low": 0.0}, {"name": "reward", "value": 0.4, "low": 0.15}]
-    assert gain_of(checks) == 0.15
-    assert gain_of([{"name": "reward", "low": "nan"}]) == gain_of([]) == float("-inf")

@@ -83,6 +83,21 @@ def test_own_phrases_are_wires() -> None:
     assert {check.name for check in styles(body, wanted) if not check.passed} == {"oracle", "exclamation"}
 
 
+def test_an_objective_that_the_champion_never_reaches_does_not_drown_the_others() -> None:
+    """One answer of 80 that solves what no answer solved before: worth 1 / 0.079 of the spread, not 1e9 of it."""
+    solved = np.zeros(80)
+    solved[0] = 1.0
+    champion, candidate = sampled(HABITS, seed=1), sampled(HABITS, love=2.0)
+    champion = replace(champion, rewards={**champion.rewards, "solved": np.zeros(80)})
+    candidate = replace(candidate, rewards={**candidate.rewards, "solved": solved})
+    body = replace(evidence(candidate, champion), weights={"love": 1.0, "solved": 0.1})
+    found = {check.name: check for check in goal(body, SETTINGS)}
+    assert body.spreads()["solved"] == pytest.approx(np.concatenate([solved, np.zeros(80)]).std())
+    assert found["reward"].passed
+    assert found["reward"].value < 3.0
+    assert found["solved"].passed
+
+
 def test_kl_budgets() -> None:
     assert failed(sampled(HABITS, love=2.0), kl=0.9) == {"kl_to_champion"}
     assert failed(sampled(HABITS, love=2.0), base=0.9) == {"kl_to_base"}

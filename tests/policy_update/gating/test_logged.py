@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -13,7 +14,7 @@ from infra.models.generate import generate
 from infra.models.port import GenerationRequest
 from infra.settings.policy_gate import GateSettings
 from infra.settings.policy_update import PolicyUpdateSettings
-from policy_update.gating.logged import LoggedAnswer, estimate, usable
+from policy_update.gating.logged import LoggedAnswer, estimate
 from policy_update.merging import copy_of
 from policy_update.objectives import Rewards
 from policy_update.rollout import Rollout
@@ -37,8 +38,8 @@ def logged(loaded: "LoadedModel", count: int) -> list[LoggedAnswer]:
         answer = Answer(0, "", result.finish_reason, result.token_ids, result.logprobs_raw, result.logprobs_sampled)
         made = Interaction(
             project="p", response_id=f"r{i}", conversation_id=f"c{i}", created_at=float(i), messages=TOLD,
-            answers=(answer,), base_model_hash=loaded.base_model_hash, sampling=SAMPLING, prompt_token_ids=prompt,
-            user_key=f"u{i}",
+            answers=(answer,), base_model_hash=loaded.base_model_hash, tokenizer_hash=loaded.tokenizer_hash,
+            template_hash=loaded.template_hash, sampling=SAMPLING, prompt_token_ids=prompt, user_key=f"u{i}",
         )  # fmt: skip
         found.append(LoggedAnswer(made, 0, "love", float(sum(result.token_ids) % 2)))
     return found
@@ -84,18 +85,14 @@ def test_the_reward_model_is_asked_where_it_has_the_head(tiny_loaded: "LoadedMod
 
 
 @pytest.mark.parametrize(
-    "sampling",
+    "change",
     [
-        SamplingParameters(temperature=0.0), SamplingParameters(top_p=0.9), SamplingParameters(top_k=40),
+        {"sampling": SamplingParameters(temperature=0.0)}, {"base_model_hash": "another"},
+        {"tokenizer_hash": "another"}, {"template_hash": "another"}, {"source": "import"},
     ],
 )  # fmt: skip
-def test_answers_without_a_ratio_are_left_out(tiny_loaded: "LoadedModel", sampling: SamplingParameters) -> None:
+def test_answers_without_a_ratio_are_left_out(tiny_loaded: "LoadedModel", change: dict[str, Any]) -> None:
+    """As in training: `tests/policy_update/test_logged.py` has every reason."""
     (answer,) = logged(tiny_loaded, 1)
-    base = tiny_loaded.base_model_hash
-    assert usable(answer, base)
-    assert not usable(answer, "another base")
-    changed = Interaction(**{name: getattr(answer.interaction, name) for name in answer.interaction.__struct_fields__}
-                          | {"sampling": sampling})  # fmt: skip
-    assert not usable(replace(answer, interaction=changed), base)
-    assert estimate(tiny_loaded, tiny_loaded.model, [replace(answer, interaction=changed)], settings(),
-                    draw(tiny_loaded), no_reward) == ()  # fmt: skip
+    odd = replace(answer, interaction=msgspec.structs.replace(answer.interaction, **change))
+    assert estimate(tiny_loaded, tiny_loaded.model, [odd], settings(), draw(tiny_loaded), no_reward) == ()

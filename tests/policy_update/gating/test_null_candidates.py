@@ -1,5 +1,7 @@
 """A candidate that writes as the champion does must not trip; one that says a little more of a phrase must."""
 
+import pytest
+
 from infra.settings.policy_gate import GateSettings
 from policy_update.gating.gate import phrases, styles
 from tests.policy_update.gating.synthetic import evidence, sampled
@@ -9,20 +11,20 @@ HABITS = {
     "Let me know if it helps.": 0.06, "Which one do you have?": 0.15, "Good luck!": 0.04, "It is definitely so.": 0.1,
     "See a doctor.": 0.08, "Sorry about that.": 0.05, "As ever, it is what it is.": 0.3,
 }  # fmt: skip
-CANDIDATES = 80
 
 
-def test_the_false_trip_rate_is_within_what_the_settings_promise() -> None:
-    """80 candidates equal to the champion, whose reward even goes with its phrases."""
+@pytest.mark.parametrize(("candidates", "most"), [(24, 4), pytest.param(80, 8, marks=pytest.mark.full)])
+def test_the_false_trip_rate_is_within_what_the_settings_promise(candidates: int, most: int) -> None:
+    """Candidates equal to the champion, whose reward even goes with its phrases. Each of the two promises 2.5 %:
+    P(Binomial(candidates, 0.025) > most) < 1e-3."""
     tripped = mined = 0
-    for seed in range(CANDIDATES):
+    for seed in range(candidates):
         after, before = (sampled(HABITS, bonus=1.0, prompts=32, seed=2 * seed + 1000 + i) for i in (0, 1))
         body = evidence(after, before)
         tripped += any(not check.passed for check in styles(body, SETTINGS))
         mined += any(not check.passed for check in phrases(body, SETTINGS))
-    # Each promises 2.5 %: P(Binomial(80, 0.025) > 8) < 1e-3.
-    assert tripped <= 8
-    assert mined <= 8
+    assert tripped <= most
+    assert mined <= most
 
 
 def test_a_better_candidate_that_writes_as_before_does_not_trip_either() -> None:

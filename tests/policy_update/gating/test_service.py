@@ -1,68 +1,50 @@
 """A stored adapter before the gate again: on a tiny backbone, by the service and by the command."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from sqlalchemy import select, update
 from typer.testing import CliRunner
 
-from infra.contracts import ManualClock
 from infra.db.tables import adapters
 from infra.models.errors import AdapterRefused
-from infra.runtime import Context, JobContext, open_context
-from infra.settings import Settings
-from infra.settings.infrastructure import ModelSettings
+from infra.runtime import Context, JobContext
 from infra.settings.policy_gate import GateSettings
 from infra.settings.policy_update import PolicyUpdateSettings
-from infra.settings.reward_model import RewardModelSettings
 from plaudit.cli import app
 from policy_update.gating.report import PICTURE_FILE, VERDICT_FILE
 from policy_update.gating.repository import logged_answers
-from policy_update.gating.service import KEPT, UnknownAdapter, gate_again, gate_folder, limits
+from policy_update.gating.service import KEPT, UnknownAdapter, gate_again, gate_folder, with_budget_of
 from policy_update.jobs import run_policy_update
-from reward_model.jobs import run_reward_model
-from tests.models_fixtures import make_tiny_model
-from tests.reward_model.test_service import fill
-
-
-def settings_of(folder: Path, **gate: float) -> Settings:
-    """A store in `folder`, a tiny base, a gate that lets anything pass but what `gate` says."""
-    lenient = {
-        "prompts": 4, "answers_per_prompt": 2, "objective_margin": 50.0, "relevance_margin": 50.0, "harm_margin": 1.0,
-        "coherence_margin": 50.0, "repetition_margin": 2.0, "length_ratio": 100.0, "logged_answers": 20,
-    } | gate  # fmt: skip
-    return Settings(
-        data_dir=folder / "data",
-        model=ModelSettings(base=str(folder / "model"), device="cpu", dtype="float32", threads=1),
-        reward_model=RewardModelSettings(
-            min_labels=40, min_pairs=20, min_positive=5, min_new_labels=10, folds=3, bootstrap=100, l2_grid=(0.01,),
-            ensemble=2, thresholds=(10.0,), champion_rule="newest", cross_fit_min_labels=40,
-        ),
-        policy_update=PolicyUpdateSettings(
-            steps=1, prompts_per_step=2, group_size=2, micro_batch_prompts=2, max_new_tokens=8, min_prompts=8,
-            max_prompts=32, lora_rank=2, gate=GateSettings(**lenient),
-        ),
-    )  # fmt: skip
+from tests.policy_update.conftest import World
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, world: World) -> Path:
     """A store with one trained adapter, loop@1, that has been before the gate."""
-    torch.set_num_threads(1)
     place = tmp_path_factory.mktemp("gate")
-    make_tiny_model(place / "model")
-    context = open_context(settings_of(place), ManualClock())
-    fill(context, 120)
-    run_reward_model(JobContext(context))
-    assert run_policy_update(JobContext(context)).detail.startswith("loop@1")
-    context.close()
+    assert run_policy_update(JobContext(world(place, lenient()))).detail.startswith("loop@1")
     return place
 
 
-def opened(folder: Path, **gate: float) -> Context:
-    return open_context(settings_of(folder, **gate), ManualClock())
+@pytest.fixture
+def opened(folder: Path, world: World) -> Callable[..., Context]:
+    """The store under the lenient gate, but what is named."""
+    return lambda **gate: world(folder, lenient(**gate))
+
+
+def lenient(**gate: float) -> PolicyUpdateSettings:
+    """A gate that lets anything pass but what `gate` says."""
+    wanted = {
+        "prompts": 4, "answers_per_prompt": 2, "objective_margin": 50.0, "relevance_margin": 50.0, "harm_margin": 1.0,
+        "coherence_margin": 50.0, "repetition_margin": 2.0, "length_ratio": 100.0, "logged_answers": 20,
+    } | gate  # fmt: skip
+    return PolicyUpdateSettings(
+        steps=1, prompts_per_step=2, group_size=2, micro_batch_prompts=2, max_new_tokens=8, min_prompts=8,
+        max_prompts=32, lora_rank=2, gate=GateSettings(**wanted),
+    )  # fmt: skip
 
 
 def set_state(context: Context, state: str) -> None:
@@ -70,19 +52,18 @@ def set_state(context: Context, state: str) -> None:
         connection.execute(update(adapters).values(state=state))
 
 
-def test_the_first_verdict_and_its_files_are_kept(folder: Path) -> None:
-    context = opened(folder)
+def test_the_first_verdict_and_its_files_are_kept(opened: Callable[..., Context]) -> None:
+    context = opened()
     with context.database.reading() as connection:
         gate = connection.execute(select(adapters.c.gate)).scalar_one()
     assert {"reward", "capability", "closing", "language", "mined", "kl_to_base"} <= {c["name"] for c in gate["checks"]}
     place = gate_folder(context.settings, "loop@1")
     assert json.loads((place / VERDICT_FILE).read_text())["passed"] == gate["passed"]
     assert (place / PICTURE_FILE).exists()
-    context.close()
 
 
-def test_a_second_look_gives_the_same_numbers_and_is_kept(folder: Path) -> None:
-    context = opened(folder)
+def test_a_second_look_gives_the_same_numbers_and_is_kept(opened: Callable[..., Context]) -> None:
+    context = opened()
     with context.database.reading() as connection:
         first = connection.execute(select(adapters.c.gate)).scalar_one()
     set_state(context, "refused")
@@ -97,11 +78,10 @@ def test_a_second_look_gives_the_same_numbers_and_is_kept(folder: Path) -> None:
     assert kept["again"][-1]["reasons"] == found.document["reasons"]
     assert len(kept["again"]) <= KEPT
     assert found.state == "refused", "a second look gives nothing"
-    context.close()
 
 
-def test_a_waiting_challenger_that_no_longer_passes_is_refused(folder: Path) -> None:
-    context = opened(folder, kl_to_champion=1e-12)
+def test_a_waiting_challenger_that_no_longer_passes_is_refused(opened: Callable[..., Context]) -> None:
+    context = opened(kl_to_champion=1e-12)
     set_state(context, "challenger")
     found = gate_again(context, "loop@1")
     assert not found.passed
@@ -110,24 +90,22 @@ def test_a_waiting_challenger_that_no_longer_passes_is_refused(folder: Path) -> 
         assert connection.execute(select(adapters.c.state)).scalar_one() == "refused"
     set_state(context, "champion")
     assert gate_again(context, "loop@1").state == "champion", "what people have is the experiment's to take away"
-    context.close()
 
 
 def test_a_retraining_from_the_base_has_the_budget_to_the_base() -> None:
     wanted = PolicyUpdateSettings()
-    assert limits(wanted, reset=False).gate.kl_to_champion == 0.25
-    assert limits(wanted, reset=True).gate.kl_to_champion == 0.6
+    assert with_budget_of(wanted, reset=False).gate.kl_to_champion == 0.25
+    assert with_budget_of(wanted, reset=True).gate.kl_to_champion == 0.6
 
 
-def test_an_unknown_adapter_names_those_there_are(folder: Path) -> None:
-    context = opened(folder)
+def test_an_unknown_adapter_names_those_there_are(opened: Callable[..., Context]) -> None:
+    context = opened()
     with pytest.raises(UnknownAdapter, match=r"no adapter is 'loop@9'; there are: loop@1"):
         gate_again(context, "loop@9")
-    context.close()
 
 
-def test_files_that_are_not_what_was_trained_are_not_examined(folder: Path) -> None:
-    context = opened(folder)
+def test_files_that_are_not_what_was_trained_are_not_examined(opened: Callable[..., Context]) -> None:
+    context = opened()
     with context.database.transaction() as connection:
         before = connection.execute(select(adapters.c.file_hashes)).scalar_one()
         connection.execute(update(adapters).values(file_hashes=dict.fromkeys(before, "0" * 64)))
@@ -135,26 +113,23 @@ def test_files_that_are_not_what_was_trained_are_not_examined(folder: Path) -> N
         gate_again(context, "loop@1")
     with context.database.transaction() as connection:
         connection.execute(update(adapters).values(file_hashes=before))
-    context.close()
 
 
-def test_logged_answers_are_those_with_a_final_label(folder: Path) -> None:
-    context = opened(folder)
+def test_logged_answers_are_those_with_a_final_label(opened: Callable[..., Context]) -> None:
+    context = opened()
     with context.database.reading() as connection:
         found = logged_answers(connection, context.settings.project, "love", 30)
         assert logged_answers(connection, context.settings.project, "share", 30) == []
     assert len(found) == 30
     assert {answer.value for answer in found} == {0.0, 1.0}
     assert all(answer.interaction.answers[answer.choice].text for answer in found)
-    context.close()
 
 
 def test_the_command_prints_a_table_or_json_and_its_exit_code_is_the_verdict(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    opened: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    context = opened(folder, kl_to_base=1e-12)
+    context = opened(kl_to_base=1e-12)
     monkeypatch.setattr("infra.settings.load_settings", lambda *_: context.settings)
-    context.close()
     table = CliRunner().invoke(app, ["policy-update", "gate", "loop@1"], env={"COLUMNS": "200"})
     assert table.exit_code == 1, table.exception
     for word in ("kl_to_base", "closing", "refused:", "over the budget", "against base", "reward@1"):

@@ -2,6 +2,7 @@
 
 import math
 import time
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,30 @@ def test_an_endless_answer_says_nothing_and_the_next_is_judged() -> None:
     assert time.monotonic() - started < 10.0, "its pattern alone would take years"
     assert asked.timeouts == 1
     assert [asked.ask(fine()), asked.ask(fine("no"))] == [1.0, 0.0]
+    asked.close()
+
+
+def test_every_endless_answer_has_its_own_short_time_the_first_after_a_start_too() -> None:
+    asked = VerifierChild(0.2)
+    started = time.monotonic()
+    assert all(math.isnan(asked.ask(SLOW)) for _ in range(2))
+    assert time.monotonic() - started < child.START_SECONDS / 2, "a start's patience is not an answer's"
+    assert asked.timeouts == 2
+    asked.close()
+
+
+def test_an_answer_that_kills_the_verifier_says_nothing_and_the_next_is_judged(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ask = 'if not request.get("prepare"):'
+    die = 'if request.get("text") == "deadly":\n        os._exit(9)\n    '
+    deadly = child.PROGRAM.read_text().replace(ask, die + ask)
+    assert die in deadly
+    monkeypatch.setattr(child, "PROGRAM", tmp_path / "program.py")
+    child.PROGRAM.write_text(deadly)
+    asked = VerifierChild(5.0)
+    assert math.isnan(asked.ask(fine("deadly")))
+    assert asked.ask(fine()) == 1.0
     asked.close()
 
 
