@@ -56,7 +56,7 @@ def test_feedback_before_and_after_its_interaction(context: "Context", consumer:
     assert consumer.drain() == 2
     with context.database.reading() as connection:
         before = connection.execute(select(labels)).one()
-    assert before.objective_values["dwell"] is None
+    assert before.objective_values.get("dwell") is None
     assert before.window_closes_at == START + context.settings.ingest.window_seconds
     serve(context, interaction("r1", user_key="k"))
     send(context, event("r1", "like", user_key="k"))
