@@ -3,11 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import structlog
+
 from policy_update.algebra.experience import Targets
 from policy_update.gathering import Gathered
 from policy_update.guards import demand_finite
 from policy_update.records import StepRecord
 from policy_update.updating import Sums
+
+log = structlog.get_logger(__name__)
 
 
 def first_record(
@@ -17,6 +21,9 @@ def first_record(
     experience = gathered.experience
     rewards = experience.rewards
     demand_finite(step, reward=float(rewards.nanmean()))
+    silent = [name for name, said in zip(experience.names, ~rewards.isnan().all((0, 1)), strict=True) if not said]
+    if silent:
+        log.warning("objectives_silent", step=step, names=silent)
     figures = {kind: _figures(experience.names, targets, kind) for kind in ("spread", "share", "covariance")}
     return StepRecord(
         step=step,

@@ -25,6 +25,7 @@ from policy_update.algebra.experience import Targets
 from policy_update.algebra.multipliers import update_multipliers
 from policy_update.algebra.recipe import Recipe
 from policy_update.algebra.regularizers import adapt_coefficient
+from policy_update.algebra.scalarization import softmin
 from policy_update.checkpoint import Checkpoints, State
 from policy_update.critic import Critic
 from policy_update.faces import Models
@@ -261,6 +262,19 @@ def _demand_suited(settings: PolicyUpdateSettings, recipe: Recipe, weights: Mapp
             f"policy_update.updates_per_rollout = {settings.updates_per_rollout}, but {recipe.name} has no ratio "
             "that corrects for weights that have moved: set it to 1, or choose a recipe with one",
             field="updates_per_rollout",
+        )
+    if recipe.all_numbers.get("k", 0.0) > settings.group_size:
+        raise RecipeUnsuited(
+            f"policy_update.recipe_options.k = {recipe.all_numbers['k']:g} is more than policy_update.group_size = "
+            f"{settings.group_size}: no answer would ever be among the best of so many; lower k or raise group_size",
+            field="recipe_options.k",
+        )
+    below = sorted(name for name, weight in weights.items() if weight < 0)
+    if recipe.scalarization is softmin and below:
+        raise RecipeUnsuited(
+            f"policy_update.objectives.{below[0]} = {weights[below[0]]:g}, but softmin has no sense for a weight below "
+            "0 and would leave it out: choose another recipe, or a reward that is wanted high",
+            field=f"objectives.{below[0]}",
         )
     if settings.limits and "multipliers" not in inputs_of(recipe.scalarization):
         raise RecipeUnsuited(

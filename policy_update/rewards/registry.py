@@ -87,7 +87,7 @@ def _scorer(term: RewardTerm, seconds: float) -> tuple[Reward, str]:
         return custom.checked(term.kind, parameters), CUSTOM_BOUND
     if term.kind not in KINDS:
         near = difflib.get_close_matches(term.kind, KINDS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = f"; did you mean {near[0]!r}?" if near else "."
         raise InvalidReward(
             f"kind {term.kind!r} is not known{hint} Known: {', '.join(sorted(KINDS))}, or package.module:function",
             field="kind",

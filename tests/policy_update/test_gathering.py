@@ -242,6 +242,21 @@ def test_the_price_of_a_limit_rises_while_it_is_broken(tiny_loaded: "LoadedModel
     assert all(record.covariances["harm"] < 0 for record in run.history)
 
 
+@pytest.mark.parametrize(
+    ("recipe", "weights", "message"),
+    [
+        ("pass_at_k", {"letters": 1.0}, "recipe_options.k = 4 is more than policy_update.group_size = 3"),
+        ("softmin", {"letters": -1.0}, "objectives.letters = -1, but softmin has no sense"),
+    ],
+)
+def test_recipes_that_could_teach_nothing_are_refused(
+    tiny_loaded: "LoadedModel", recipe: str, weights: dict[str, float], message: str
+) -> None:
+    sample = rollout_sampler(tiny_loaded, settings(), 3)
+    with pytest.raises(RecipeUnsuited, match=message):
+        Trainer(models(tiny_loaded), settings(group_size=3), RECIPES[recipe], weights, sample, letters)
+
+
 def test_limits_that_would_be_ignored_are_refused(tiny_loaded: "LoadedModel") -> None:
     with pytest.raises(RecipeUnsuited, match="gdpo knows no limits and would raise what they name"):
         constrained(tiny_loaded, "gdpo")

@@ -161,7 +161,7 @@ def test_merging_goes_back_to_the_base_each_time(tiny_loaded: "LoadedModel") -> 
 
 def test_lora_can_be_kept_to_the_upper_layers(tiny_loaded: "LoadedModel") -> None:
     from infra.models.lora import attach_lora
-    from policy_update.faces import linear_layers
+    from policy_update.faces import NoSuchLayer, linear_layers
 
     names = linear_layers(tiny_loaded.model, 1)
     assert len(names) == 7
@@ -170,7 +170,7 @@ def test_lora_can_be_kept_to_the_upper_layers(tiny_loaded: "LoadedModel") -> Non
     trained = [name for name, parameter in policy.named_parameters() if parameter.requires_grad]
     assert len(trained) == 14
     assert linear_layers(tiny_loaded.model, 0) == "all-linear"
-    with pytest.raises(ValueError, match="0 to 1"):
+    with pytest.raises(NoSuchLayer, match="0 to 1"):
         linear_layers(tiny_loaded.model, 2)
 
 
