@@ -27,4 +27,5 @@ BOUNDS: dict[str, Callable[[FloatArray], FloatArray]] = {"tanh": tanh, "sigmoid"
 
 def bounded(values: FloatArray, bound: str, scale: float) -> FloatArray:
     """`values` (N,) / `scale`, through the bound of that name. All bounds lie within [-1, 1]."""
-    return BOUNDS[bound](np.asarray(values, np.float64) / scale)
+    with np.errstate(over="ignore"):  # a quotient beyond all numbers is an infinity, which every bound takes
+        return BOUNDS[bound](np.asarray(values, np.float64) / scale)

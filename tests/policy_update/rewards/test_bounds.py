@@ -32,3 +32,9 @@ def test_within_one_of_zero_and_monotone(values: list[float], bound: str, scale:
     assert (np.abs(found[kept]) <= 1.0).all()
     order = np.argsort(given_[kept], kind="stable")
     assert (np.diff(found[kept][order]) >= 0).all()
+
+
+def test_a_quotient_beyond_all_numbers_is_at_the_end_of_its_bound() -> None:
+    with np.errstate(over="raise"):
+        for bound, most in (("tanh", 1.0), ("sigmoid", 1.0), ("clip", 1.0)):
+            assert bounded(np.array([1e300]), bound, 1e-100).tolist() == [most]
