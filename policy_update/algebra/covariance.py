@@ -8,6 +8,9 @@ depend on how the batch is cut).
 import torch
 from torch import Tensor
 
+DIGITS = 1e5 * 0.6180339887498949
+"""What a log-probability is multiplied by before its fraction serves as a draw from [0, 1)."""
+
 
 def nothing_chosen() -> None:
     """No choice."""
@@ -31,12 +34,11 @@ def random_in_band(
     cov_high: float = 5.0,
 ) -> Tensor:
     """Clip-Cov: a share `clip_rate` of all tokens, at least one, drawn at random among those with cov_low < cov_t <
-    cov_high. The draw is the same for the same number of tokens, so the function stays pure."""
+    cov_high. The draw is made from the low digits of each token's own log-probability: the function stays pure, and no
+    place in an answer is drawn more often than another, as it would be under a fixed seed."""
     covariance = token_covariance(advantages, old, mask)
     eligible = (covariance > cov_low) & (covariance < cov_high) & mask.bool()
-    drawn = torch.rand(mask.numel(), generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(old)
-    number = (mask.flatten().cumsum(0) - 1).clamp_min(0)  # padding takes no draw, so it changes none
-    keys = drawn[number].view(old.shape)
+    keys = (old.abs().double() * DIGITS).frac()
     return _largest(torch.where(eligible, keys + 1, torch.zeros_like(keys)), mask, clip_rate) & eligible
 
 

@@ -40,3 +40,15 @@ def test_draws_are_even_and_repeatable() -> None:
     assert chosen.sum(1).float().std() > 0.5  # not row by row
     assert chosen[:100].sum().item() == pytest.approx(200, abs=40)
     assert torch.equal(chosen, covariance.random_in_band(advantages, old, mask, clip_rate=0.1, cov_low=-9, cov_high=9))
+
+
+def test_another_step_draws_other_places() -> None:
+    generator = torch.Generator().manual_seed(4)
+    mask, advantages = torch.ones(40, 20, dtype=torch.int64), torch.linspace(-1, 1, 40).double()[:, None].expand(40, 20)
+    first, second = (-torch.rand((40, 20), dtype=torch.float64, generator=generator) for _ in range(2))
+    places = [
+        covariance.random_in_band(advantages, old, mask, clip_rate=0.1, cov_low=-9, cov_high=9)
+        for old in (first, second)
+    ]
+    shared = (places[0] & places[1]).sum().item()
+    assert shared < 25, "two independent draws of 80 among 800 share about 8"
