@@ -5,8 +5,10 @@ on, thirty seconds of patience for a lock, and write transactions that take the 
 a transaction that reads first and writes later can otherwise fail in the middle with "database is locked".
 """
 
+import time
 from pathlib import Path
 from sqlite3 import Connection as SQLiteConnection
+from sqlite3 import Cursor, OperationalError
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -61,6 +63,20 @@ def make_engines(url: URL) -> tuple[Engine, Engine]:
     return writer, reader
 
 
+def _into_wal(cursor: Cursor) -> None:
+    """Journal mode WAL. A new file is turned into it by one connection alone, and SQLite tells the others that it is
+    locked at once, whatever their patience: they try again. Raises OperationalError after `BUSY_TIMEOUT_SECONDS`."""
+    until = time.monotonic() + BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+
+
 def _sqlite_engine(url: URL, *, read_only: bool) -> Engine:
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "check_same_thread": False}, **_POOL)
     begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
@@ -71,7 +87,7 @@ def _sqlite_engine(url: URL, *, read_only: bool) -> Engine:
         cursor = connection.cursor()
         # Of a new file: fewer, larger pages are cheaper to find, to copy into the WAL and to checkpoint.
         cursor.execute("PRAGMA page_size=8192")
-        cursor.execute("PRAGMA journal_mode=WAL")
+        _into_wal(cursor)
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.execute("PRAGMA temp_store=MEMORY")
