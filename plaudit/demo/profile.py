@@ -79,8 +79,8 @@ def policy_update(options: DemoOptions) -> dict[str, Any]:
         "objectives": {"love": 1.5, "sentiment": 0.5, "dwell": 1.5, "utility": 1.5, "reuse": 0.25, "coherence": 0.9},
         # 48 answers: no change at all looks like anything down to -0.4 standard deviations. And no time for advice.
         "gate": {"prompts": 24, "answers_per_prompt": 2, "objective_margin": 0.9, "logged_answers": 0},
-        # Free candidates of the one training: half of the way, and a third beyond. There is time for one experiment.
-        "candidates": {"extrapolations": [-0.5, 0.3], "most_challengers": 1},
+        # A free candidate of the one training: a third beyond. There is time for one, and for one experiment.
+        "candidates": {"extrapolations": [0.3], "most_challengers": 1},
     }
 
 
