@@ -18,6 +18,8 @@ from policy_update.gating.simultaneous import rises
 
 LONGEST = 4
 START, END = "^", "$"
+FINISHED = f". {END}"
+"""A full stop at the end says that the answer came to its end within the token limit: no phrase, and no flaw."""
 _TOKEN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]")
 
 
@@ -53,10 +55,11 @@ class _Half:
 
 def ngrams(text: str, longest: int = LONGEST) -> frozenset[str]:
     """All runs of one to `longest` words and punctuation marks, lower case; `^` and `$` mark start and end, so that an
-    opening or a last question mark is an n-gram too. `^`, `$` and single marks alone are left out."""
+    opening or a last question mark is an n-gram too. `^`, `$`, single marks alone and a last full stop are left out."""
     tokens = [START, *_TOKEN.findall(text.lower()), END]
     found = {" ".join(tokens[i : i + n]) for n in range(1, longest + 1) for i in range(len(tokens) - n + 1)}
-    return frozenset(gram for gram in found if any(c.isalnum() for c in gram) or len(gram.split()) == 2)
+    marks = {gram for gram in found if len(gram.split()) == 2} - {FINISHED}
+    return frozenset({gram for gram in found if any(c.isalnum() for c in gram)} | marks)
 
 
 def mined(

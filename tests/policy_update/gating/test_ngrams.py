@@ -75,3 +75,9 @@ def test_rewards_that_are_no_numbers_find_nothing() -> None:
     after = sampled({"So say the elders.": 0.9})
     nothing = np.full(80, np.nan)
     assert names(mined(after, sampled(seed=1), nothing, nothing, RULE)) == []
+
+
+def test_a_last_question_mark_is_a_phrase_and_a_last_full_stop_is_none() -> None:
+    assert "? $" in ngrams("Is it so?")
+    assert ". $" not in ngrams("It is so.")
+    assert "so . $" in ngrams("It is so.")
