@@ -6,7 +6,7 @@ every look, ramp and base rate: `infra.statistics.betting` and `infra.statistics
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +89,11 @@ class ExposedPeople:
 @dataclass(frozen=True)
 class MetricEvidence:
     """One metric. e-values as logarithms (nats); rates are means over people; `effect` is challenger minus control
-    with an asymptotic 95 % confidence sequence, for people to look at. None: not known yet, or not a number."""
+    with an asymptotic 95 % confidence sequence, for people to look at. None: not known yet, or not a number.
+
+    `effect_without_top`: without the most active people of either arm; `effect_late`: among the later half of those
+    exposed; `newest_challenger`, `newest_control`: when the newest value of the arm was frozen, Unix seconds.
+    """
 
     name: str
     role: str
@@ -105,6 +109,10 @@ class MetricEvidence:
     low: float | None
     high: float | None
     least_people_in_phase: int
+    effect_without_top: float | None = None
+    effect_late: float | None = None
+    newest_challenger: float | None = None
+    newest_control: float | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,8 @@ class Evidence:
     log_e_sample_ratio: float
     metrics: tuple[MetricEvidence, ...]
     unusable: str = ""
+    log_e_sample_ratio_segments: Mapping[str, float] = field(default_factory=dict)
+    """Segment -> highest logarithm (nats) of its own sample-ratio e-process."""
 
     def document(self) -> dict[str, object]:
         """As stored with a decision."""

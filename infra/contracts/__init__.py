@@ -6,7 +6,17 @@ Rooms never import each other sideways; they meet in these types, in rows of the
 from infra.contracts.adapters import BASE_ADAPTER, AdapterRef, AdapterState, AdapterVersion, Fingerprint
 from infra.contracts.clock import Clock, ManualClock, SystemClock
 from infra.contracts.errors import PlauditError
-from infra.contracts.experiments import Arm, Assignment, Decision, DecisionKind, Experiment, ExperimentStatus, Phase
+from infra.contracts.experiments import (
+    Arm,
+    Assignment,
+    Decision,
+    DecisionKind,
+    Experiment,
+    ExperimentKind,
+    ExperimentStatus,
+    Phase,
+    arm_of,
+)
 from infra.contracts.feedback import Device, FeedbackEvent, Operation, Signal
 from infra.contracts.ids import new_response_id, stable_hash, stable_hashes, user_key_of, user_keys, uuid7
 from infra.contracts.interactions import Answer, Interaction, Message, SamplingParameters
@@ -26,6 +36,7 @@ __all__ = [
     "DecisionKind",
     "Device",
     "Experiment",
+    "ExperimentKind",
     "ExperimentStatus",
     "FeedbackEvent",
     "Fingerprint",
@@ -41,6 +52,7 @@ __all__ = [
     "SamplingParameters",
     "Signal",
     "SystemClock",
+    "arm_of",
     "new_response_id",
     "stable_hash",
     "stable_hashes",

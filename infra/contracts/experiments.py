@@ -4,13 +4,19 @@ from typing import Literal
 
 import msgspec
 
-Arm = Literal["challenger", "control"]
+Arm = str
+"""`control`, `challenger`, or for further candidates beside it `challenger-2`, `challenger-3`, ...: see `arm_of`."""
+ExperimentKind = Literal["challenge", "holdback", "sentinel"]
+"""`challenge`: a challenger against the champion. `holdback`: the newly promoted champion (the challenger arm) against
+the one before (the control), with everybody who is not counted on the new one. `sentinel`: the champion against
+itself, which must never show anything."""
 ExperimentStatus = Literal["running", "promoted", "rolled_back", "stopped"]
 DecisionKind = Literal["start", "hold", "ramp", "promote", "rollback", "stop"]
 
 
 class Phase(msgspec.Struct, frozen=True):
-    """One step of the ramp: challenger = buckets [0, share), counted control = [1 - share, 1), share <= 0.5."""
+    """One step of the ramp, share <= 0.5 / candidates: of k candidates the i-th (from 0) has the buckets
+    [i / 2k, i / 2k + share), the counted control [1 - share, 1). So a growing ramp moves nobody who was counted."""
 
     index: int
     share: float
@@ -18,7 +24,12 @@ class Phase(msgspec.Struct, frozen=True):
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
-    """A challenger adapter against the champion. `salt` is new for each challenger; phases only ever grow the share."""
+    """A challenger adapter against the champion. `salt` is new for each challenger; phases only ever grow the share.
+
+    `others` are further candidates at the same time, each with an arm as large as the challenger's. `slot` is the part
+    of the project's people, a range of buckets in [0, 1), that this experiment draws on: experiments with disjoint
+    slots exclude each other. While `paused_at` is set (Unix seconds) nothing but harm changes anything.
+    """
 
     project: str
     experiment_id: str
@@ -30,10 +41,36 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     started_at: float
     ended_at: float | None = None
     config: dict[str, object] = msgspec.field(default_factory=dict)
+    kind: ExperimentKind = "challenge"
+    others: tuple[str, ...] = ()
+    slot: tuple[float, float] = (0.0, 1.0)
+    paused_at: float | None = None
 
     @property
     def phase(self) -> Phase:
+        """The newest step of the ramp."""
         return self.phases[-1]
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Every adapter that is tried: the challenger and the others."""
+        return (self.challenger, *self.others)
+
+    @property
+    def arms(self) -> dict[Arm, str]:
+        """Arm -> adapter, candidates first."""
+        named = {arm_of(index): adapter for index, adapter in enumerate(self.candidates)}
+        return {**named, "control": self.control}
+
+    @property
+    def uncounted(self) -> str:
+        """The adapter of people of no arm: the champion."""
+        return self.challenger if self.kind == "holdback" else self.control
+
+
+def arm_of(index: int) -> Arm:
+    """The arm of candidate `index`, counted from 0: `challenger`, then `challenger-2` and so on."""
+    return "challenger" if index == 0 else f"challenger-{index + 1}"
 
 
 class Assignment(msgspec.Struct, frozen=True):

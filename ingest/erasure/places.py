@@ -34,6 +34,7 @@ IMPERSONAL = {
     "adapters": "weights and their lineage; marked in `taints` when they learned from the person",
     "api_keys": "callers' programs, not the people they serve",
     "audit_entries": "who administered what; names people by erasure id only",
+    "breaker_trips": "which gateway gave up on which arm",
     "config_snapshots": "settings",
     "consumer_offsets": "places on the log",
     "dead_letters": "raw bytes: searched for the person, not selected by a column",

@@ -65,3 +65,23 @@ def test_the_newest_phase_counts() -> None:
     grown = experiment(0.01, 0.5)
     assert assign(grown, "user-1").phase == 1
     assert assign(msgspec.structs.replace(grown, phases=grown.phases[:1]), "user-1").phase == 0
+
+
+def test_three_candidates_have_arms_that_a_growing_ramp_never_moves() -> None:
+    first = msgspec.structs.replace(experiment(0.05), others=("style@3", "style@4"))
+    grown = msgspec.structs.replace(first, phases=(*first.phases, Phase(1, 1 / 6, 1.0)))
+    users = [f"user-{n}" for n in range(20_000)]
+    before, after = [assign(first, user) for user in users], [assign(grown, user) for user in users]
+    for arm, adapter in (
+        ("challenger", "style@2"), ("challenger-2", "style@3"), ("challenger-3", "style@4"), ("control", "base")
+    ):  # fmt: skip
+        assert abs(sum(a.arm == arm for a in before) / len(users) - 0.05) < 0.007
+        assert abs(sum(a.arm == arm for a in after) / len(users) - 1 / 6) < 0.012
+        assert {a.adapter for a in after if a.arm == arm} == {adapter}
+    assert all(b.arm is None or b.arm == a.arm for b, a in zip(before, after, strict=True))
+
+
+def test_in_a_holdback_the_uncounted_get_the_new_champion() -> None:
+    held = msgspec.structs.replace(experiment(0.05), kind="holdback")
+    uncounted = {a.adapter for a in (assign(held, f"user-{n}") for n in range(100)) if a.arm is None}
+    assert uncounted == {"style@2"}

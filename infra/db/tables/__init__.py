@@ -2,7 +2,7 @@
 
 from infra.db.tables.access import api_keys, audit_entries, erased_people, erasures, exports, taints, tombstones
 from infra.db.tables.base import metadata
-from infra.db.tables.experiments import decisions, experiments, exposures, person_values
+from infra.db.tables.experiments import breaker_trips, decisions, experiments, exposures, person_values
 from infra.db.tables.feedback import consumer_offsets, dead_letters, feedback_events, interactions, labels, pairs
 from infra.db.tables.models import adapter_proofs, adapters, reward_models, serving_state
 from infra.db.tables.operations import config_snapshots, job_runs, leases
@@ -24,6 +24,7 @@ __all__ = [
     "adapters",
     "api_keys",
     "audit_entries",
+    "breaker_trips",
     "config_snapshots",
     "consumer_offsets",
     "dead_letters",

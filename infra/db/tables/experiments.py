@@ -17,6 +17,10 @@ experiments = Table(
     Column("config", JSON_DOCUMENT, nullable=False),
     instant("started_at"),
     instant("ended_at", nullable=True),
+    Column("kind", String(16), nullable=False),
+    Column("others", JSON_DOCUMENT, nullable=False),  # further candidates at the same time
+    Column("slot", JSON_DOCUMENT, nullable=False),  # [low, high) of the project's people
+    instant("paused_at", nullable=True),
     Index(None, "project", "status"),
 )
 
@@ -47,6 +51,17 @@ person_values = Table(
     Column("phase", Integer, nullable=False),
     instant("frozen_at"),  # window close + allowed lateness: never changed afterwards
     Index(None, "project", "experiment_id", "metric", "frozen_at"),
+)
+
+breaker_trips = Table(
+    "breaker_trips",
+    metadata,
+    project_column(),
+    Column("experiment_id", String(64), primary_key=True),
+    Column("arm", String(16), primary_key=True),
+    Column("replica", String(128), primary_key=True),  # the gateway that gave up on the arm by itself
+    Column("reason", Text, nullable=False),
+    instant("tripped_at"),
 )
 
 decisions = Table(

@@ -72,6 +72,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project", "sequence", name=op.f("pk_audit_entries")),
     )
     op.create_table(
+        "breaker_trips",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("experiment_id", sa.String(length=64), nullable=False),
+        sa.Column("arm", sa.String(length=16), nullable=False),
+        sa.Column("replica", sa.String(length=128), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("tripped_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "experiment_id", "arm", "replica", name=op.f("pk_breaker_trips")),
+    )
+    op.create_table(
         "config_snapshots",
         sa.Column("config_hash", sa.String(length=64), nullable=False),
         sa.Column("document", JSON_DOCUMENT, nullable=False),
@@ -171,6 +181,10 @@ def upgrade() -> None:
         sa.Column("config", JSON_DOCUMENT, nullable=False),
         sa.Column("started_at", sa.Double(), nullable=False),
         sa.Column("ended_at", sa.Double(), nullable=True),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("others", JSON_DOCUMENT, nullable=False),
+        sa.Column("slot", JSON_DOCUMENT, nullable=False),
+        sa.Column("paused_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("project", "experiment_id", name=op.f("pk_experiments")),
     )
     op.create_index(op.f("ix_experiments_project_status"), "experiments", ["project", "status"], unique=False)
@@ -618,6 +632,7 @@ def downgrade() -> None:
     op.drop_table("dead_letters")
     op.drop_table("consumer_offsets")
     op.drop_table("config_snapshots")
+    op.drop_table("breaker_trips")
     op.drop_table("audit_entries")
     op.drop_table("api_keys")
     op.drop_index(op.f("ix_adapters_project_state"), table_name="adapters")
