@@ -96,7 +96,8 @@ def _register(
     report = plain(report)
     flat = flat_metrics(report["heads"]) | examined.flat
     progress(0.94, "recording")
-    _draw(examined, draft_of(folder) / "plots", ref)
+    if context.settings.reward_model.pictures:
+        _draw(examined, draft_of(folder) / "plots", ref)
     hashes = _publish(folder, msgspec.structs.replace(manifest, report=report))
     run_id = _file_run(context, ref, folder, data, flat)
     row = {

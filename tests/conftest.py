@@ -9,6 +9,7 @@ import pytest
 from infra.contracts import ManualClock
 from tests.fixtures.broker import kafka_bootstrap
 from tests.fixtures.postgres import postgres_server, postgres_template, postgres_url
+from tests.fixtures.registry import registry_template, settings_with_registry
 from tests.fixtures.stores import (
     database,
     database_url,
@@ -32,6 +33,8 @@ __all__ = [
     "postgres_server",
     "postgres_template",
     "postgres_url",
+    "registry_template",
+    "settings_with_registry",
     "sqlite_database",
     "sqlite_template",
     "sqlite_url",

@@ -1,9 +1,12 @@
 """Tiny random language models and LoRA adapters, made offline in well under a second."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.fixtures.shared import made_once
 
 if TYPE_CHECKING:
     from infra.models.loading import LoadedModel
@@ -86,13 +89,13 @@ def make_tiny_lora(loaded: "LoadedModel", folder: Path, *, seed: int = 1, scale:
 @pytest.fixture(scope="session")
 def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tiny random chat model (treat as read-only)."""
-    return make_tiny_model(tmp_path_factory.mktemp("tiny-model"))
+    return made_once(tmp_path_factory, "tiny-model", make_tiny_model)
 
 
 @pytest.fixture(scope="session")
 def other_tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Another base of the same shape: adapters of the one do not belong to it."""
-    return make_tiny_model(tmp_path_factory.mktemp("other-tiny-model"), seed=7)
+    return made_once(tmp_path_factory, "other-tiny-model", partial(make_tiny_model, seed=7))
 
 
 @pytest.fixture

@@ -154,3 +154,5 @@ class RewardModelSettings(Section):
     disjoint halves are kept beside the full one; a policy trained against one is then gated by the other."""
     resume_within_seconds: float = Field(86_400.0, ge=0)
     """A training that was killed is taken up at its own instant for so long, so that it ends as it would have."""
+    pictures: bool = True
+    """Draw the evaluation of each version (a second of a training) into its folder and the registry."""

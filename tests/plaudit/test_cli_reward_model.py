@@ -1,6 +1,7 @@
 """`plaudit reward-model evaluate`, `compare` and `explain` as a person meets them."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from infra.runtime import JobContext, open_context
 from infra.settings import load_settings
 from plaudit.cli import app
 from reward_model.jobs import run_reward_model
-from tests.models_fixtures import make_tiny_model
+from tests.fixtures.registry import lay_registry
 from tests.plaudit.test_cli import plaudit
 from tests.reward_model.killing import prepared
 from tests.reward_model.test_service import fill
@@ -20,10 +21,11 @@ EXCHANGES = 200
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> str:
+def config(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path, registry_template: Path) -> str:
     """Two versions, the second of them shown to be better, and forty prompts that came after both."""
     folder = tmp_path_factory.mktemp("cli")
-    path = prepared(folder / "store", make_tiny_model(folder / "model"), EXCHANGES)
+    path = prepared(folder / "store", tiny_model_dir, EXCHANGES, {"pictures": False})
+    lay_registry(registry_template, load_settings(path).data_dir)
     torch.set_num_threads(1)
     clock = ManualClock(1_700_000_100.0)
     context = open_context(load_settings(path), clock)

@@ -25,13 +25,15 @@ from tests.reward_model.test_service import EXCHANGES, fill
 
 
 @pytest.fixture
-def context(settings: Settings, clock: ManualClock, tiny_model_dir: Path) -> Iterator[Context]:
+def context(settings_with_registry: Settings, clock: ManualClock, tiny_model_dir: Path) -> Iterator[Context]:
     wanted = RewardModelSettings(
         min_labels=40, min_pairs=20, min_positive=5, min_new_labels=10, folds=3, bootstrap=100, l2_grid=(0.01,),
         ensemble=2, thresholds=(10.0,), champion_min_people=4, champion_min_judgments=10, cross_fit_min_labels=60,
+        pictures=False,
     )  # fmt: skip
     model = ModelSettings(base=str(tiny_model_dir), device="cpu", dtype="float32", threads=1)
-    opened = open_context(settings.model_copy(update={"reward_model": wanted, "model": model}), clock)
+    changes = {"reward_model": wanted, "model": model}
+    opened = open_context(settings_with_registry.model_copy(update=changes), clock)
     torch.set_num_threads(1)
     yield opened
     opened.close()

@@ -1,6 +1,7 @@
 """From the store to a registered reward model, by the declared job, on a tiny backbone."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -25,13 +26,14 @@ EXCHANGES = 160
 
 
 @pytest.fixture
-def context(settings: Settings, clock: ManualClock, tiny_model_dir: Path) -> Iterator[Context]:
+def context(settings_with_registry: Settings, clock: ManualClock, tiny_model_dir: Path) -> Iterator[Context]:
     wanted = RewardModelSettings(
         min_labels=40, min_pairs=20, min_positive=5, min_new_labels=10, folds=3, bootstrap=100, l2_grid=(0.01, 0.1),
-        champion_min_people=4, champion_min_judgments=10,
+        champion_min_people=4, champion_min_judgments=10, pictures=False,
     )  # fmt: skip
     model = ModelSettings(base=str(tiny_model_dir), device="cpu", dtype="float32", threads=1)
-    opened = open_context(settings.model_copy(update={"reward_model": wanted, "model": model}), clock)
+    changes = {"reward_model": wanted, "model": model}
+    opened = open_context(settings_with_registry.model_copy(update=changes), clock)
     yield opened
     opened.close()
 
@@ -107,7 +109,13 @@ def test_too_little_feedback_is_a_normal_outcome_with_numbers(context: Context) 
     assert not (context.settings.data_dir / "reward_models").exists()
 
 
+def with_pictures(context: Context) -> Context:
+    wanted = context.settings.reward_model.model_copy(update={"pictures": True})
+    return replace(context, settings=context.settings.model_copy(update={"reward_model": wanted}))
+
+
 def test_trains_registers_and_scores(context: Context, clock: ManualClock) -> None:
+    context = with_pictures(context)
     fill(context, EXCHANGES)
     job = JobContext(context)
     outcome = run_reward_model(job)
@@ -123,6 +131,8 @@ def test_trains_registers_and_scores(context: Context, clock: ManualClock) -> No
     assert summary[3].startswith("reward@1 is champion: against chance")
     assert (row["state"], row["promoted_at"]) == ("champion", clock.now())
     assert row["run_id"]
+    pictures = {path.name for path in (Path(row["path"]) / "plots").iterdir()}
+    assert pictures >= {"reliability-love.png", "slices-utility.png", "drift.png"}
 
     model = RewardModel.load(row["path"])
     loaded = load_folder(Path(context.settings.model.base), device="cpu", dtype="float32")
@@ -167,12 +177,15 @@ def test_a_lost_lease_registers_nothing(context: Context) -> None:
     with context.database.reading() as connection:
         assert connection.execute(select(reward_models)).first() is None
     assert run_reward_model(JobContext(context)).detail.startswith("reward@1;")  # over the leftover folder
+    assert not (context.settings.data_dir / "reward_models" / "reward" / "1" / "plots").exists(), "none were wanted"
 
 
 def test_losing_the_registry_is_not_fatal(context: Context) -> None:
     """Something else lies where MLflow's file should be."""
     fill(context, EXCHANGES)
-    (context.settings.data_dir / "mlflow.sqlite3").mkdir()
+    file = context.settings.data_dir / "mlflow.sqlite3"
+    file.unlink()
+    file.mkdir()
     outcome = run_reward_model(JobContext(context))
     assert outcome.status == "done"
     with context.database.reading() as connection:

@@ -13,6 +13,10 @@ from infra.registry.backend import connect
 from tests.infra.registry.conftest import START, registry_at
 
 
+def test_a_registry_that_answers_is_healthy(registry: Registry) -> None:
+    assert registry.healthy() is None
+
+
 def test_a_run_keeps_params_metrics_tags_and_artifacts(registry: Registry, tmp_path: Path) -> None:
     weights = tmp_path / "weights"
     weights.mkdir()

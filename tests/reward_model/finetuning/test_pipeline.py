@@ -33,7 +33,7 @@ def opened(settings: Settings, clock: ManualClock, tiny_model_dir: Path, mode: s
         {
             "min_labels": 20, "min_pairs": 10, "min_positive": 5, "min_new_labels": 10, "folds": 3, "bootstrap": 100,
             "l2_grid": (0.01,), "ensemble": 2, "thresholds": (10.0,), "champion_min_people": 4,
-            "champion_min_judgments": 10, "backbone_mode": mode, "hold_out_fraction": 0.4,
+            "champion_min_judgments": 10, "backbone_mode": mode, "hold_out_fraction": 0.4, "pictures": False,
             "finetuning": FinetuningSettings(
                 rank=4, learning_rate=2e-3, batch=4, epochs=2.0, ensemble=1, checkpoint_steps=5
             ),
@@ -44,8 +44,8 @@ def opened(settings: Settings, clock: ManualClock, tiny_model_dir: Path, mode: s
 
 
 @pytest.fixture
-def context(settings: Settings, clock: ManualClock, tiny_model_dir: Path) -> Iterator[Context]:
-    made = opened(settings, clock, tiny_model_dir)
+def context(settings_with_registry: Settings, clock: ManualClock, tiny_model_dir: Path) -> Iterator[Context]:
+    made = opened(settings_with_registry, clock, tiny_model_dir)
     torch.set_num_threads(1)
     fill(made, EXCHANGES)
     yield made
