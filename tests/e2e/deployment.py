@@ -48,6 +48,7 @@ def settings_document(folder: Path, model: Path) -> dict[str, Any]:
             "l2_grid": [0.1],
             "ensemble": 2,
             "bootstrap": 100,
+            "pictures": False,
         },
         "policy_update": {
             "steps": 1,

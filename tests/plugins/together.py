@@ -1,6 +1,9 @@
-"""Tests that share a costly session fixture run on one worker. Loaded with `-p tests.plugins.together`.
+"""Which tests share a worker, and which go first. Loaded with `-p tests.plugins.together`, for `--dist loadgroup`.
 
-By folder, through xdist's own hook: the mark `xdist_group` is lost on the way to the scheduler with pytest 9.2 and
+The tests of a file stay together, so that what the file makes once is made once; those that are long and share nothing
+are dealt out one by one. What takes long goes first: a run must not end with one worker in a drill and the others idle.
+
+By node id, through xdist's own hook: the mark `xdist_group` is lost on the way to the scheduler with pytest 9.2 and
 pytest-xdist 3.8, which writes it into an attribute that test items no longer have.
 """
 
@@ -11,13 +14,58 @@ import pytest
 if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
-FOLDERS = ("tests/e2e/", "tests/plaudit/test_cli_reward_model.py")
-"""Each folder or file is one group."""
+ALONE = (
+    "tests/conformance/",
+    "tests/drills/",
+    "tests/e2e/test_rights.py",
+    "tests/plaudit/test_cli_ingest.py",
+    "tests/plaudit/test_cli_rights.py",
+    "tests/policy_update/algebra/test_properties.py",
+    "tests/policy_update/test_recipes_learn.py",
+    "tests/reward_model/finetuning/test_pipeline.py",
+    "tests/reward_model/test_lifecycle.py",
+    "tests/reward_model/test_service.py",
+)
+"""Folders and files whose tests are long or many, and make nothing for one another."""
+
+FOLDERS = ("tests/e2e/",)
+"""Each of these folders is one group: its tests share a running deployment."""
+
+FIRST = (
+    "tests/e2e/test_child_killed.py",
+    "tests/e2e/test_kill_drill.py",
+    "tests/e2e/test_metrics.py",
+    "tests/e2e/test_readme.py",
+    "tests/e2e/test_shutdown.py",
+    "tests/drills/",
+    "tests/e2e/",
+    "tests/ingest/browser/",
+    "tests/integration/",
+    "tests/plaudit/",
+    "tests/reward_model/",
+    "tests/policy_update/",
+)
+"""What takes long, the longest first; the rest follows in the order of its names."""
 
 
 def group_of(nodeid: str) -> str:
-    """Tests of equal group run on one worker; most are a group of their own."""
-    return next((folder for folder in FOLDERS if nodeid.startswith(folder)), nodeid)
+    """Tests of equal group run on one worker, one after the other."""
+    if nodeid.startswith(ALONE):
+        return nodeid
+    file = nodeid.split("::", 1)[0]
+    return next((folder for folder in FOLDERS if file.startswith(folder)), file)
+
+
+def rank_of(nodeid: str) -> int:
+    """Place in the order of a run: smaller goes earlier."""
+    return next((place for place, start in enumerate(FIRST) if nodeid.startswith(start)), len(FIRST))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The same order on every worker; without xdist the order of the files stays."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: rank_of(item.nodeid))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -26,6 +74,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "LoadScopeSc
     if config.getoption("dist") != "loadgroup":
         return None
     from xdist.scheduler import LoadScopeScheduling
+
+    config.option.loadscopereorder = False  # the order is ours, not that of the groups' sizes
 
     class Together(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
