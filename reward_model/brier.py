@@ -1,10 +1,10 @@
-"""Brier's score, its parts and its skill, clustered by person. Pure numpy."""
+"""Brier's score, its parts and its skill, clustered by person and question. Pure numpy."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from reward_model.calibration_bins import BINS, Array, Ints, reliability_diagram, scatter
+from reward_model.calibration_bins import BINS, Array, Ints, clusterings, reliability_diagram, scatter
 
 
 @dataclass(frozen=True)
@@ -20,18 +20,27 @@ class BrierParts:
     within: float
 
 
-def brier_parts(targets: Array, probabilities: Array, weights: Array, people: Ints, bins: int = BINS) -> BrierParts:
+def brier_parts(
+    targets: Array,
+    probabilities: Array,
+    weights: Array,
+    people: Ints,
+    bins: int = BINS,
+    *,
+    questions: Ints | None = None,
+) -> BrierParts:
     """Parts over the bins of `reliability_diagram`; arrays [N]. Raises InvalidCalibrationCheck.
 
-    With V_b the variance of bin b's observed rate and V that of the overall rate, all clustered by person:
+    With V_b the variance of bin b's observed rate and V that of the overall rate, all clustered as there:
     reliability = sum_b s_b (gap_b^2 - V_b), resolution = sum_b s_b ((o_b - o)^2 - V_b) + V, uncertainty = mean of
     (y - o)^2, plus V. With hard labels of one person each these are Ferro & Fricker's, equations 12 to 14.
     """
-    found = reliability_diagram(targets, probabilities, weights, people, bins)
+    found = reliability_diagram(targets, probabilities, weights, people, bins, questions=questions)
     total = float(weights.sum())
     mean = float(weights @ targets) / total
-    everything = scatter(targets, weights, people, np.zeros(len(targets), np.int64))
-    alone = float(everything.factor[0] * np.square(everything.sums).sum()) / total**2
+    one = np.zeros(len(targets), np.int64)
+    ways = clusterings(people, questions)
+    alone = float(sum(sign * scatter(targets, weights, codes, one).variance[0] for sign, codes in ways))
     score = float(weights @ np.square(probabilities - targets)) / total
     rel = float(found.share @ found.gap**2)
     res = float(found.share @ np.square(found.observed - mean))

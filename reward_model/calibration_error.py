@@ -7,30 +7,46 @@ import numpy as np
 from scipy import sparse, special
 
 from reward_model.brier import BrierParts, brier_parts, brier_skill
-from reward_model.calibration_bins import BINS, Array, Ints, ReliabilityDiagram, reliability_diagram, scatter
+from reward_model.calibration_bins import (
+    BINS,
+    Array,
+    Ints,
+    ReliabilityDiagram,
+    clusterings,
+    covariance,
+    reliability_diagram,
+    scatter,
+)
 
 TOLERANCE = 0.03
 """Debiased calibration error up to which a head counts as calibrated."""
 ENOUGH_LABELS = 5000
 """From so many labels on the debiased error is held against `TOLERANCE`; below, the test decides."""
 ALPHA = 0.05
-_FEWEST_PEOPLE = 10
+_FEWEST_CLUSTERS = 10
+
+
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class CalibrationReport:
     """What held-out labels say of one head. Errors in units of probability.
 
-    `error` root mean squared calibration error, debiased, with a 95 % interval; `ece` mean absolute one, debiased,
-    and `ece_plain` as usually given; `p_value` of the test against perfect calibration (None: too few people);
-    `skill` = 1 - Brier / Brier of the base rate, with a 95 % interval.
+    `error` root mean squared calibration error, debiased, with a 95 % interval; `error_by_person` the same with only
+    the variance between people taken off; `ece` mean absolute one, debiased, and `ece_plain` as usually given;
+    `p_value` of the test against perfect calibration (None: too few people or questions); `skill` = 1 - Brier / Brier
+    of the base rate, with a 95 % interval. `questions`: how many there are, 0 where they were not told apart: then
+    everything is clustered by person alone.
     """
 
     labels: int
     people: int
+    questions: int
     error: float
     error_low: float
     error_high: float
+    error_by_person: float
     ece: float
     ece_plain: float
     p_value: float | None
@@ -68,7 +84,7 @@ def debiased_error(found: ReliabilityDiagram) -> float:
 def debiased_ece(found: ReliabilityDiagram) -> float:
     """sum_b share_b max(0, |gap_b| - (E|N(gap_b, variance_b)| - |gap_b|)): the mean absolute error with the bias that a
     normal approximation gives it taken off (Kumar, Liang & Ma 2019, appendix). Never above the plain one."""
-    size, spread = np.abs(found.gap), np.sqrt(found.variance)
+    size, spread = np.abs(found.gap), np.sqrt(np.maximum(found.variance, 0.0))
     ratio = np.divide(size, spread, out=np.full_like(size, np.inf), where=spread > 0)
     folded = spread * np.sqrt(2 / np.pi) * np.exp(-0.5 * ratio**2) + size * special.erf(ratio / np.sqrt(2))
     return float(found.share @ np.maximum(0.0, 2 * size - folded))
@@ -80,28 +96,23 @@ def calibration_p_value(
     weights: Array,
     people: Ints,
     *,
+    questions: Ints | None = None,
     bins: int = BINS,
     resamples: int = 1000,
     seed: int = 0,
 ) -> float | None:
     """Bootstrap test of perfect calibration: chance of a binned squared error as large, were the gaps all noise.
 
-    The null draws gap*_b = sqrt(G / (G - 1)) sum_c g_c u_cb / m_b with one random sign g_c a person (a wild cluster
-    bootstrap; Cameron, Gelbach & Miller 2008), so that soft targets, weights and people who judge alike keep their
-    spread; with hard independent labels it agrees with redrawing labels from the probabilities (Bröcker & Smith 2007).
-    p = (1 + #{T* >= T}) / (1 + resamples). None with fewer than ten people.
+    By person the null draws gap*_b = sqrt(G / (G - 1)) sum_c g_c u_cb / m_b with one random sign g_c a person (a wild
+    cluster bootstrap; Cameron, Gelbach & Miller 2008), so that soft targets, weights and people who judge alike keep
+    their spread; with hard independent labels it agrees with redrawing labels from the probabilities (Bröcker & Smith
+    2007). With `questions` [N] the gaps are drawn from a normal distribution with their two-way covariance, which no
+    single set of signs has. p = (1 + #{T* >= T}) / (1 + resamples). None with fewer than ten people, or questions.
     """
-    found = reliability_diagram(targets, probabilities, weights, people, bins)
-    if len(np.unique(people)) < _FEWEST_PEOPLE:
-        return None
-    cells = scatter(targets - probabilities, weights, people, found.index)
-    scale = np.sqrt(cells.factor) / np.bincount(found.index, weights)
-    shape = (len(scale), int(cells.person.max()) + 1)
-    table = sparse.csr_array((cells.sums * scale[cells.bin_of], (cells.bin_of, cells.person)), shape)
-    signs = np.random.default_rng(seed).integers(0, 2, (shape[1], resamples)) * 2.0 - 1.0
-    null = found.share @ np.square(table @ signs)
-    statistic = float(found.share @ found.gap**2)
-    return float((1 + np.count_nonzero(null >= statistic - 1e-15)) / (1 + resamples))
+    found = reliability_diagram(targets, probabilities, weights, people, bins, questions=questions)
+    nothing = np.zeros(0)
+    rows = _Rows(targets - probabilities, weights, people, questions, nothing, nothing)
+    return _p_value(found, rows, resamples, seed)
 
 
 def calibration_report(
@@ -110,36 +121,113 @@ def calibration_report(
     weights: Array,
     people: Ints,
     *,
+    questions: Ints | None = None,
     base_rate: float | None = None,
     bins: int = BINS,
     resamples: int = 1000,
     seed: int = 0,
 ) -> CalibrationReport:
-    """Everything above, with 95 % bootstrap intervals over whole people. Arrays [N]; `people` [N] codes who judged;
-    `base_rate` as in `brier_skill`. Raises InvalidCalibrationCheck."""
-    found = reliability_diagram(targets, probabilities, weights, people, bins)
+    """Everything above. Arrays [N]; `people` [N] codes who judged, `questions` [N] what was asked: equal where answers
+    share a prompt or a conversation; `base_rate` as in `brier_skill`. 95 % intervals are of a bootstrap over whole
+    people, or, with `questions`, of normal draws with the two-way covariance. Raises InvalidCalibrationCheck.
+    """
+    found = reliability_diagram(targets, probabilities, weights, people, bins, questions=questions)
+    one_way = found if questions is None else reliability_diagram(targets, probabilities, weights, people, bins)
     rate = float(np.average(targets, weights=weights)) if base_rate is None else base_rate
-    _, person = np.unique(people, return_inverse=True)
-    count = int(person.max()) + 1
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1.0 / count), resamples).astype(np.float64)
-    squares = _error_draws(found, targets - probabilities, weights, person, drawn)
-    ours = drawn @ np.bincount(person, weights * np.square(targets - probabilities), count)
-    theirs = drawn @ np.bincount(person, weights * np.square(targets - rate), count)
-    skills = 1.0 - np.divide(ours, theirs, out=np.full_like(ours, np.nan), where=theirs > 0)
+    rows = _Rows(
+        targets - probabilities,
+        weights,
+        people,
+        questions,
+        weights * np.square(targets - probabilities),
+        weights * np.square(targets - rate),
+    )
+    error, skill = (_by_person if questions is None else _both_ways)(found, rows, resamples, seed)
     return CalibrationReport(
         labels=len(targets),
-        people=count,
+        people=len(np.unique(people)),
+        questions=0 if questions is None else len(np.unique(questions)),
         error=debiased_error(found),
-        error_low=float(np.sqrt(max(0.0, np.quantile(squares, 0.025)))),
-        error_high=float(np.sqrt(max(0.0, np.quantile(squares, 0.975)))),
+        error_low=error[0],
+        error_high=error[1],
+        error_by_person=debiased_error(one_way),
         ece=debiased_ece(found),
         ece_plain=float(found.share @ np.abs(found.gap)),
-        p_value=calibration_p_value(targets, probabilities, weights, people, bins=bins, resamples=resamples, seed=seed),
-        parts=brier_parts(targets, probabilities, weights, people, bins),
+        p_value=_p_value(found, rows, resamples, seed),
+        parts=brier_parts(targets, probabilities, weights, people, bins, questions=questions),
         skill=brier_skill(targets, probabilities, weights, rate),
-        skill_low=float(np.quantile(skills, 0.025)),
-        skill_high=float(np.quantile(skills, 0.975)),
+        skill_low=skill[0],
+        skill_high=skill[1],
     )
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """N rows: `errors` target - probability, `weights`, codes of `people` and `questions`, and what each adds to the
+    Brier score, `ours`, and to that of the base rate, `theirs`."""
+
+    errors: Array
+    weights: Array
+    people: Ints
+    questions: Ints | None
+    ours: Array
+    theirs: Array
+
+
+def _p_value(found: ReliabilityDiagram, rows: _Rows, resamples: int, seed: int) -> float | None:
+    if any(len(np.unique(codes)) < _FEWEST_CLUSTERS for codes in (rows.people, rows.questions) if codes is not None):
+        return None
+    if rows.questions is None:
+        table = scatter(rows.errors, rows.weights, rows.people, found.index).table
+        signs = np.random.default_rng(seed).integers(0, 2, (table.shape[1], resamples)) * 2.0 - 1.0
+        noise = table @ signs
+    else:
+        noise = _noise(found, rows, resamples, seed)
+    null = found.share @ np.square(noise)
+    statistic = float(found.share @ found.gap**2)
+    return float((1 + np.count_nonzero(null >= statistic - 1e-15)) / (1 + resamples))
+
+
+def _noise(found: ReliabilityDiagram, rows: _Rows, draws: int, seed: int) -> Array:
+    """[B, draws] normal, with the two-way covariance of the bins' gaps; its eigenvalues below 0 are set to 0 (Cameron,
+    Gelbach & Miller 2011, section 2.3)."""
+    ways = clusterings(rows.people, rows.questions)
+    sizes, directions = np.linalg.eigh(covariance(rows.errors, rows.weights, found.index, ways))
+    units = np.random.default_rng(seed).standard_normal((len(sizes), draws))
+    return np.asarray(directions @ (np.sqrt(np.maximum(sizes, 0.0))[:, None] * units))
+
+
+def _both_ways(found: ReliabilityDiagram, rows: _Rows, draws: int, seed: int) -> tuple[Interval, Interval]:
+    """Intervals of the error and of the skill. The skill 1 - A / B, A and B the sums of `ours` a_i and `theirs` b_i,
+    varies to first order as the sum of (a_i - b_i A / B) / B; where few clusters bring the two-way variance of that
+    below 0, the wider of the two ways is taken."""
+    moved = np.square(found.gap[:, None] + _noise(found, rows, draws, seed))
+    error = _root_range(found.share @ moved - 2.0 * float(found.share @ found.variance))
+    top, bottom, count = float(rows.ours.sum()), float(rows.theirs.sum()), len(rows.ours)
+    if bottom <= 0:
+        return error, (float("nan"), float("nan"))
+    parts, one, equal = (rows.ours - rows.theirs * top / bottom) / bottom, np.zeros(count, np.int64), np.ones(count)
+    ways = clusterings(rows.people, rows.questions)
+    variances = [sign * float(scatter(parts, equal, codes, one).variance[0]) for sign, codes in ways]
+    variance = sum(variances) if sum(variances) > 0 else max(variances)
+    width = float(special.ndtri(0.975) * count * np.sqrt(variance))
+    return error, (1.0 - top / bottom - width, 1.0 - top / bottom + width)
+
+
+def _by_person(found: ReliabilityDiagram, rows: _Rows, resamples: int, seed: int) -> tuple[Interval, Interval]:
+    """Intervals of the error and of the skill from resamples of whole people."""
+    _, person = np.unique(rows.people, return_inverse=True)
+    count = int(person.max()) + 1
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1.0 / count), resamples).astype(np.float64)
+    top, bottom = (drawn @ np.bincount(person, column, count) for column in (rows.ours, rows.theirs))
+    skills = 1.0 - np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom > 0)
+    low, high = np.quantile(skills, [0.025, 0.975])
+    return _root_range(_error_draws(found, rows.errors, rows.weights, person, drawn)), (float(low), float(high))
+
+
+def _root_range(squares: Array) -> Interval:
+    low, high = np.sqrt(np.maximum(0.0, np.quantile(squares, [0.025, 0.975])))
+    return float(low), float(high)
 
 
 def _error_draws(found: ReliabilityDiagram, errors: Array, weights: Array, person: Ints, drawn: Array) -> Array:

@@ -84,11 +84,17 @@ def _calibration(view: _View, head: str) -> tuple[dict[str, Any], tuple[Array, A
     """The report with its reliability diagram, and the (probabilities, targets, weights) both are made of."""
     rows = view.judgments.of(head)
     people, _ = cluster_index(view.people(rows))
-    targets, weights = view.judgments.target[rows], view.judgments.weight[rows]
-    probabilities = view.said.values[head][view.judgments.first[rows]]
-    chance = view.judgments.chance[head]
+    targets, weights, first = view.judgments.target[rows], view.judgments.weight[rows], view.judgments.first[rows]
+    probabilities = view.said.values[head][first]
     report = calibration_report(
-        targets, probabilities, weights, people, base_rate=chance, resamples=_RESAMPLES, seed=view.settings.seed
+        targets,
+        probabilities,
+        weights,
+        people,
+        questions=view.read.data.split.groups[first],  # one group where a prompt or a conversation is shared
+        base_rate=view.judgments.chance[head],
+        resamples=_RESAMPLES,
+        seed=view.settings.seed,
     )
     diagram = reliability_diagram(targets, probabilities, weights, people)
     points = {name: getattr(diagram, name).tolist() for name in ("share", "predicted", "observed")}

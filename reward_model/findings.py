@@ -71,7 +71,8 @@ def lines_of(document: Mapping[str, Any]) -> tuple[str, ...]:
     """The evaluation in words: calibration, the current policy, best of n, drift, what changed."""
     lines = [
         f"{head}: {'calibrated' if found['calibrated'] else 'not calibrated'} (debiased error {found['error']:.3f}, "
-        f"Brier skill {found['skill']:+.3f}, {found['skill_low']:+.3f} to {found['skill_high']:+.3f})"
+        f"{found['error_by_person']:.3f} were questions fixed, Brier skill {found['skill']:+.3f}, "
+        f"{found['skill_low']:+.3f} to {found['skill_high']:+.3f})"
         for head, found in document["calibration"].items()
     ]
     lines += _policy(document["current_policy"])

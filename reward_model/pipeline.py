@@ -91,10 +91,11 @@ def read_features(
 
 
 def fit_on_backbone(
-    settings: Settings, data: TrainingSet, progress: Progress, should_stop: Callable[[], bool], *, halves: bool = True
+    settings: Settings, data: TrainingSet, progress: Progress, should_stop: Callable[[], bool]
 ) -> Fitted:
-    """Load the base model, read the features of every answer, fit the heads; with `halves` those of halves of the
-    people as well. Raises TrainingStopped."""
+    """Load the base model, read the features of every answer, fit the heads and those of halves of the people.
+
+    Raises TrainingStopped."""
     progress(0.0, "loading the base model")
     loaded = load_base(settings)
     features = read_features(
@@ -107,8 +108,6 @@ def fit_on_backbone(
         settings.reward_model,
         lambda share, text: progress(_FEATURES_SHARE + heads_share * share, text),
     )
-    if not halves:
-        return Fitted(loaded, features, heads, "not asked for")
     progress(_FITTED_SHARE, "two models on halves of the people")
     two = train_halves(data, features, settings.reward_model, heads)
     heads.report["cross_fit"] = document(two)

@@ -90,7 +90,7 @@ def _train_as_of(
     tuning = context.settings.reward_model.backbone_mode == "finetuned"
     frozen_share = _FROZEN_SHARE if tuning else 1.0
     fitted = fit_on_backbone(
-        context.settings, data, lambda share, text: progress(frozen_share * share, text), should_stop, halves=not tuning
+        context.settings, data, lambda share, text: progress(frozen_share * share, text), should_stop
     )
     if not fitted.heads.objectives:
         return Outcome(skipped=f"no head could be trained: {fitted.heads.report['absent']}")

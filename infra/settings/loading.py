@@ -1,10 +1,11 @@
 """Load the settings: defaults < profile < `plaudit.toml` < environment `PLAUDIT_*` < overrides (command-line flags)."""
 
+import difflib
 import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -163,7 +164,16 @@ def _explain_one(details: ErrorDetails, layers: list[Layer]) -> str:
     shown = "***" if secret else repr(details["input"])
     where = variable_of(name) if source == "environment" else str(source)
     reason = str(details["msg"]).removeprefix("Value error, ")
+    if details["type"] == "literal_error":
+        reason += _nearest_choices(name, details["input"])
     return f"{where}: {name} = {shown}: {reason}; correct it there, or set {variable_of(name)}"
+
+
+def _nearest_choices(name: str, value: Any) -> str:
+    """ "; did you mean ...?" with the names nearest to a value that is none of a setting's choices, or nothing."""
+    choices = [choice for leaf in leaves(Settings) if leaf.name == name for choice in get_args(leaf.field.annotation)]
+    near = difflib.get_close_matches(str(value), [choice for choice in choices if isinstance(choice, str)], n=3)
+    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def source_of(name: str, layers: list[Layer]) -> str:

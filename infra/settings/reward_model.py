@@ -6,6 +6,25 @@ from pydantic import Field, NonNegativeFloat
 
 from infra.settings.base import Section
 
+LossName = Literal[
+    "bt",
+    "forward_corrected",
+    "gce",
+    "huber_bt",
+    "huber_of_loss",
+    "label_smoothed",
+    "modified_huber",
+    "phuber",
+    "rao_kupper",
+    "rdpo",
+    "repo_em",
+    "ropo",
+    "sigmoid",
+    "truncated_hinge",
+]
+"""The losses of `reward_model.losses.registry.LOSSES` that a training can use: all but `vrpo`, which needs pairs of
+answers judged by nobody, of which a training set has none."""
+
 _Penalty = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Threshold = Annotated[float, Field(gt=1, allow_inf_nan=False)]
 
@@ -125,8 +144,8 @@ class RewardModelSettings(Section):
     """Correlation of the labels of one text beyond what its features say: n of them count n / (1 + rho (n - 1))."""
     ensemble: int = Field(5, ge=2, le=50)
     """Heads refitted on bootstrap samples of the groups; their spread is the uncertainty."""
-    loss: str = Field("huber_bt", pattern=r"^[a-z_]+$")
-    """Loss of the utility head, a name in `reward_model.losses`."""
+    loss: LossName = "huber_bt"
+    """Loss of the utility head; `reward_model.losses` has each with its equation and its source."""
     thresholds: tuple[_Threshold, ...] = Field((2.0, 4.0, 10.0, 100.0), min_length=1)
     """Candidate thresholds t > 1 of huber_bt: below probability 1/t the loss becomes linear in the probability."""
     utility_length: Literal["kept", "removed"] = "kept"

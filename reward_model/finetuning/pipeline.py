@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from infra.settings import Settings
+from reward_model.crossfit import of_half
 from reward_model.data import TrainingSet
 from reward_model.evaluation import clustered_interval, wins
 from reward_model.features import Progress, TrainingStopped
@@ -49,33 +50,70 @@ def finetune(
     progress: Progress,
     should_stop: Callable[[], bool],
 ) -> FinetunedFitted:
-    """Fine-tune the heads that `frozen` could fit, with the flip rates it estimated, and score every answer.
+    """Fine-tune the heads that `frozen` could fit, with the flip rates it estimated, and score every answer; where
+    `frozen` has models of halves of the people, one adapter more for each half, on that half's opinions alone.
 
-    The checkpoint stands in `folder`, and is gone on from after a kill. Raises TrainingStopped; CheckpointDamaged once,
-    after which the next training begins anew; CheckpointNotWritten.
+    Checkpoints stand in `folder`, one a model, and are gone on from after a kill. Raises TrainingStopped;
+    CheckpointDamaged once, after which the next training begins anew; CheckpointNotWritten.
     """
-    wanted, recipe = settings.reward_model, recipe_of(settings, frozen.loaded)
-    checkpoints = Checkpoints(folder / CHECKPOINT_FILE, wanted.finetuning.checkpoint_steps)
+    parts = [(data, frozen, CHECKPOINT_FILE), *_half_parts(data, frozen)]
+    models = []
+    for number, (some, heads, file) in enumerate(parts):
+
+        def told(share: float, text: str, done: int = number, what: str = _name(file)) -> None:
+            progress(_TRAINED_SHARE * (done + share) / len(parts), text + what)
+
+        models.append(_tuned(settings, some, heads, folder / file, told, should_stop))
+    full = replace(models[0], halves=tuple(models[1:]))
+    _score_everything(full, data, settings.reward_model.batch_size, progress, should_stop)
+    return FinetunedFitted(
+        frozen.loaded, frozen.features, frozen.heads, frozen.halves, full, _document(data, frozen, full)
+    )
+
+
+def _half_parts(data: TrainingSet, frozen: Fitted) -> list[tuple[TrainingSet, Fitted, str]]:
+    """What each half of the people is fine-tuned on and with: its opinions, and the noise estimated from them alone."""
+    if isinstance(frozen.halves, str):
+        return []
+    return [
+        (of_half(data, half), replace(frozen, heads=heads, halves="one half"), f"{CHECKPOINT_FILE}.half{half}")
+        for half, heads in enumerate(frozen.halves)
+    ]
+
+
+def _name(checkpoint: str) -> str:
+    """What progress adds about a half's training."""
+    _, _, half = checkpoint.partition(".half")
+    return f", half {half} of the people" if half else ""
+
+
+def _tuned(
+    settings: Settings,
+    data: TrainingSet,
+    frozen: Fitted,
+    checkpoint: Path,
+    progress: Progress,
+    should_stop: Callable[[], bool],
+) -> FinetunedRewardModel:
+    """One model, from its checkpoint on where there is one."""
+    wanted = settings.reward_model
+    checkpoints = Checkpoints(checkpoint, wanted.finetuning.checkpoint_steps)
 
     def train() -> FinetunedRewardModel:
         return fit_finetuned(
             frozen.loaded,
             data,
-            recipe,
+            recipe_of(settings, frozen.loaded),
             finetune_options(settings, data, frozen),
             flip_rates=flip_rates(data, frozen),
             calibration_fraction=wanted.finetuning.calibration_fraction,
             heads=frozen.heads.objectives,
             checkpoints=checkpoints,
-            progress=lambda share, text: progress(_TRAINED_SHARE * share, text),
+            progress=progress,
             should_stop=should_stop,
         )
 
-    model = _past_leftovers(train, checkpoints.path).told(flip_rate=frozen.heads.flip_rate)
-    _score_everything(model, data, wanted.batch_size, progress, should_stop)
-    return FinetunedFitted(
-        frozen.loaded, frozen.features, frozen.heads, frozen.halves, model, _document(data, frozen, model)
-    )
+    return _past_leftovers(train, checkpoints.path).told(flip_rate=frozen.heads.flip_rate)
 
 
 def _past_leftovers(train: Callable[[], FinetunedRewardModel], path: Path) -> FinetunedRewardModel:
@@ -135,6 +173,13 @@ def flip_rates(data: TrainingSet, frozen: Fitted) -> dict[str, float]:
     }
 
 
+def _cross_fit(frozen: Fitted, model: FinetunedRewardModel) -> dict[str, Any]:
+    """What the report says about the halves, as `reward_model.crossfit.document`."""
+    if isinstance(frozen.halves, str):
+        return {"absent": frozen.halves}
+    return {"halves": [{"heads": half.manifest.report["heads"]} for half in model.halves]}
+
+
 def forget(folder: Path) -> None:
     """Remove the checkpoints of a training that is over."""
     for path in folder.glob(f"{CHECKPOINT_FILE}*"):
@@ -170,7 +215,7 @@ def _document(data: TrainingSet, frozen: Fitted, model: FinetunedRewardModel) ->
         "settings": before["settings"],
         "finetuning": training,
         "frozen": {"heads": before["heads"]},
-        "cross_fit": {"absent": "a fine-tuned version holds no models of halves of the people"},
+        "cross_fit": _cross_fit(frozen, model),
     }
 
 

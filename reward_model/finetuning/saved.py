@@ -29,6 +29,8 @@ from reward_model.scores import BackboneMismatch, FeaturesMismatch, NoHalves, Sc
 MANIFEST_FILE = "finetuned_reward_model.json"
 HEADS_FILE = "heads.safetensors"
 ADAPTER_FOLDER = "adapter"
+HALF_FOLDERS = ("half0", "half1")
+"""Inside a version's folder: the models of the two halves of the people, each a folder like it."""
 FORMAT = 1
 
 
@@ -64,11 +66,13 @@ class FinetunedRewardModel:
     """Scores as `reward_model.scoring.RewardModel` does, from a backbone of its own: `score_hidden` has no meaning.
 
     `cache` holds what the heads say of an answer before calibration and scale: it stays true while the weights do.
+    `halves`: two models of disjoint halves of the people, adapters and heads of their own on the same base, or none.
     """
 
     manifest: FinetunedManifest
     scorer: Scorer
     cache: ScoreCache
+    halves: tuple["FinetunedRewardModel", ...] = ()
 
     @classmethod
     def of(
@@ -90,7 +94,7 @@ class FinetunedRewardModel:
 
     @classmethod
     def load(cls, path: str | Path, loaded: LoadedModel) -> "FinetunedRewardModel":
-        """Read a folder written by `save`, after checking its hashes; the base stays as it is. Raises
+        """Read a folder written by `save`, with its halves, after checking its hashes; the base stays as it is. Raises
         DamagedRewardModel, BackboneMismatch."""
         folder = Path(path)
         manifest = _read_manifest(folder)
@@ -101,7 +105,9 @@ class FinetunedRewardModel:
         columns, width, hidden = tensors["weight"].shape
         heads = ScoreHeads(columns, width - 1, hidden, 0)
         heads.load_state_dict(tensors)
-        return cls(manifest, Scorer(loaded, ready(peft, loaded.dtype), heads.to(loaded.device)), ScoreCache())
+        scorer = Scorer(loaded, ready(peft, loaded.dtype), heads.to(loaded.device))
+        halves = [cls.load(folder / name, loaded) for name in HALF_FOLDERS if (folder / name).is_dir()]
+        return cls(manifest, scorer, ScoreCache(), tuple(halves))
 
     def save(self, folder: Path) -> dict[str, str]:
         """Write the model so that it appears whole or not at all; SHA-256 by name. What stood there is replaced."""
@@ -109,11 +115,13 @@ class FinetunedRewardModel:
         return publish(folder, self.manifest)
 
     def write_draft(self, draft: Path) -> None:
-        """Write weights and manifest into a new folder `draft`, from which the model can be loaded."""
+        """Write weights, halves and manifest into a new folder `draft`, from which the model can be loaded."""
         shutil.rmtree(draft, ignore_errors=True)
         save_adapter(self.scorer.peft, self.scorer.base, draft / ADAPTER_FOLDER)
         heads = {name: tensor.detach().cpu() for name, tensor in self.scorer.heads.state_dict().items()}
         save_file(heads, draft / HEADS_FILE)
+        for name, half in zip(HALF_FOLDERS, self.halves, strict=False):
+            half.write_draft(draft / name)
         seal(draft, self.manifest)
 
     @property
@@ -139,16 +147,18 @@ class FinetunedRewardModel:
 
     @property
     def has_halves(self) -> bool:
-        """Whether models of two disjoint halves of the people are held beside the full one: not fine-tuned ones."""
-        return False
+        """Whether models of two disjoint halves of the people are held beside the full one."""
+        return len(self.halves) == len(HALF_FOLDERS)
 
     def half(self, half: int) -> "FinetunedRewardModel":
         """As `RewardModel.half`. Raises NoHalves."""
-        raise NoHalves(
-            f"{self.manifest.name}@{self.manifest.version} is fine-tuned and holds no model of half {half} of the "
-            'people: use the full model, or train with reward_model.backbone_mode = "frozen"',
-            field="reward_model.backbone_mode",
-        )
+        if not self.has_halves or half not in (0, 1):
+            raise NoHalves(
+                f"{self.manifest.name}@{self.manifest.version} holds no model of half {half} of the people: there were "
+                "too few labels for two (reward_model.cross_fit_min_labels)",
+                field="half",
+            )
+        return self.halves[half]
 
     def score_hidden(self, pooled: torch.Tensor) -> Scores:
         """As `RewardModel.score_hidden`, which reads the frozen base's states. Raises FeaturesMismatch."""

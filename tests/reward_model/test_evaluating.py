@@ -70,6 +70,17 @@ def test_it_agrees_with_the_heads_own_numbers(
     assert examined.document["calibration"]["love"]["skill"] == pytest.approx(heads["love"]["brier_skill"], abs=0.01)
 
 
+def test_calibration_is_clustered_by_question_too(
+    world: tuple[Read, RewardModel, TrainedHeads], examined: Examined
+) -> None:
+    data = world[0].data
+    held = data.split.held_out & ~np.isnan(data.targets[:, 0])
+    found = examined.document["calibration"]["love"]
+    assert found["questions"] == len(np.unique(data.split.groups[held])) > 10
+    assert found["labels"] == held.sum()
+    assert found["error_by_person"] >= 0.0
+
+
 def test_the_current_policys_answers_are_looked_at_alone(
     world: tuple[Read, RewardModel, TrainedHeads], examined: Examined
 ) -> None:

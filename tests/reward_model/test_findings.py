@@ -23,6 +23,7 @@ def document() -> dict[str, Any]:
             "love": {
                 "calibrated": True,
                 "error": 0.02,
+                "error_by_person": 0.025,
                 "skill": 0.1,
                 "skill_low": 0.0,
                 "skill_high": 0.2,
@@ -62,7 +63,7 @@ def test_numbers_have_names_and_are_finite() -> None:
 
 def test_lines_are_for_people() -> None:
     lines = lines_of(document())
-    assert lines[0].startswith("love: calibrated (debiased error 0.020")
+    assert lines[0].startswith("love: calibrated (debiased error 0.020, 0.025 were questions fixed, Brier")
     assert "love on answers of loop@1, which is served: AUROC 0.650 on 5 labels" in lines
     assert "utility on answers of loop@1, which is served: 60.0% of 9 pairs ordered as people did" in lines
     assert not any(line.startswith("dwell") for line in lines)

@@ -126,6 +126,17 @@ def test_a_bad_value_names_where_what_and_the_remedy(monkeypatch: pytest.MonkeyP
         load_settings()
 
 
+@pytest.mark.parametrize(
+    ("loss", "says"), [("nope", "or 'truncated_hinge'; correct"), ("hubert_bt", "mean 'huber_bt'")]
+)
+def test_a_name_that_is_no_choice_is_answered_with_the_names(loss: str, says: str) -> None:
+    _write(f'[reward_model]\nloss = "{loss}"')
+    with pytest.raises(InvalidSettings, match=re.escape(f"plaudit.toml: reward_model.loss = '{loss}': ")) as raised:
+        load_settings()
+    assert says in str(raised.value)
+    assert "'bt', 'forward_corrected'" in str(raised.value)
+
+
 def test_a_bad_secret_is_not_shown() -> None:
     with pytest.raises(InvalidSettings) as raised:
         load_settings(overrides={"user_key_secret": 12345})

@@ -76,6 +76,26 @@ def test_a_loaded_model_scores_as_the_saved_one(
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+def test_halves_are_saved_with_it_and_guarded_by_its_hashes(
+    model: FinetunedRewardModel, tiny_loaded: LoadedModel, tmp_path: Path
+) -> None:
+    other = FinetunedRewardModel.of(
+        train_lora_reward_model(tiny_loaded, make_examples(), dataclasses.replace(OPTIONS, seed=5)), RECIPE
+    )
+    whole = dataclasses.replace(model, halves=(other, model.calibrated({"love": Calibration(slope=3.0)})))
+    hashes = whole.save(tmp_path / "model")
+    assert {"half0/adapter/adapter_model.safetensors", "half1/finetuned_reward_model.json"} <= set(hashes)
+    loaded = FinetunedRewardModel.load(tmp_path / "model", tiny_loaded)
+    assert loaded.has_halves
+    for half in (0, 1):
+        expected = whole.half(half).score(tiny_loaded, ASKED, ANSWERS).values
+        assert np.array_equal(loaded.half(half).score(tiny_loaded, ASKED, ANSWERS).values, expected)
+    assert not np.array_equal(expected, loaded.score(tiny_loaded, ASKED, ANSWERS).values)
+    (tmp_path / "model" / "half1" / "heads.safetensors").write_bytes(b"")
+    with pytest.raises(DamagedRewardModel, match="half1/heads"):
+        FinetunedRewardModel.load(tmp_path / "model", tiny_loaded)
+
+
 def test_whoever_wants_hidden_states_is_told(
     model: FinetunedRewardModel, tiny_loaded: LoadedModel, tmp_path: Path
 ) -> None:
@@ -85,7 +105,7 @@ def test_whoever_wants_hidden_states_is_told(
     opened = open_reward_model(tmp_path / "model", tiny_loaded)
     assert not opened.has_halves
     assert not opened.recipe.reads_base
-    with pytest.raises(NoHalves, match="fine-tuned"):
+    with pytest.raises(NoHalves, match="too few labels for two"):
         opened.half(0)
     with pytest.raises(FeaturesMismatch, match="hidden states of its own"):
         opened.score_hidden(torch.zeros(1, 64))

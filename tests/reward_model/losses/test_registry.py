@@ -1,11 +1,14 @@
 """What holds for every loss: gradients, invariances, swaps, batches of any size, ties, extremes."""
 
+from typing import get_args
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from infra.settings.reward_model import LossName
 from reward_model.losses import LOSSES, InvalidLoss, InvalidMargin, NoiseParameters, graded_loss, mean_loss, pair_loss
 from tests.reward_model.losses.cases import ALL, SETTINGS, noise_for
 
@@ -21,6 +24,10 @@ def columns(pairs: list[tuple[float, float, float]]) -> tuple[Tensor, Tensor, Te
 
 def test_the_registry_holds_what_the_project_promises() -> None:
     assert tuple(sorted(LOSSES)) == ALL
+
+
+def test_settings_take_every_loss_that_a_training_can_use() -> None:
+    assert set(get_args(LossName)) == set(LOSSES) - {"vrpo"}
 
 
 @pytest.mark.parametrize("name", ALL)
