@@ -1,5 +1,7 @@
 """The route of a request, out of all that has a say in it: testers, eligibility, arms, conversations, breakers."""
 
+import asyncio
+
 import structlog
 
 from ab_testing.eligibility import eligible, facts_of
@@ -26,16 +28,15 @@ class Chooser:
             context.database, settings.project, settings.serving.conversations_remembered
         )
 
-    def first_route(self, chat: ChatRequest, user_key: str | None, state: RoutingState) -> Route | None:
-        """What answered this conversation first, if anything is known. May block on the store; its errors mean that
-        nothing is known."""
+    async def first_route(self, chat: ChatRequest, user_key: str | None, state: RoutingState) -> Route | None:
+        """What answered this conversation first, if anything is known; errors of the store mean that nothing is."""
         if user_key is None or chat.conversation_id is None or chat.model != ROUTED:
             return None
         known = self._conversations.first(user_key, chat.conversation_id)
         if known is not None or not has_answers(chat):
             return known
         try:
-            return self._conversations.look_up(user_key, chat.conversation_id, state)
+            return await asyncio.to_thread(self._conversations.look_up, user_key, chat.conversation_id, state)
         except PlauditError as error:
             log.warning("conversation_not_looked_up", reason=error.message)
             return None

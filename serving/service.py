@@ -120,7 +120,7 @@ class Gateway:
         if user_key is not None:
             self._people.require(user_key, now, "this user's requests")
         tokens = await asyncio.to_thread(render_chat, engine.base, chat.messages)
-        first = await asyncio.to_thread(self._chooser.first_route, chat, user_key, self.state)
+        first = await self._chooser.first_route(chat, user_key, self.state)
         # Last, and by one state: nothing lies between this and the engine's queue but the turn itself.
         chosen = self._chooser.choose(self.state, chat, user_key, now, first, forced)
         metrics.SERVING_TOKENS.labels(kind="prompt", adapter=chosen.adapter).inc(len(tokens))

@@ -24,7 +24,7 @@ class BreakerSettings(Section):
     """Share of requests that may take longer than `latency_multiple` times the champion's own slowest such share."""
     latency_multiple: float = Field(3.0, gt=1)
     """With 0.05: the arm's 95th percentile may be this many times the champion's."""
-    min_requests: int = Field(20, ge=1)
+    min_requests: int = Field(10, ge=1)
     """Requests of an arm on this replica before it can be given up."""
     champion_window: int = Field(500, ge=50, le=100_000)
     """Latest answers of the champion from which its percentile is taken; none is before there are 50."""

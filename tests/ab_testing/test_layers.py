@@ -1,5 +1,6 @@
 """The compiled router: what `assign` says, for several experiments at once."""
 
+from functools import cache
 from itertools import pairwise
 
 import msgspec
@@ -116,18 +117,21 @@ def test_a_lone_half_of_a_surrogate_pair_counts_as_u_fffd() -> None:
     assert draw("a\ud83d") == draw("a�") == assign(experiment("a", 0.5), "a\ud83d")
 
 
+@cache
+def high_words(salt: str, people: int) -> np.ndarray:
+    """The upper 32 bits of everybody's point."""
+    return np.array([point(salt, f"{number:032x}") >> 32 for number in range(people)], dtype=np.int64)
+
+
 def uniformity(salt: str, people: int, cells: int = 1000) -> float:
     """p-value of Pearson's test that points fall evenly."""
-    found = np.array([point(salt, f"{number:032x}") >> 32 for number in range(people)]) * cells >> 32
+    found = high_words(salt, people) * cells >> 32
     return float(stats.chisquare(np.bincount(found, minlength=cells)).pvalue)
 
 
 def independence(one: str, other: str, people: int, cells: int = 20) -> float:
     """p-value of Pearson's test that the points under two salts have nothing to do with each other."""
-    places = [
-        np.array([point(salt, f"{number:032x}") >> 32 for number in range(people)]) * cells >> 32
-        for salt in (one, other)
-    ]
+    places = [high_words(salt, people) * cells >> 32 for salt in (one, other)]
     table = np.bincount(places[0] * cells + places[1], minlength=cells * cells).reshape(cells, cells)
     return float(stats.chi2_contingency(table).pvalue)
 
