@@ -12,7 +12,7 @@ from infra.db import Dialect, insert_ignore, upsert
 from infra.db.tables import adapter_proofs, adapters, breaker_trips, experiments, interactions, serving_state
 
 TURNS_LOOKED_AT = 200
-"""Answers of one person, newest first, among which a conversation's last turn is looked for."""
+"""Answers of one person among which a conversation's last turn is looked for."""
 
 
 class ConversationTurn(NamedTuple):
@@ -77,18 +77,13 @@ class ServingRepository:
     def last_of_conversation(
         self, user_key: str, conversation_id: str, experiment_ids: Iterable[str]
     ) -> ConversationTurn | None:
-        """The newest stored turn of a person's conversation, outside experiments or in one of those named.
-
-        Walks the index of (project, experiment, user_key), newest ids first, through at most `TURNS_LOOKED_AT` answers
-        of this person each; ids begin with a time.
-        """
+        """The newest stored turn of a person's conversation, outside experiments or in one of those named; looked for
+        among the person's `TURNS_LOOKED_AT` newest answers in each. Ids begin with a time."""
         found = [
             row
             for experiment_id in (None, *experiment_ids)
-            if (
-                row := self._connection.execute(
-                    _last_turn(self._project, user_key, conversation_id, experiment_id)
-                ).first()
+            for row in self._connection.execute(
+                conversation_turns(self._project, user_key, conversation_id, experiment_id)
             )
         ]
         newest = max(found, key=lambda row: str(row.response_id), default=None)
@@ -128,17 +123,26 @@ class ServingRepository:
         return "sqlite" if self._connection.dialect.name == "sqlite" else "postgresql"
 
 
-def _last_turn(project: str, user_key: str, conversation_id: str, experiment_id: str | None) -> Select[Any]:
-    columns = interactions.c
+def conversation_turns(
+    project: str, user_key: str, conversation_id: str, experiment_id: str | None
+) -> Select[tuple[str, str, str | None, str | None]]:
+    """What answered the turns of one person's conversation, in one experiment or outside all.
+
+    In two steps: the person's newest ids by the index of (project, experiment, user_key), which holds them in order,
+    then their rows by primary key. Asked at once, SQLite would read the whole project.
+    """
+    columns, by_person = interactions.c, interactions.alias("by_person").c
     newest = (
-        select(columns.response_id, columns.conversation_id, columns.adapter, columns.experiment, columns.arm)
-        .where(columns.project == project, columns.experiment == experiment_id, columns.user_key == user_key)
-        .order_by(columns.response_id.desc())
+        select(by_person.response_id)
+        .where(by_person.project == project, by_person.experiment == experiment_id, by_person.user_key == user_key)
+        .order_by(by_person.response_id.desc())
         .limit(TURNS_LOOKED_AT)
-        .subquery()
     )
-    found = select(newest).where(newest.c.conversation_id == conversation_id)
-    return found.order_by(newest.c.response_id.desc()).limit(1)
+    return select(columns.response_id, columns.adapter, columns.experiment, columns.arm).where(
+        columns.project == project,
+        columns.response_id.in_(newest),
+        columns.conversation_id == conversation_id,
+    )
 
 
 def _adapter(row: Any) -> AdapterVersion:
