@@ -6,7 +6,7 @@ other; `coverage` and weights become one range a variation, which starts where i
 ramp moves nobody here either. Variation 0 is the control, the candidates follow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from infra.contracts import Assignment, Experiment, arm_of
@@ -19,9 +19,9 @@ GRID: dict[HashVersion, int] = {1: 1_000, 2: 10_000}
 """Different values a bucket can take."""
 
 
-def fnv1a32(text: str) -> int:
-    """FNV-1a over UTF-16 code units, each taken whole: h = (h xor unit) * 16777619 mod 2^32."""
-    value = _OFFSET
+def fnv1a32(text: str, value: int = _OFFSET) -> int:
+    """FNV-1a over UTF-16 code units, each taken whole: h = (h xor unit) * 16777619 mod 2^32. `value`: the hash of what
+    stands before."""
     if text.isascii():
         for unit in text.encode():
             value = (value ^ unit) * _PRIME & _MASK
@@ -32,11 +32,17 @@ def fnv1a32(text: str) -> int:
     return value
 
 
+def bucket_in(seed: str, version: HashVersion) -> Callable[[str], float]:
+    """`bucket` for many people under one seed, whose own part of the hash is made once where it stands first."""
+    if version == 1:
+        return lambda value: fnv1a32(value + seed) % 1_000 / 1_000
+    begun = fnv1a32(seed)
+    return lambda value: fnv1a32(str(fnv1a32(value, begun))) % 10_000 / 10_000
+
+
 def bucket(seed: str, value: str, version: HashVersion) -> float:
     """The person's place in [0, 1), a multiple of 1 / 1,000 (version 1) or 1 / 10,000 (version 2)."""
-    if version == 1:
-        return fnv1a32(value + seed) % 1_000 / 1_000
-    return fnv1a32(str(fnv1a32(seed + value))) % 10_000 / 10_000
+    return bucket_in(seed, version)(value)
 
 
 def namespace_bucket(namespace: str, value: str) -> float:

@@ -4,7 +4,7 @@ from bisect import bisect
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
-from ab_testing.growthbook import HashVersion, bucket, namespace_bucket, outcomes
+from ab_testing.growthbook import HashVersion, bucket_in, namespace_bucket, outcomes
 from ab_testing.routing import POINTS, edge_of, layer_salt, text_bytes
 from infra.contracts import Assignment, Experiment, arm_of
 from infra.settings.ab_routing import HashMode
@@ -127,15 +127,16 @@ def _digest(place: int) -> bytes:
 def _growthbook(project: str, routed: Sequence[Experiment], holdout_share: float, version: HashVersion) -> Draw:
     """The layer is a namespace called after the project, an experiment's seed its salt."""
     top = 1.0 - holdout_share
-    compiled = [(experiment.slot, experiment.salt, *outcomes(experiment, version)) for experiment in routed]
+    compiled = [(e.slot, bucket_in(e.salt, version), *outcomes(e, version)) for e in routed]
+    layered = bool(holdout_share) or routed[0].slot != (0.0, 1.0)
 
     def draw(person: str) -> Assignment | None:
-        place = namespace_bucket(project, person)
+        place = namespace_bucket(project, person) if layered else 0.0
         if place >= top:
             return None
-        for (low, high), salt, arms, rest in compiled:
+        for (low, high), bucket_of, arms, rest in compiled:
             if low <= place < high:
-                found = bucket(salt, person, version)
+                found = bucket_of(person)
                 return next((arm for (first, end), arm in arms if first <= found < end), rest)
         return None
 
