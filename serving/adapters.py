@@ -6,19 +6,25 @@ was proven before keeps serving. After a restart everything is proven anew.
 """
 
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import structlog
 
-from infra.contracts import BASE_ADAPTER, AdapterRef, AdapterVersion, Clock, Fingerprint, PlauditError
+from ab_testing.layers import Router
+from infra.contracts import BASE_ADAPTER, AdapterRef, AdapterVersion, Clock, Experiment, Fingerprint, PlauditError
 from infra.contracts.adapters import parse_ref
 from infra.db import Database
 from infra.metrics import catalogue as metrics
 from infra.models.errors import AdapterRefused
 from infra.models.fingerprint import Proof, nearest
 from infra.models.lora import verify_files
+from infra.settings.ab_testing import AbTestingSettings
+from infra.settings.breakers import BreakerSettings
+from serving.breakers import Breakers
 from serving.engine import LocalEngine
 from serving.repository import ServingRepository
 from serving.routing_state import RoutingState
@@ -39,6 +45,8 @@ class Adapters:
         replica: str,
         pinned: tuple[AdapterRef, ...] = (),
         retry_seconds: float = 60.0,
+        rules: AbTestingSettings | None = None,
+        breakers: Breakers | None = None,
     ) -> None:
         self._engine = engine
         self._database = database
@@ -47,10 +55,13 @@ class Adapters:
         self._replica = replica
         self._pinned = pinned
         self._retry_seconds = retry_seconds
+        self._rules = rules or AbTestingSettings()
+        self._breakers = breakers or Breakers(BreakerSettings())
         self._refused: dict[AdapterRef, tuple[str, float]] = {}
         self._leaving: set[AdapterRef] = set()
         self._base_fingerprint: Fingerprint | None = None
         self._lock = threading.Lock()  # one reconciliation at a time
+        self._reading = threading.Lock()  # one reading of the store at a time; held for milliseconds
         self.state = RoutingState()
 
     def reconcile(self) -> None:
@@ -73,18 +84,54 @@ class Adapters:
         found = self._refused.get(ref)
         return found[0] if found else None
 
-    def _read_store(self) -> list[AdapterRef]:
-        with self._database.reading() as connection:
+    def refresh(self) -> None:
+        """Read the store and route by it from now on: a few milliseconds, never held up by an adapter being loaded.
+
+        Writes what the breakers here have given up. Store errors pass through and leave `state` as it was.
+        """
+        with self._reading:
+            self._write_trips()
+            now, before = self._clock.now(), self.state
+            with self._database.reading() as connection:
+                repository = ServingRepository(connection, self._project)
+                champion, last_proven = repository.champion()
+                running = repository.running_experiments()
+                refs = {champion, last_proven, *self.state.servable, *(ref for e in running for ref in e.arms.values())}
+                rejected = repository.rejected({parse_ref(ref)[0] for ref in refs if ref != BASE_ADAPTER})
+                tripped = repository.trips(experiment.experiment_id for experiment in running)
+            self._breakers.keep(running)
+            self.state = replace(
+                self.state,
+                champion=champion,
+                last_proven=last_proven,
+                experiments=running,
+                router=before.router if running == before.experiments else self._compiled(running),
+                rejected=rejected,
+                tripped=tripped | self._breakers.tripped,
+                read_at=now,
+            )
+
+    def trip(self) -> None:
+        """Take the arms that the breakers have given up from the routes now; `refresh` writes them down."""
+        with self._reading:
+            self.state = replace(self.state, tripped=self.state.tripped | self._breakers.tripped)
+
+    def _compiled(self, running: tuple[Experiment, ...]) -> Router:
+        rules = self._rules
+        return Router(self._project, running, holdout_share=rules.holdout_share, hash_mode=rules.hash_mode)
+
+    def _write_trips(self) -> None:
+        trips = self._breakers.unwritten()
+        if not trips:
+            return
+        with self._database.transaction() as connection:
             repository = ServingRepository(connection, self._project)
-            champion, last_proven = repository.champion()
-            experiment = repository.running_experiment()
-        self.state = RoutingState(
-            champion=champion,
-            last_proven=last_proven,
-            experiment=experiment,
-            servable=self.state.servable,
-            read_at=self._clock.now(),
-        )
+            for trip in trips:
+                repository.write_trip(self._replica, trip.experiment_id, trip.arm, trip.reason, self._clock.now())
+        self._breakers.written(trips)
+
+    def _read_store(self) -> list[AdapterRef]:
+        self.refresh()
         return list(dict.fromkeys([*self.state.wanted(), *self._pinned]))
 
     def _prove_base(self) -> None:
@@ -129,7 +176,8 @@ class Adapters:
         self._record(ref, status, detail)
         self._refused.pop(ref, None)
         self._leaving.discard(ref)
-        self.state = _with_servable(self.state, self.state.servable | {ref})
+        with self._reading:
+            self.state = replace(self.state, servable=self.state.servable | {ref})
         metrics.SERVING_ADAPTER_PROVEN.labels(adapter=ref).set(1)
         metrics.SERVING_PROOFS.labels(outcome=status).inc()
         log.info("adapter_admitted", adapter=ref, status=status, **detail)
@@ -149,7 +197,8 @@ class Adapters:
             metrics.SERVING_ADAPTER_PROVEN.remove(ref)
             log.info("adapter_unloaded", adapter=ref)
         self._leaving = set(self.state.servable - wanted)
-        self.state = _with_servable(self.state, self.state.servable & wanted)
+        with self._reading:
+            self.state = replace(self.state, servable=self.state.servable & wanted)
         for ref in set(self._refused) - wanted:
             del self._refused[ref]
             metrics.SERVING_ADAPTER_PROVEN.remove(ref)
@@ -160,22 +209,22 @@ class Adapters:
             repository.write_proof(self._replica, ref, status, detail, self._clock.now())
 
 
-class Reconciler(threading.Thread):
-    """Calls `Adapters.reconcile` for ever; a failing store is logged and tried again."""
+class Repeating(threading.Thread):
+    """Calls `work` for ever; a failure is logged and tried again: what is proven goes on serving meanwhile."""
 
-    def __init__(self, adapters: Adapters, every_seconds: float) -> None:
-        super().__init__(name="adapters", daemon=True)
-        self._adapters = adapters
+    def __init__(self, work: Callable[[], None], every_seconds: float, *, name: str) -> None:
+        super().__init__(name=name, daemon=True)
+        self._work = work
         self._every_seconds = every_seconds
         self._stopping = threading.Event()
 
     def run(self) -> None:
         while not self._stopping.is_set():
             try:
-                self._adapters.reconcile()
-            except Exception as error:  # whatever happened, what is proven goes on serving
-                metrics.ERRORS.labels(component="serving", code=getattr(error, "code", "reconcile_failed")).inc()
-                log.error("reconcile_failed", error=str(error), error_type=type(error).__name__)
+                self._work()
+            except Exception as error:
+                metrics.ERRORS.labels(component="serving", code=getattr(error, "code", f"{self.name}_failed")).inc()
+                log.error(f"{self.name}_failed", error=str(error), error_type=type(error).__name__)
             self._stopping.wait(self._every_seconds)
 
     def stop(self) -> None:
@@ -192,13 +241,3 @@ def _check_base(adapter: AdapterVersion, base_hash: str) -> None:
             "the same base model, or retrain",
             code="adapter_wrong_base",
         )
-
-
-def _with_servable(state: RoutingState, servable: frozenset[AdapterRef]) -> RoutingState:
-    return RoutingState(
-        champion=state.champion,
-        last_proven=state.last_proven,
-        experiment=state.experiment,
-        servable=servable,
-        read_at=state.read_at,
-    )

@@ -26,7 +26,9 @@ from starlette.routing import Route
 from infra.contracts import Answer, PlauditError
 from infra.metrics import catalogue as metrics
 from infra.models.port import GenerationResult
+from ingest.access.guard import verified_key
 from ingest.access.limits import RateLimited
+from ingest.access.verification import ScopeMissing
 from ingest.api import read_body
 from ingest.solicitation import HEADER as SOLICITED_HEADER
 from ingest.tokens import HEADER as FEEDBACK_TOKEN_HEADER
@@ -35,12 +37,15 @@ from serving.routing_state import UnknownModel
 from serving.service import AnswerTimedOut, Gateway
 from serving.streaming import Stream
 from serving.turns import Turn
-from serving.wire import ROUTED, parse_chat
+from serving.wire import ROUTED, ChatRequest, parse_chat
 
 log = structlog.get_logger()
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 _RETRY_AFTER_SECONDS = "2"
+FORCE_METADATA = "plaudit_force_arm"
+FORCE_HEADER = "x-plaudit-force-arm"
+"""How a tester asks for an arm (`challenger`) or an adapter (`name@version`); such answers never count."""
 
 
 def routes(gateway: Gateway) -> list[Route]:
@@ -48,7 +53,7 @@ def routes(gateway: Gateway) -> list[Route]:
 
     async def chat(request: Request) -> Response:
         parsed = parse_chat(await read_body(request, gateway.settings.max_body_bytes), gateway.settings)
-        turn = await gateway.begin(parsed)
+        turn = await gateway.begin(parsed, _forced(request, parsed))
         if parsed.stream:
             stream = Stream(gateway, turn)  # queued before the first byte, so that refusals have a status
             return StreamingResponse(stream.events(), media_type="text/event-stream", headers=_headers(turn))
@@ -88,9 +93,26 @@ async def _answered(gateway: Gateway, turn: Turn, request: Request) -> tuple[Ans
                 f"no answer within {gateway.settings.request_timeout_seconds:g} s: try again, with a smaller max_tokens"
             )
         results: list[GenerationResult] = waiting.result()
+    except PlauditError as error:
+        gateway.unanswered(turn, error)
+        raise
     finally:
         leaving.cancel()
     return await gateway.finish(turn, results)
+
+
+def _forced(request: Request, chat: ChatRequest) -> str | None:
+    """The arm or adapter a tester asks for, by header or in the metadata. Raises ScopeMissing for everybody else."""
+    forced = request.headers.get(FORCE_HEADER) or chat.metadata.get(FORCE_METADATA)
+    if not forced:
+        return None
+    key = verified_key(request.scope)
+    if key is None or not key.allows("admin"):
+        raise ScopeMissing(
+            f"{FORCE_METADATA} needs an API key with the scope admin, and access.require_keys: without it leave it out",
+            field=FORCE_METADATA,
+        )
+    return forced
 
 
 async def _left(request: Request) -> None:

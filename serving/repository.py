@@ -1,14 +1,26 @@
 """All SQL of the room: what should be served, and the proofs of what is."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, Select, select, update
 
-from infra.contracts import BASE_ADAPTER, AdapterRef, AdapterVersion, Experiment
+from infra.contracts import BASE_ADAPTER, AdapterRef, AdapterVersion, Arm, Experiment
 from infra.contracts.adapters import parse_ref
-from infra.db import Dialect, upsert
-from infra.db.tables import adapter_proofs, adapters, experiments, serving_state
+from infra.db import Dialect, insert_ignore, upsert
+from infra.db.tables import adapter_proofs, adapters, breaker_trips, experiments, interactions, serving_state
+
+TURNS_LOOKED_AT = 200
+"""Answers of one person among which a conversation's last turn is looked for."""
+
+
+class ConversationTurn(NamedTuple):
+    """What answered, and the arm in which it counted, if it did."""
+
+    adapter: AdapterRef
+    experiment: str | None
+    arm: Arm | None
 
 
 class ServingRepository:
@@ -24,16 +36,58 @@ class ServingRepository:
         row = self._connection.execute(query.where(serving_state.c.project == self._project)).first()
         return (row.champion, row.last_proven) if row else (BASE_ADAPTER, BASE_ADAPTER)
 
-    def running_experiment(self) -> Experiment | None:
-        """The experiment that runs now; the newest, should there be several."""
+    def running_experiments(self) -> tuple[Experiment, ...]:
+        """What runs now and is routed, oldest first: a sentinel splits the champion's people afterwards, on paper."""
         query = (
             select(experiments)
-            .where(experiments.c.project == self._project, experiments.c.status == "running")
-            .order_by(experiments.c.started_at.desc())
-            .limit(1)
+            .where(
+                experiments.c.project == self._project,
+                experiments.c.status == "running",
+                experiments.c.kind != "sentinel",
+            )
+            .order_by(experiments.c.started_at, experiments.c.experiment_id)
         )
-        row = self._connection.execute(query).mappings().first()
-        return msgspec.convert(_plain(row), Experiment) if row else None
+        rows = self._connection.execute(query).mappings()
+        return tuple(msgspec.convert(_plain(row), Experiment) for row in rows)
+
+    def rejected(self, names: Iterable[str]) -> frozenset[AdapterRef]:
+        """Adapters of these names (without versions) that were rolled back or refused."""
+        columns = adapters.c
+        query = select(columns.name, columns.version).where(
+            columns.project == self._project,
+            columns.name.in_(sorted(names)),
+            columns.state.in_(("rejected", "refused")),
+        )
+        return frozenset(f"{row.name}@{row.version}" for row in self._connection.execute(query))
+
+    def trips(self, experiment_ids: Iterable[str]) -> frozenset[tuple[str, Arm]]:
+        """(experiment, arm) that some replica has given up."""
+        columns = breaker_trips.c
+        query = select(columns.experiment_id, columns.arm).where(
+            columns.project == self._project, columns.experiment_id.in_(sorted(experiment_ids))
+        )
+        return frozenset((row.experiment_id, row.arm) for row in self._connection.execute(query))
+
+    def write_trip(self, replica: str, experiment_id: str, arm: Arm, reason: str, at: float) -> None:
+        """A breaker of this replica has opened; the first time stands."""
+        row = {"project": self._project, "experiment_id": experiment_id, "arm": arm, "replica": replica}
+        statement = insert_ignore(breaker_trips, self._dialect)
+        self._connection.execute(statement.values(**row, reason=reason, tripped_at=at))
+
+    def last_of_conversation(
+        self, user_key: str, conversation_id: str, experiment_ids: Iterable[str]
+    ) -> ConversationTurn | None:
+        """The newest stored turn of a person's conversation, outside experiments or in one of those named; looked for
+        among the person's `TURNS_LOOKED_AT` newest answers in each. Ids begin with a time."""
+        found = [
+            row
+            for experiment_id in (None, *experiment_ids)
+            for row in self._connection.execute(
+                conversation_turns(self._project, user_key, conversation_id, experiment_id)
+            )
+        ]
+        newest = max(found, key=lambda row: str(row.response_id), default=None)
+        return None if newest is None else ConversationTurn(newest.adapter, newest.experiment, newest.arm)
 
     def adapter(self, ref: AdapterRef) -> AdapterVersion | None:
         name, version = parse_ref(ref)
@@ -53,9 +107,8 @@ class ServingRepository:
     def write_proof(self, replica: str, ref: AdapterRef, status: str, detail: dict[str, Any], at: float) -> None:
         """The state of one adapter on one replica: proven, indistinguishable, refused or unloaded."""
         row = {"project": self._project, "replica": replica, "adapter": ref}
-        dialect: Dialect = "sqlite" if self._connection.dialect.name == "sqlite" else "postgresql"
         values = {**row, "status": status, "detail": detail, "proved_at": at}
-        self._connection.execute(upsert(adapter_proofs, dialect).values(values))
+        self._connection.execute(upsert(adapter_proofs, self._dialect).values(values))
 
     def forget_proofs(self, replica: str, at: float) -> None:
         """A replica that starts has proven nothing yet."""
@@ -64,6 +117,32 @@ class ServingRepository:
             .where(adapter_proofs.c.project == self._project, adapter_proofs.c.replica == replica)
             .values(status="unloaded", detail={"reason": "the replica started anew"}, proved_at=at)
         )
+
+    @property
+    def _dialect(self) -> Dialect:
+        return "sqlite" if self._connection.dialect.name == "sqlite" else "postgresql"
+
+
+def conversation_turns(
+    project: str, user_key: str, conversation_id: str, experiment_id: str | None
+) -> Select[tuple[str, str, str | None, str | None]]:
+    """What answered the turns of one person's conversation, in one experiment or outside all.
+
+    In two steps: the person's newest ids by the index of (project, experiment, user_key), which holds them in order,
+    then their rows by primary key. Asked at once, SQLite would read the whole project.
+    """
+    columns, by_person = interactions.c, interactions.alias("by_person").c
+    newest = (
+        select(by_person.response_id)
+        .where(by_person.project == project, by_person.experiment == experiment_id, by_person.user_key == user_key)
+        .order_by(by_person.response_id.desc())
+        .limit(TURNS_LOOKED_AT)
+    )
+    return select(columns.response_id, columns.adapter, columns.experiment, columns.arm).where(
+        columns.project == project,
+        columns.response_id.in_(newest),
+        columns.conversation_id == conversation_id,
+    )
 
 
 def _adapter(row: Any) -> AdapterVersion:

@@ -1,13 +1,22 @@
 """Who gets which adapter: a snapshot of the store beside what is proven here, and pure rules over both."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
-from ab_testing.routing import assign
-from infra.contracts import BASE_ADAPTER, AdapterRef, Assignment, Experiment, PlauditError
+from ab_testing.layers import Router
+from infra.contracts import BASE_ADAPTER, AdapterRef, Arm, Assignment, Experiment, PlauditError
 from serving.wire import ROUTED
 
-Assign = Callable[[Experiment, str], Assignment]
+NOWHERE = Router("", ())
+"""Routes nobody into anything."""
+
+Why = Literal[
+    "named", "forced", "anonymous", "stale", "ineligible", "outside", "uncounted", "ended", "unproven", "tripped",
+    "pinned", "counted",
+]  # fmt: skip
+"""Why this adapter. named: by the request's `model`; outside: held out, or of no experiment's slot; uncounted: between
+the arms; ended: another champion than the experiment's; unproven: one of its adapters is not proven here; tripped: a
+circuit breaker is open; pinned: the conversation began with it; counted: by the person's arm. Only `counted` counts."""
 
 
 class NothingProven(PlauditError):
@@ -26,18 +35,40 @@ class UnknownModel(PlauditError):
 
 @dataclass(frozen=True)
 class RoutingState:
-    """What the store said at `read_at` and which adapters are `servable`: loaded and proven on this replica."""
+    """What the store said at `read_at` and which adapters are `servable`: loaded and proven on this replica.
+
+    `router` is compiled from `experiments`. `rejected` adapters were rolled back; an arm in `tripped` (experiment, arm)
+    was given up by a circuit breaker of some replica. Neither is served to anybody who is routed.
+    """
 
     champion: AdapterRef = BASE_ADAPTER
     last_proven: AdapterRef = BASE_ADAPTER
-    experiment: Experiment | None = None
+    experiments: tuple[Experiment, ...] = ()
     servable: frozenset[AdapterRef] = frozenset()
     read_at: float = 0.0
+    router: Router = field(default=NOWHERE, compare=False)
+    rejected: frozenset[AdapterRef] = frozenset()
+    tripped: frozenset[tuple[str, Arm]] = frozenset()
 
     def wanted(self) -> list[AdapterRef]:
         """Adapters that must be loaded, most important first."""
-        arms = [self.experiment.control, self.experiment.challenger] if self.experiment else []
+        arms = [ref for experiment in self.experiments for ref in (experiment.control, *experiment.candidates)]
         return list(dict.fromkeys([self.champion, self.last_proven, *arms, BASE_ADAPTER]))
+
+    def experiment(self, experiment_id: str) -> Experiment | None:
+        """A running experiment that is routed."""
+        return next((found for found in self.router.experiments if found.experiment_id == experiment_id), None)
+
+    def usable(self, ref: AdapterRef) -> bool:
+        """Proven here, not rolled back, and of no arm that a breaker has given up; the champion is above breakers."""
+        if ref not in self.servable or ref in self.rejected:
+            return False
+        return ref == self.champion or not any(
+            (experiment.experiment_id, arm) in self.tripped
+            for experiment in self.router.experiments
+            for arm, adapter in experiment.arms.items()
+            if adapter == ref
+        )
 
 
 @dataclass(frozen=True)
@@ -49,14 +80,24 @@ class Route:
     arm: str | None = None
     propensity: float | None = None
     phase: int | None = None
+    why: Why = field(default="counted", compare=False)
 
 
-def route(state: RoutingState, model: str, user_key: str | None, fresh: bool, assigned: Assign = assign) -> Route:
+def route(
+    state: RoutingState,
+    model: str,
+    person: str | None,
+    fresh: bool,
+    *,
+    eligible: bool = True,
+    forced: str | None = None,
+) -> Route:
     """The route of one request. Raises NothingProven, UnknownModel.
 
-    `plaudit` is routed: a person goes by the arm of the running experiment, if both of its adapters are proven here and
-    the snapshot is `fresh`; without a user, or in the uncounted middle, the champion answers. Any other model is
-    pinned and never part of an experiment.
+    `plaudit` is routed: a `person` (what the router hashes) goes by the arm of the running experiment, if all of its
+    adapters are proven here and the snapshot is `fresh`; without a person, for one who is not `eligible`, outside every
+    arm and wherever an arm cannot be served, the champion answers. `forced` (an arm or an adapter) is answered by that,
+    if it is usable, and never counted. Any other model is pinned and never part of an experiment.
     """
     if model != ROUTED:
         if model not in state.servable:
@@ -64,19 +105,38 @@ def route(state: RoutingState, model: str, user_key: str | None, fresh: bool, as
                 f"model {model!r} is not served here: use {ROUTED!r}, 'base' or an adapter listed by GET /v1/models",
                 field="model",
             )
-        return Route(model)
-    experiment = state.experiment
-    if experiment is None or user_key is None or not fresh:
-        return Route(standing_champion(state))
-    if experiment.control != state.champion:
-        # The champion was moved by a person's word: the comparison has ended, only its row does not say so yet.
-        return Route(standing_champion(state))
-    if not {experiment.challenger, experiment.control} <= state.servable:
-        return Route(standing_champion(state))
-    assignment = assigned(experiment, user_key)
-    if assignment.arm is None:
-        return Route(standing_champion(state))
+        return Route(model, why="named")
+    if forced is not None:
+        ref = forced_adapter(state, forced)
+        return _champion(state, "forced") if ref is None else Route(ref, why="forced")
+    if person is None or not fresh or not eligible:
+        return _champion(state, "anonymous" if person is None else "stale" if not fresh else "ineligible")
+    assignment = state.router.draw(person)
+    if assignment is None or assignment.arm is None:
+        return _champion(state, "outside" if assignment is None else "uncounted")
+    obstacle = _obstacle(state, assignment)
+    if obstacle is not None:
+        return _champion(state, obstacle)
     return Route(assignment.adapter, assignment.experiment_id, assignment.arm, assignment.propensity, assignment.phase)
+
+
+def forced_adapter(state: RoutingState, forced: str) -> AdapterRef | None:
+    """The usable adapter of that name, or of the arm of that name in the oldest experiment that has it; None: none."""
+    found = next((e.arms[forced] for e in state.router.experiments if forced in e.arms), forced)
+    return found if state.usable(found) else None
+
+
+def held(state: RoutingState, chosen: Route, first: Route | None) -> Route:
+    """The route of a further turn of a conversation whose first answer had the route `first`; None: unknown.
+
+    A conversation keeps its adapter while that is usable. Its turns count only as its first answer did: one that began
+    before the experiment counts in neither arm, so that both arms lose the same people.
+    """
+    if first is None or not state.usable(first.adapter):
+        return chosen
+    if first.adapter == chosen.adapter and (first.experiment, first.arm) == (chosen.experiment, chosen.arm):
+        return chosen
+    return Route(first.adapter, why="pinned")
 
 
 def standing_champion(state: RoutingState) -> AdapterRef:
@@ -87,3 +147,19 @@ def standing_champion(state: RoutingState) -> AdapterRef:
     raise NothingProven(
         f"neither {state.champion} nor {state.last_proven} is proven on this replica: see adapter_proofs for the reason"
     )
+
+
+def _champion(state: RoutingState, why: Why) -> Route:
+    return Route(standing_champion(state), why=why)
+
+
+def _obstacle(state: RoutingState, assignment: Assignment) -> Why | None:
+    """Why a person of an arm gets the champion all the same, uncounted; None: nothing is in the way."""
+    experiment = state.experiment(assignment.experiment_id)
+    if experiment is None or experiment.uncounted != state.champion:
+        # The champion was moved by a person's word: the comparison has ended, only its row does not say so yet.
+        return "ended"
+    adapters = {experiment.control, *experiment.candidates}
+    if not adapters <= state.servable or adapters & state.rejected:
+        return "unproven"
+    return "tripped" if (assignment.experiment_id, assignment.arm) in state.tripped else None

@@ -19,10 +19,12 @@ from infra.settings import Settings, user_secret
 from ingest.access.limits import RateLimiter
 from ingest.solicitation import decide
 from ingest.tokens import issue
-from serving.adapters import Adapters, Reconciler
-from serving.engine import LocalEngine
+from serving.adapters import Adapters, Repeating
+from serving.breakers import Breakers, Outcome
+from serving.chooser import Chooser
+from serving.engine import EngineFailed, LocalEngine
 from serving.recording import Recorder
-from serving.routing_state import NothingProven, RoutingState, route, standing_champion
+from serving.routing_state import NothingProven, RoutingState, standing_champion
 from serving.turns import OnToken, Turn
 from serving.wire import ChatRequest
 
@@ -54,7 +56,9 @@ class Gateway:
         self._recorder = Recorder(context.event_log, context.settings)
         self._engine: LocalEngine | None = None
         self._adapters: Adapters | None = None
-        self._reconciler: Reconciler | None = None
+        self._breakers = Breakers(self.settings.breakers)
+        self._chooser = Chooser(context, self._breakers)
+        self._repeating: list[Repeating] = []
         self._problem: str | None = "the base model is being loaded"
         self._closing = threading.Event()
         self._loader: threading.Thread | None = None
@@ -73,8 +77,8 @@ class Gateway:
         self._closing.set()
         if self._loader is not None:
             self._loader.join()
-        if self._reconciler is not None:
-            self._reconciler.stop()
+        for thread in self._repeating:
+            thread.stop()
         if self._engine is not None:
             self._engine.close()
 
@@ -103,8 +107,8 @@ class Gateway:
         """The base model. Raises NotReady."""
         return self._ready_engine().base
 
-    async def begin(self, chat: ChatRequest) -> Turn:
-        """Route the request and turn it into tokens.
+    async def begin(self, chat: ChatRequest, forced: str | None = None) -> Turn:
+        """Route the request and turn it into tokens. `forced`: the arm or adapter that a tester asks for.
 
         Raises NotReady, LogUnhealthy (an answer that cannot be logged is not made), NothingProven, UnknownModel, and
         RateLimited for a person who asks too often.
@@ -112,13 +116,13 @@ class Gateway:
         engine = self._ready_engine()
         await asyncio.to_thread(self._recorder.check)
         now = self._context.clock.now()
-        state = self.state
         user_key = user_key_of(chat.user, self._secret) if chat.user else None
         if user_key is not None:
             self._people.require(user_key, now, "this user's requests")
-        fresh = now - state.read_at <= self.settings.state_stale_seconds
-        chosen = route(state, chat.model, user_key, fresh)
         tokens = await asyncio.to_thread(render_chat, engine.base, chat.messages)
+        first = await self._chooser.first_route(chat, user_key, self.state)
+        # Last, and by one state: nothing lies between this and the engine's queue but the turn itself.
+        chosen = self._chooser.choose(self.state, chat, user_key, now, first, forced)
         metrics.SERVING_TOKENS.labels(kind="prompt", adapter=chosen.adapter).inc(len(tokens))
         response_id = new_response_id()
         return Turn(
@@ -141,12 +145,27 @@ class Gateway:
     async def finish(self, turn: Turn, results: Sequence[GenerationResult]) -> tuple[Answer, ...]:
         """Log the interaction; returns its answers once it is durable. Raises EventLogUnavailable."""
         answers = turn.answers(results)
+        self._answered(turn, answers)
         if turn.first_token_seconds is not None:
             metrics.SERVING_FIRST_TOKEN_SECONDS.observe(turn.first_token_seconds)
         counted = metrics.SERVING_TOKENS.labels(kind="completion", adapter=turn.route.adapter)
         counted.inc(sum(len(answer.token_ids) for answer in answers))
         await self._recorder.record(turn.interaction(answers))
         return answers
+
+    def unanswered(self, turn: Turn, error: PlauditError) -> None:
+        """The turn was queued and failed: what the engine could not do counts against the arm."""
+        if isinstance(error, EngineFailed | AnswerTimedOut) and not self._closing.is_set():
+            self._seen(turn, Outcome(failed=True))
+
+    def _answered(self, turn: Turn, answers: Sequence[Answer]) -> None:
+        if not turn.cancelled:
+            blank = all(not answer.text.strip() for answer in answers)
+            self._seen(turn, Outcome(False, blank, turn.elapsed()))
+
+    def _seen(self, turn: Turn, outcome: Outcome) -> None:
+        if self._chooser.outcome(self.state, turn.route, outcome) and self._adapters is not None:
+            self._adapters.trip()
 
     def in_background(self, work: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         """Run to the end even if nobody waits for it any more."""
@@ -188,6 +207,8 @@ class Gateway:
                 replica=self.settings.replica or socket.gethostname()[:64],
                 pinned=self.settings.pinned_adapters,
                 retry_seconds=self.settings.proof_retry_seconds,
+                rules=settings.ab_testing,
+                breakers=self._breakers,
             )
         except Exception as error:  # stays up, not ready, and says why
             self._problem, self._load_failed = str(error), True
@@ -196,8 +217,13 @@ class Gateway:
         self._engine, self._problem = engine, None
         log.info("base_model_loaded", base_model_hash=loaded.base_model_hash, device=str(loaded.device))
         if not self._closing.is_set():
-            self._reconciler = Reconciler(self._adapters, self.settings.reconcile_every_seconds)
-            self._reconciler.start()
+            # Two threads, so that an adapter being loaded does not hold up a rollback.
+            self._repeating = [
+                Repeating(self._adapters.reconcile, self.settings.reconcile_every_seconds, name="reconcile"),
+                Repeating(self._adapters.refresh, self.settings.refresh_every_seconds, name="refresh"),
+            ]
+            for thread in self._repeating:
+                thread.start()
 
 
 def _engine(loaded: LoadedModel, settings: Settings) -> LocalEngine:

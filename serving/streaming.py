@@ -68,6 +68,8 @@ class Stream:
             outcome = "ok"
         except PlauditError as error:
             outcome = "error"
+            if not complete:
+                self._gateway.unanswered(self._turn, error)
             metrics.SERVING_REFUSED.labels(code=error.code).inc()
             yield _event(responses.error(error))
         finally:

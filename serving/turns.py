@@ -52,6 +52,11 @@ class Turn:
         """Nobody waits for the answer any more."""
         self._cancelled.set()
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody gave it up: how it ended says nothing about the adapter."""
+        return self._cancelled.is_set()
+
     def requests(self, on_token: OnToken | None = None) -> list[GenerationRequest]:
         """One a choice. A seeded request draws other tokens for each of its choices, the same ones every time."""
         return [self._request(choice, on_token) for choice in range(self.chat.choices)]

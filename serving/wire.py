@@ -54,6 +54,7 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     logprobs: bool = False
     user: str | None = None
     conversation_id: str | None = None
+    metadata: Mapping[str, str] = msgspec.field(default_factory=dict)
 
 
 def parse_chat(body: bytes, settings: ServingSettings) -> ChatRequest:
@@ -76,7 +77,7 @@ def parse_chat(body: bytes, settings: ServingSettings) -> ChatRequest:
         include_usage=_include_usage(given),
         logprobs=given.flag("logprobs"),
         user=_user(given),
-        conversation_id=_conversation(given.take("metadata")),
+        **_metadata(given.take("metadata")),
     )
     given.refuse_the_rest()
     return request
@@ -206,19 +207,19 @@ def _user(given: _Parameters) -> str | None:
     return user or renamed or None
 
 
-def _conversation(metadata: Any) -> str | None:
+def _metadata(metadata: Any) -> dict[str, Any]:
+    """The fields of the request that its metadata fill: all of its texts, and the conversation among them."""
     if metadata is None:
-        return None
+        return {}
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise BadRequest("metadata must be an object of texts", field="metadata")
     value = metadata.get("conversation_id")
-    if value is None:
-        return None
-    where = "metadata.conversation_id"
-    problem = id_problem(where, value)  # the ledger's own rule: what it would refuse must not get onto the log
-    if problem is not None:
-        raise BadRequest(problem.message, field=where)
-    return str(value)
+    if value is not None:
+        where = "metadata.conversation_id"
+        problem = id_problem(where, value)  # the ledger's own rule: what it would refuse must not get onto the log
+        if problem is not None:
+            raise BadRequest(problem.message, field=where)
+    return {"conversation_id": value, "metadata": metadata}
 
 
 def _checked_text(value: Any, name: str, longest: int) -> str:

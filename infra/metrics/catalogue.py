@@ -272,6 +272,18 @@ SERVING_STATE_AGE = Gauge(
     "Age of what the gateway knows of champion and experiment, by the store.",
     registry=REGISTRY,
 )
+SERVING_ROUTES = Counter(
+    "plaudit_serving_routes_total",
+    "Chat requests by why they got their adapter: counted, uncounted, pinned, forced, ineligible and so on.",
+    ["why"],
+    registry=REGISTRY,
+)
+SERVING_BREAKER_TRIPS = Counter(
+    "plaudit_serving_breaker_trips_total",
+    "Arms that this gateway gave up by itself, by signal: errors, empty, slow.",
+    ["signal"],
+    registry=REGISTRY,
+)
 SERVING_INTERACTIONS_LOST = Counter(
     "plaudit_serving_interactions_unlogged_total",
     "Answers computed that the log did not take: their callers got an error.",

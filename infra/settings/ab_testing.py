@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from infra.settings.ab_routing import EligibilitySettings, HashMode
 from infra.settings.base import Section
 
 
@@ -76,6 +77,17 @@ class AbTestingSettings(Section):
     """Prior people of the sample-ratio test; larger looks for smaller deviations, later."""
     max_flip_share: float = Field(0.01, ge=0, le=1)
     """Share of people seen in both arms above which nothing is promoted: assignment is not sticky."""
+
+    holdout_share: float = Field(0.0, ge=0, lt=1)
+    """Share of people who are never in an experiment: the top of the project's layer, always the champion."""
+    hash_mode: HashMode = "own"
+    """How people become buckets. `growthbook_v1`, `growthbook_v2`: as GrowthBook's SDKs with that `hashVersion`, over
+    the caller's own user id; seed: the experiment's salt, namespace: the project."""
+    eligibility: EligibilitySettings = EligibilitySettings()
+    """Who may be in an experiment, by what the request says."""
+    testers: dict[str, str] = Field(default_factory=dict)
+    """User key -> arm (`challenger`, `control`, `challenger-2`) or loaded adapter that this person gets; never
+    counted."""
 
     @field_validator("ramp_shares")
     @classmethod

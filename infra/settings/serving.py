@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from infra.settings.base import Section
+from infra.settings.breakers import BreakerSettings
 
 
 class ServingSettings(Section):
@@ -33,10 +34,16 @@ class ServingSettings(Section):
     temperature_default: float = Field(1.0, ge=0, le=2)
     """Temperature when the request names none. Learning needs answers that vary: keep it above 0."""
     reconcile_every_seconds: float = Field(1.0, gt=0)
-    """How often the store is asked which adapters should be loaded, who is champion and which experiment runs."""
+    """How often adapters are loaded, proven and let go of as the store wants them."""
+    refresh_every_seconds: float = Field(0.2, gt=0)
+    """How often the store is asked who is champion and which experiments run: a rollback is served within this time."""
     state_stale_seconds: float = Field(30.0, gt=0)
     """With the store unreachable for longer, no one enters an experiment; the proven champion goes on answering."""
     proof_retry_seconds: float = Field(60.0, gt=0)
     """How long after a refusal an adapter is tried again: its files may have been restored."""
     pinned_adapters: tuple[str, ...] = ()
     """`name@version` adapters kept loaded beside champion, its predecessor and the challenger."""
+    conversations_remembered: int = Field(20_000, ge=0)
+    """Conversations whose first adapter this replica remembers; others are looked up in the store."""
+    breakers: BreakerSettings = BreakerSettings()
+    """When an arm is given up at once."""

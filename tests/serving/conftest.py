@@ -12,8 +12,8 @@ import msgspec
 import pytest
 import uvicorn
 
-from infra.contracts import BASE_ADAPTER, AdapterVersion, Interaction, SystemClock
-from infra.db.tables import adapters, serving_state
+from infra.contracts import BASE_ADAPTER, AdapterVersion, Experiment, Interaction, Phase, SystemClock
+from infra.db.tables import adapters, experiments, serving_state
 from infra.event_log import EventLog
 from infra.runtime import Context
 from infra.settings import Settings
@@ -149,6 +149,18 @@ def set_champion(database: "Database", champion: str, last_proven: str = BASE_AD
     with database.transaction() as connection:
         connection.execute(serving_state.delete())
         connection.execute(serving_state.insert().values(project=PROJECT, **row))
+
+
+def start_experiment(database: "Database", challenger: str, share: float = 0.5, **more: Any) -> Experiment:
+    """A running experiment of a challenger against `control` (the base), as the decide job would write it."""
+    values: dict[str, Any] = {
+        "project": PROJECT, "experiment_id": "e1", "challenger": challenger, "control": BASE_ADAPTER, "salt": "s",
+        "status": "running", "phases": (Phase(0, share, 1.0),), "started_at": 1.0, **more,
+    }  # fmt: skip
+    made = Experiment(**values)
+    with database.transaction() as connection:
+        connection.execute(experiments.insert().values(**msgspec.to_builtins(made)))
+    return made
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:

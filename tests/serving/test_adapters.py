@@ -7,15 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from sqlalchemy import select, update
 
-from infra.contracts import AdapterVersion, Experiment, ManualClock, Phase
+from infra.contracts import AdapterVersion, ManualClock
 from infra.db import Database
-from infra.db.tables import adapter_proofs, adapters, experiments
+from infra.db.tables import adapter_proofs, adapters
 from infra.models.fingerprint import measure
 from infra.models.hashes import hash_folder
 from infra.models.loading import LoadedModel, load_folder
@@ -27,7 +26,7 @@ from serving.adapters import Adapters
 from serving.engine import LocalEngine
 from serving.routing_state import NothingProven, Route, route
 from tests.models_fixtures import make_tiny_lora
-from tests.serving.conftest import PROJECT, Served, set_champion, wait_until
+from tests.serving.conftest import PROJECT, Served, set_champion, start_experiment, wait_until
 
 MakeAdapter = Callable[..., AdapterVersion]
 
@@ -211,7 +210,7 @@ def test_the_arm_counts_only_when_both_adapters_are_proven(
     reconciled: Adapters, make_adapter: MakeAdapter, sqlite_database: Database
 ) -> None:
     make_adapter("kind", 1, seed=1)
-    _start_experiment(sqlite_database, "kind@1")
+    start_experiment(sqlite_database, "kind@1")
     reconciled.reconcile()
     arms = {route(reconciled.state, "plaudit", f"user-{i}", True).arm for i in range(40)}
     assert arms == {"challenger", "control"}
@@ -231,7 +230,7 @@ def test_an_experiment_whose_challenger_is_refused_takes_nobody(
     reconciled: Adapters, make_adapter: MakeAdapter, sqlite_database: Database
 ) -> None:
     _damage(Path(make_adapter("kind", 1).path))
-    _start_experiment(sqlite_database, "kind@1")
+    start_experiment(sqlite_database, "kind@1")
     reconciled.reconcile()
     assert {route(reconciled.state, "plaudit", f"user-{i}", True) for i in range(40)} == {Route("base")}
 
@@ -266,7 +265,7 @@ def test_swaps_under_load_fail_no_request(served: Served, make_adapter: MakeAdap
 
 def test_an_experiment_s_interactions_carry_arm_and_probability(served: Served, make_adapter: MakeAdapter) -> None:
     make_adapter("kind", 1, seed=1)
-    _start_experiment(served.context.database, "kind@1")
+    start_experiment(served.context.database, "kind@1")
     wait_until(lambda: "kind@1" in served.models())
     for number in range(12):
         assert served.chat(max_tokens=2, user=f"user-{number}").status_code == 200
@@ -303,18 +302,3 @@ def test_a_merged_adapter_with_nan_is_refused(
     set_champion(sqlite_database, "kind@1")
     reconciled.reconcile()
     assert proof(sqlite_database, "kind@1")[1]["code"] == "adapter_corrupt"
-
-
-def _start_experiment(database: Database, challenger: str, share: float = 0.5) -> None:
-    experiment = Experiment(
-        project=PROJECT,
-        experiment_id="e1",
-        challenger=challenger,
-        control="base",
-        salt="s",
-        status="running",
-        phases=(Phase(0, share, 1.0),),
-        started_at=1.0,
-    )
-    with database.transaction() as connection:
-        connection.execute(experiments.insert().values(**msgspec.to_builtins(experiment)))

@@ -1,0 +1,96 @@
+"""From a rollback to the first answer of the champion before: less than a second, whatever the gateway is doing."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from sqlalchemy import update
+
+from ab_testing.effects import revert_champion
+from infra.contracts import AdapterVersion
+from infra.db.tables import adapters
+from infra.runtime import Context
+from serving.adapters import Adapters
+from tests.serving.conftest import Served, set_champion, wait_until
+
+LIMIT_SECONDS = 1.0
+
+
+class Answered(NamedTuple):
+    """When a request was sent and answered, and by which adapter."""
+
+    sent: float
+    came: float
+    adapter: str
+
+
+class People:
+    """Several who ask all the time."""
+
+    def __init__(self, served: Served, count: int = 3) -> None:
+        self._served = served
+        self._stopping = threading.Event()
+        self.answers: list[Answered] = []
+        self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def _ask(self, number: int) -> None:
+        while not self._stopping.is_set():
+            sent = time.monotonic()
+            answer = self._served.chat(max_tokens=4, user=f"user-{number}", metadata={"conversation_id": f"c{number}"})
+            self.answers.append(Answered(sent, time.monotonic(), answer.headers["x-plaudit-adapter"]))
+
+    def stop(self) -> None:
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def promote(served: Served) -> None:
+    """Put kind@2 on the throne and have it served."""
+    with served.context.database.transaction() as connection:
+        connection.execute(update(adapters).values(state="challenger"))
+    set_champion(served.context.database, "kind@2", "kind@1")
+    wait_until(lambda: served.chat(max_tokens=1).headers["x-plaudit-adapter"] == "kind@2")
+
+
+def seconds_to_go_back(served: Served, people: People) -> float:
+    """Go back to kind@1; time from the decision's commit to the first answer of kind@1."""
+    revert_champion(served.context, "a drill")
+    reverted = time.monotonic()
+    wait_until(lambda: any(a.sent > reverted and a.adapter == "kind@1" for a in people.answers))
+    time.sleep(0.3)
+    first = min(a.came for a in people.answers if a.sent > reverted and a.adapter == "kind@1")
+    late = [a for a in people.answers if a.sent > first and a.adapter != "kind@1"]
+    assert late == [], "after the first answer of the champion before, no answer of the other one begins"
+    return first - reverted
+
+
+def test_a_rollback_is_served_within_a_second_also_while_an_adapter_is_loaded(
+    context: Context, make_adapter: Callable[..., AdapterVersion]
+) -> None:
+    # The default of the refreshing, and kind@2 is not loaded anew for the second round.
+    serving = context.settings.serving.model_copy(update={"pinned_adapters": ("kind@2",)})
+    settings = context.settings.model_copy(update={"serving": serving})
+    served = Served(Context(settings, context.clock, context.database, context.event_log))
+    for version in (1, 2):
+        make_adapter("kind", version, seed=version)
+    set_champion(context.database, "kind@2", "kind@1")
+    served.start()
+    wait_until(lambda: {"kind@1", "kind@2"} <= served.models())
+    people = People(served)
+    loader: Adapters = served.app.state.gateway._adapters
+    try:
+        promote(served)
+        found = [seconds_to_go_back(served, people)]
+        promote(served)
+        with loader._lock:  # held as long as adapters are loaded and proven
+            found.append(seconds_to_go_back(served, people))
+    finally:
+        people.stop()
+        served.stop()
+    print(f"seconds to the first answer: {', '.join(f'{seconds:.2f}' for seconds in found)}")
+    assert found[0] < LIMIT_SECONDS
+    assert found[1] < LIMIT_SECONDS, "loading holds nothing up"
