@@ -17,6 +17,7 @@ from infra.statistics import (
     Design,
     asymptotic_path,
     block_counts,
+    bounded_e_process,
     counts_e_process,
     gains,
     scores,
@@ -76,11 +77,16 @@ def betting_test(design: BettingDesign, *, margin: float = 0.0, harm: bool = Fal
     return test
 
 
-def two_arm_test(design: Design, *, margin: float = 0.0, harm: bool = False, boundary: float = 20.0) -> Test:
-    """The exact two-arm test; binary values only."""
+def two_arm_test(
+    design: Design, *, margin: float = 0.0, harm: bool = False, boundary: float = 20.0, binary: bool = True
+) -> Test:
+    """The exact two-arm test of means; denominators are not looked at. Unless `binary`, of any values in [0, 1]."""
 
     def test(h: Histories) -> NDArray[np.float64]:
         in_a = ~h.in_challenger if harm else h.in_challenger
+        if not binary:
+            path, people = bounded_e_process(in_a, h.values, h.course.phase, design, margin)
+            return first_crossing(path >= np.log(boundary), people)
         counts, people = block_counts(in_a, h.values > 0.5, h.course.phase, design.block_people)
         return first_crossing(counts_e_process(counts, design, margin) >= np.log(boundary), people)
 

@@ -55,7 +55,7 @@ from infra.statistics.sequences import (
     mean_confidence_sequence,
 )
 from infra.statistics.two_arm import InvalidStatisticsInput, log_block_factors, nearest_null_rate
-from infra.statistics.two_arm_counts import block_counts, counts_e_process
+from infra.statistics.two_arm_counts import block_counts, bounded_e_process, counts_e_process
 from infra.statistics.two_arm_state import TwoArmState
 
 __all__ = [
@@ -84,6 +84,7 @@ __all__ = [
     "betting_e_process",
     "block_counts",
     "block_ids",
+    "bounded_e_process",
     "clustered_bootstrap",
     "clustered_difference",
     "clustered_mean",

@@ -22,8 +22,8 @@ def test_the_simulator_is_the_product_on_a_thousand_histories() -> None:
     for kind in KINDS:
         draw = drawn_from(pools(kind, np.linspace(0.2, 0.5, 4), drop=0.5, better=True), course)
         tests = {"betting": betting_test(betting_design(design), boundary=4.0)}
-        if kind == "binary":
-            tests["two-arm"] = two_arm_test(design, boundary=4.0)
+        if kind != "ratio":
+            tests["two-arm"] = two_arm_test(design, boundary=4.0, binary=kind == "binary")
         histories = draw(np.random.default_rng(7), 250)
         for name, test in tests.items():
             stops = test(histories)
