@@ -14,6 +14,7 @@ from infra.statistics.betting import (
 )
 from infra.statistics.betting_state import BettingState
 from infra.statistics.e_process import Design, EProcess, block_ids, excess_e_process
+from infra.statistics.e_state import EState
 from infra.statistics.intervals import (
     Estimate,
     clustered_bootstrap,
@@ -68,6 +69,7 @@ __all__ = [
     "ConfidenceSequence",
     "Design",
     "EProcess",
+    "EState",
     "Estimate",
     "InvalidStatisticsInput",
     "OffPolicyAdvice",
