@@ -46,7 +46,7 @@ from infra.statistics.online_fdr import (
     power_spending,
     standard_spending,
 )
-from infra.statistics.planning import fixed_sample_size
+from infra.statistics.planning import chance_to_reach, evidence_rate, fixed_sample_size, linearised, people_to_reach
 from infra.statistics.sample_ratio import SampleRatioState, log_dirichlet_factor, sample_ratio_e_process
 from infra.statistics.sequences import (
     ConfidenceSequence,
@@ -87,6 +87,7 @@ __all__ = [
     "block_counts",
     "block_ids",
     "bounded_e_process",
+    "chance_to_reach",
     "clustered_bootstrap",
     "clustered_difference",
     "clustered_mean",
@@ -97,11 +98,13 @@ __all__ = [
     "doubly_robust_scores",
     "effective_sample_size",
     "even_spending",
+    "evidence_rate",
     "excess_e_process",
     "fixed_sample_size",
     "gains",
     "inverse_propensity",
     "inverse_propensity_scores",
+    "linearised",
     "log_block_factors",
     "log_dirichlet_factor",
     "mean_confidence_sequence",
@@ -111,6 +114,7 @@ __all__ = [
     "off_policy_interval",
     "pair_of_arms",
     "pairwise_log_e",
+    "people_to_reach",
     "power_spending",
     "probability_best",
     "sample_ratio_e_process",

@@ -51,6 +51,16 @@ def test_people_have_the_means_they_are_said_to_have(kind: Kind) -> None:
     assert (line is None) == (kind != "ratio")
 
 
+def test_one_seed_for_pools_and_histories_does_no_harm() -> None:
+    """The order in which people of a pool lose their value must not be the one in which they are drawn."""
+    pool = pools("binary", np.array([0.25]), drop=0.1, relative=False, seed=0)
+    rng = np.random.default_rng(0)
+    for runs in (1, 30):
+        rng.random((runs, 1000), dtype=np.float32)
+        found, _line = pool.draw(rng, np.ones((runs, 1000), dtype=bool), np.zeros(1000, dtype=np.int64))
+    assert found.mean() == pytest.approx(0.15, abs=0.015)
+
+
 def test_courses() -> None:
     course = growing(1100, (0.05, 0.5), 4, disjoint=True)
     assert np.bincount(course.phase).tolist() == [100, 1000]
