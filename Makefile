@@ -60,9 +60,9 @@ bench-front: setup ## Show the front of two conflicting rewards, alone on the ma
 	$(BIN)/python -m tests.benchmarks.bench_front
 
 # Large arrays are kept instead of given back to the system: twice as fast.
-bench-ab: setup ## Measure the tests of experiments; FULL=1: the full grid, which writes its page (an hour of one core)
+bench-ab: setup ## Measure the tests of experiments; FULL=1: the full grid, which writes its page (an hour of one core; RESUME=1 goes on)
 	OMP_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=100000000 MALLOC_TRIM_THRESHOLD_=1000000000 \
-		$(BIN)/python -m tests.benchmarks.bench_experiments $(if $(FULL),--full)
+		$(BIN)/python -m tests.benchmarks.bench_experiments $(if $(FULL),--full) $(if $(RESUME),--resume)
 
 # Debian packages some tests need; installed only as root on Debian or Ubuntu.
 tools:

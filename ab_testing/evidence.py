@@ -161,10 +161,11 @@ def harm_design(metric: MetricSettings, design: Design) -> Design:
     return replace(design, lifts=tuple(metric.delta * multiple for multiple in LIFTS), relative=False)
 
 
-def betting_design(design: Design) -> BettingDesign:
-    """The same bettors for the test that bets on scores."""
+def betting_design(design: Design, expected_rate: float | None = None) -> BettingDesign:
+    """The same bettors for the test that bets on scores; `expected_rate` says where an absolute effect is meant."""
     multiples = tuple(lift / design.lifts[0] for lift in design.lifts)
-    return BettingDesign(design.lifts[0], design.relative, multiples, design.weights or WEIGHTS)
+    base = None if design.relative else expected_rate
+    return BettingDesign(design.lifts[0], design.relative, multiples, design.weights or WEIGHTS, base)
 
 
 def e_processes_of(metric: MetricSettings, people: PersonValues, design: Design) -> EProcesses:
@@ -179,7 +180,7 @@ def e_processes_of(metric: MetricSettings, people: PersonValues, design: Design)
             in_a,
             people.values,
             people.shares if challenger_above else 1 - people.shares,
-            betting_design(bettors),
+            betting_design(bettors, metric.expected_rate),
             margin,
             denominators=people.denominators,
             covariates=people.covariates,

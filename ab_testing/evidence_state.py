@@ -18,6 +18,7 @@ from infra.statistics import (
     AsymptoticState,
     BettingState,
     Design,
+    EState,
     InvalidStatisticsInput,
     TwoArmState,
 )
@@ -25,9 +26,6 @@ from infra.statistics import (
 _LENGTHS = struct.Struct("<4H")
 _COUNTS = struct.Struct("<7d")
 _ARMS = ("challenger", "control")
-
-EState = BettingState | TwoArmState
-"""An e-process with `update`, `log_e`, `highest`, `pack` and `unpack`."""
 
 
 @dataclass
@@ -132,11 +130,11 @@ class MetricState:
         for length in _LENGTHS.unpack_from(packed):
             parts.append(packed[at : at + length])
             at += length
-        state.better = _unpack(parts[0], state.better)
-        state.worse = _unpack(parts[1], state.worse)
+        state.better = state.better.restored(parts[0])
+        state.worse = state.worse.restored(parts[1])
         if state.not_inferior is not None:
-            state.not_inferior = _unpack(parts[2], state.not_inferior)
-        state.interval = AsymptoticState.unpack(parts[3], state.interval.design)
+            state.not_inferior = state.not_inferior.restored(parts[2])
+        state.interval = state.interval.restored(parts[3])
         counts = _COUNTS.unpack_from(packed, _LENGTHS.size)
         state.people = dict(zip(_ARMS, counts[:2], strict=True))
         state.totals = dict(zip(_ARMS, counts[2:4], strict=True))
@@ -146,11 +144,5 @@ class MetricState:
 
 def _begin(metric: MetricSettings, design: Design, margin: float) -> EState:
     if bets_on_scores(metric):
-        return BettingState(betting_design(design), margin)
+        return BettingState(betting_design(design, metric.expected_rate), margin)
     return TwoArmState(design, margin)
-
-
-def _unpack(packed: bytes, like: EState) -> EState:
-    if isinstance(like, BettingState):
-        return BettingState.unpack(packed, like.design, like.margin)
-    return TwoArmState.unpack(packed, like.design, like.margin)

@@ -17,6 +17,7 @@ from infra.statistics import (
     Design,
     asymptotic_path,
     block_counts,
+    bounded_e_process,
     counts_e_process,
     gains,
     scores,
@@ -64,25 +65,42 @@ def first_crossing(above: NDArray[np.bool_], people: NDArray[np.int64]) -> NDArr
     return np.where(above.any(axis=1), people[above.argmax(axis=1)].astype(np.float64), np.inf)
 
 
-def betting_test(design: BettingDesign, *, margin: float = 0.0, harm: bool = False, boundary: float = 20.0) -> Test:
-    """The exact test that bets on scores: superiority, non-inferiority (`margin` below 0) or harm of the challenger."""
+def betting_test(
+    design: BettingDesign, *, margin: float = 0.0, harm: bool = False, boundary: float = 20.0, least: int = 0
+) -> Test:
+    """The exact test that bets on scores: superiority, non-inferiority (`margin` below 0) or harm of the challenger.
+    Nothing is decided before `least` people."""
 
     def test(h: Histories) -> NDArray[np.float64]:
         found = scores(h.values, h.denominators, h.covariates)
         arms = two_arms(~h.in_challenger, 1 - h.course.share) if harm else two_arms(h.in_challenger, h.course.share)
         e = wealth(gains(found, arms, design, margin))
-        return first_crossing(e >= boundary, np.arange(1, h.course.people + 1))
+        people = np.arange(1, h.course.people + 1)
+        return first_crossing((e >= boundary) & (people >= least), people)
 
     return test
 
 
-def two_arm_test(design: Design, *, margin: float = 0.0, harm: bool = False, boundary: float = 20.0) -> Test:
-    """The exact two-arm test; binary values only."""
+def two_arm_test(
+    design: Design,
+    *,
+    margin: float = 0.0,
+    harm: bool = False,
+    boundary: float = 20.0,
+    binary: bool = True,
+    least: int = 0,
+) -> Test:
+    """The exact two-arm test of means; denominators are not looked at. Unless `binary`, of any values in [0, 1].
+    Nothing is decided before `least` people."""
 
     def test(h: Histories) -> NDArray[np.float64]:
         in_a = ~h.in_challenger if harm else h.in_challenger
-        counts, people = block_counts(in_a, h.values > 0.5, h.course.phase, design.block_people)
-        return first_crossing(counts_e_process(counts, design, margin) >= np.log(boundary), people)
+        if not binary:
+            path, people = bounded_e_process(in_a, h.values, h.course.phase, design, margin)
+        else:
+            counts, people = block_counts(in_a, h.values > 0.5, h.course.phase, design.block_people)
+            path = counts_e_process(counts, design, margin)
+        return first_crossing((path >= np.log(boundary)) & (people >= least), people)
 
     return test
 

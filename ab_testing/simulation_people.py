@@ -77,7 +77,8 @@ def pools(
 ) -> Pools:
     """Pools for every level of the base rate, `rates`. The challenger's mean (for ratios: of the ratio) is lower than
     the control's by `drop`, a share of it or absolute; with `better` the two change places."""
-    rng = np.random.default_rng(seed)
+    # A stream of its own: with the seed of the histories, the order of the pool and the draws from it would be one.
+    rng = np.random.default_rng([seed, POOL])
     values = np.empty((len(rates), 2, POOL))
     lines = np.empty_like(values) if kind == "ratio" else None
     difference = np.empty(len(rates))

@@ -25,6 +25,10 @@ class MetricSettings(Section):
     """What a person counts as of whose answers none has the objective."""
     delta: float = Field(0.05, gt=0, lt=1)
     """Guardrails: the absolute worsening that must be ruled out before a promotion."""
+    expected_rate: float | None = Field(None, gt=0, lt=1)
+    """The champion's mean, as known before the experiment. With it harm to a guardrail whose mean lies near 0 or 1 is
+    found with fewer people (.95 -> .90: a seventh fewer); a wrong one costs people, never errors. Plans begin with it.
+    """
 
 
 DEFAULT_METRICS: tuple[MetricSettings, ...] = (

@@ -14,6 +14,7 @@ from infra.statistics.betting import (
 )
 from infra.statistics.betting_state import BettingState
 from infra.statistics.e_process import Design, EProcess, block_ids, excess_e_process
+from infra.statistics.e_state import EState
 from infra.statistics.intervals import (
     Estimate,
     clustered_bootstrap,
@@ -45,7 +46,7 @@ from infra.statistics.online_fdr import (
     power_spending,
     standard_spending,
 )
-from infra.statistics.planning import fixed_sample_size
+from infra.statistics.planning import chance_to_reach, evidence_rate, fixed_sample_size, linearised, people_to_reach
 from infra.statistics.sample_ratio import SampleRatioState, log_dirichlet_factor, sample_ratio_e_process
 from infra.statistics.sequences import (
     ConfidenceSequence,
@@ -55,7 +56,7 @@ from infra.statistics.sequences import (
     mean_confidence_sequence,
 )
 from infra.statistics.two_arm import InvalidStatisticsInput, log_block_factors, nearest_null_rate
-from infra.statistics.two_arm_counts import block_counts, counts_e_process
+from infra.statistics.two_arm_counts import block_counts, bounded_e_process, counts_e_process
 from infra.statistics.two_arm_state import TwoArmState
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "ConfidenceSequence",
     "Design",
     "EProcess",
+    "EState",
     "Estimate",
     "InvalidStatisticsInput",
     "OffPolicyAdvice",
@@ -84,6 +86,8 @@ __all__ = [
     "betting_e_process",
     "block_counts",
     "block_ids",
+    "bounded_e_process",
+    "chance_to_reach",
     "clustered_bootstrap",
     "clustered_difference",
     "clustered_mean",
@@ -94,11 +98,13 @@ __all__ = [
     "doubly_robust_scores",
     "effective_sample_size",
     "even_spending",
+    "evidence_rate",
     "excess_e_process",
     "fixed_sample_size",
     "gains",
     "inverse_propensity",
     "inverse_propensity_scores",
+    "linearised",
     "log_block_factors",
     "log_dirichlet_factor",
     "mean_confidence_sequence",
@@ -108,6 +114,7 @@ __all__ = [
     "off_policy_interval",
     "pair_of_arms",
     "pairwise_log_e",
+    "people_to_reach",
     "power_spending",
     "probability_best",
     "sample_ratio_e_process",

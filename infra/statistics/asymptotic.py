@@ -211,3 +211,7 @@ class AsymptoticState:
         """The state that was packed, under the same design and margin."""
         log_e, highest, *sums = struct.unpack(f"<{2 + len(_SUMS)}d", packed)
         return cls(design, margin, log_e, highest, dict(zip(_SUMS, sums, strict=True)))
+
+    def restored(self, packed: bytes) -> "AsymptoticState":
+        """As `unpack`, under this one's design and margin."""
+        return AsymptoticState.unpack(packed, self.design, self.margin)

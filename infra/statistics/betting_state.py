@@ -132,3 +132,7 @@ class BettingState:
         if len(state.log_wealth) != len(state._weights()):
             raise InvalidStatisticsInput("the packed state belongs to another design", field="packed")
         return state
+
+    def restored(self, packed: bytes) -> "BettingState":
+        """As `unpack`, under this one's design and margin."""
+        return BettingState.unpack(packed, self.design, self.margin)

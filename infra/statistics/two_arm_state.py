@@ -96,3 +96,7 @@ class TwoArmState:
         if count != len(cls(design, margin).log_wealth):
             raise InvalidStatisticsInput("the packed state belongs to another design", field="packed")
         return state
+
+    def restored(self, packed: bytes) -> "TwoArmState":
+        """As `unpack`, under this one's design and margin."""
+        return TwoArmState.unpack(packed, self.design, self.margin)

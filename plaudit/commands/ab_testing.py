@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from plaudit.commands.ab_testing_plan import register
 from plaudit.commands.common import console, group
 from plaudit.commands.jobs import run_once
 
@@ -54,3 +55,6 @@ def verify() -> None:
     finally:
         database.close()
     console().print(f"{len(rows)} decisions, unbroken; newest hash {verify_chain(rows)}")
+
+
+register(app)

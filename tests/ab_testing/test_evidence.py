@@ -5,7 +5,16 @@ import math
 import numpy as np
 import pytest
 
-from ab_testing.evidence import ExposedPeople, PersonValues, design_of, e_processes_of, gather, sample_ratio
+from ab_testing.evidence import (
+    ExposedPeople,
+    PersonValues,
+    betting_design,
+    design_of,
+    e_processes_of,
+    gather,
+    harm_design,
+    sample_ratio,
+)
 from infra.settings.ab_testing import AbTestingSettings, MetricSettings
 
 HARM = MetricSettings(name="harm", objective="harm", role="guardrail", direction="lower", delta=0.1)
@@ -41,6 +50,20 @@ def test_equal_harm_is_shown_not_to_be_worse_by_its_margin() -> None:
     tests = e_processes_of(HARM, PersonValues.of(rows(1000, 0.05, 0.05)), design_of(RULES))
     assert tests.not_inferior is not None
     assert tests.not_inferior.last > math.log(20)
+
+
+def test_a_fall_is_found_sooner_where_the_rate_was_expected() -> None:
+    """The stake is then what the margin is worth at that rate, not what a few people's variance makes of it."""
+    safe = MetricSettings(name="safe", objective="safe", role="guardrail", missing="zero", delta=0.05)
+    known = safe.model_copy(update={"expected_rate": 0.95})
+    design, found = design_of(RULES), {True: 0, False: 0}
+    for seed in range(40):
+        people = PersonValues.of(rows(800, 0.90, 0.95, seed))
+        for metric in (safe, known):
+            found[metric is known] += e_processes_of(metric, people, design).worse.highest >= math.log(20)
+    assert found[True] > found[False]
+    assert betting_design(harm_design(known, design), 0.95).base == 0.95
+    assert betting_design(design, 0.95).base is None
 
 
 def test_people_without_a_value_do_not_count() -> None:

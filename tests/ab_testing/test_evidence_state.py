@@ -10,11 +10,12 @@ from infra.statistics import InvalidStatisticsInput
 
 LOVE = MetricSettings(name="love", objective="love", role="goal")
 HARM = MetricSettings(name="harm", objective="harm", role="guardrail", direction="lower", missing="zero", delta=0.1)
+KNOWN = HARM.model_copy(update={"name": "known", "expected_rate": 0.3})
 RATIO = MetricSettings(name="share", objective="share", role="goal", missing="zero")
-RULES = AbTestingSettings(metrics=(LOVE, HARM, RATIO), smallest_relative_effect=0.2)
+RULES = AbTestingSettings(metrics=(LOVE, HARM, KNOWN, RATIO), smallest_relative_effect=0.2)
 
 
-@pytest.mark.parametrize("metric", [LOVE, HARM, RATIO])
+@pytest.mark.parametrize("metric", [LOVE, HARM, KNOWN, RATIO])
 def test_the_same_numbers_in_less_than_a_kilobyte(metric: MetricSettings) -> None:
     draw, n = np.random.default_rng(3), 300
     phase = np.repeat([0, 1], [95, 205])

@@ -22,8 +22,8 @@ def test_the_simulator_is_the_product_on_a_thousand_histories() -> None:
     for kind in KINDS:
         draw = drawn_from(pools(kind, np.linspace(0.2, 0.5, 4), drop=0.5, better=True), course)
         tests = {"betting": betting_test(betting_design(design), boundary=4.0)}
-        if kind == "binary":
-            tests["two-arm"] = two_arm_test(design, boundary=4.0)
+        if kind != "ratio":
+            tests["two-arm"] = two_arm_test(design, boundary=4.0, binary=kind == "binary")
         histories = draw(np.random.default_rng(7), 250)
         for name, test in tests.items():
             stops = test(histories)
@@ -49,6 +49,16 @@ def test_people_have_the_means_they_are_said_to_have(kind: Kind) -> None:
     found, line = apart.draw(np.random.default_rng(0), np.tile([True, False], (2, 500)), np.zeros(1000, dtype=np.int64))
     assert found.shape == (2, 1000)
     assert (line is None) == (kind != "ratio")
+
+
+def test_one_seed_for_pools_and_histories_does_no_harm() -> None:
+    """The order in which people of a pool lose their value must not be the one in which they are drawn."""
+    pool = pools("binary", np.array([0.25]), drop=0.1, relative=False, seed=0)
+    rng = np.random.default_rng(0)
+    for runs in (1, 30):
+        rng.random((runs, 1000), dtype=np.float32)
+        found, _line = pool.draw(rng, np.ones((runs, 1000), dtype=bool), np.zeros(1000, dtype=np.int64))
+    assert found.mean() == pytest.approx(0.15, abs=0.015)
 
 
 def test_courses() -> None:

@@ -1,10 +1,10 @@
 """`make bench-ab`: error rates, power and speed of the experiments' tests; writes docs/benchmarks/experiments.md.
 
-    python -m tests.benchmarks.bench_experiments [--full] [--runs N] [--workers N] [--resume] [--only PART]
+    python -m tests.benchmarks.bench_experiments [--full] [--runs N] [--workers N] [--resume] [--only PART] [--page]
 
 Without `--full` a reduced grid with 500 runs a cell, printed but not written. Parts: grid, speed, usual, stream,
-attacks. `--page` only writes the page.
-`--resume` keeps what `build/experiments.json` holds already.
+attacks. Every cell is kept in `build/experiments.json` as soon as it is measured: `--resume` goes on from there,
+`--page` only writes the page. Ends with a verdict on every bound that was asked for.
 """
 
 import argparse
@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
 from tests.benchmarks import experiments_attacks, experiments_grid, experiments_speed, experiments_stream
 from tests.benchmarks import experiments_usual as usual
 from tests.benchmarks.experiments_report import write
+from tests.benchmarks.experiments_verdicts import verdicts
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "build" / "experiments.json"
@@ -31,14 +34,12 @@ Task = tuple[str, str, Callable[..., Any], tuple[Any, ...]]
 
 
 def tasks(full: bool, runs: int) -> list[Task]:
-    """Everything to measure, the long parts first."""
-    found: list[Task] = [
-        ("grid", cell.name, experiments_grid.measure, (cell, runs)) for cell in experiments_grid.cells(full)
-    ]
-    found += [("speed", name, experiments_speed.measure, (name, runs)) for name in experiments_speed.CASES]
+    """Everything to measure, the grid, which takes longest, at the end."""
+    found: list[Task] = [("speed", name, experiments_speed.measure, (name, runs)) for name in experiments_speed.CASES]
+    found += [("attacks", name, experiments_attacks.measure, (name, runs)) for name in experiments_attacks.CASES]
     found += [("usual", name, usual.measure, (name, max(runs // 5, 200))) for name in usual.CASES]
     found += [("stream", name, experiments_stream.measure, (name, runs)) for name in experiments_stream.CASES]
-    found += [("attacks", name, experiments_attacks.measure, (name, runs)) for name in experiments_attacks.CASES]
+    found += [("grid", cell.name, experiments_grid.measure, (cell, runs)) for cell in experiments_grid.cells(full)]
     return found
 
 
@@ -59,11 +60,26 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="only write the page from what was kept")
     options = parser.parse_args()
     console = Console()
-    kept: dict[str, Any] = json.loads(KEPT.read_text()) if options.resume or options.page else {}
+    kept: dict[str, Any] = json.loads(KEPT.read_text()) if (options.resume or options.page) and KEPT.exists() else {}
     todo = [] if options.page else tasks(options.full, options.runs or (10_000 if options.full else 500))
     todo = [task for task in todo if options.only in ("", task[0]) and task[1] not in kept.get(task[0], {})]
     KEPT.parent.mkdir(exist_ok=True)
-    with ProcessPoolExecutor(options.workers, get_context("spawn")) as pool:
+    if not options.page and not options.resume:
+        KEPT.unlink(missing_ok=True)
+    run(todo, kept, options.workers, console)
+    if options.full or options.page:
+        write(PAGE, kept)
+    console.print(asked(kept))
+
+
+def run(todo: list[Task], kept: dict[str, Any], workers: int, console: Console) -> None:
+    """Measure `todo` and add it to `kept`, on the disk too after every task."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with (
+        ProcessPoolExecutor(workers, get_context("spawn")) as pool,
+        Progress(*columns, TimeRemainingColumn(), console=console) as progress,
+    ):
+        bar = progress.add_task("measuring", total=len(todo))
         waiting = {pool.submit(perform, function, arguments): (part, name) for part, name, function, arguments in todo}
         for done in as_completed(waiting):
             part, name = waiting[done]
@@ -72,8 +88,16 @@ def main() -> None:
             kept["cpu_seconds"] = kept.get("cpu_seconds", 0.0) + seconds
             console.print(f"{part}: {name}: {json.dumps(figures)} ({seconds:.1f} s)", highlight=False, soft_wrap=True)
             KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True))
-    if options.full or options.page:
-        write(PAGE, kept)
+            progress.update(bar, advance=1, description=part)
+
+
+def asked(kept: dict[str, Any]) -> Table:
+    """Bounds, figures and verdicts."""
+    table = Table("what", "asked", "measured", "verdict", title="Asked and measured")
+    told = {True: "[green]met[/green]", False: "[red]missed[/red]", None: "[yellow]not measured[/yellow]"}
+    for each in verdicts(kept):
+        table.add_row(each.what, each.asked, each.measured, told[each.met])
+    return table
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import numpy as np
 
 from ab_testing.simulation import Histories, betting_test, rate_of, simulate
 from ab_testing.simulation_people import steady
-from infra.statistics import BettingDesign, log_dirichlet_factor
+from infra.settings.ab_testing import AbTestingSettings
+from infra.statistics import BettingDesign, log_dirichlet_factor, wilson_interval
 from tests.benchmarks.experiments_usual import welch_sequence
 
 PEOPLE, BRIGADE, VOTES = 4000, 20, 200
@@ -71,19 +72,22 @@ def _votes(rng: np.random.Generator, runs: int) -> Histories:
 
 
 def sample_ratio(runs: int) -> dict[str, float]:
-    """Alarms of the sample-ratio test (alpha .01, concentration 100) over 100,000 people, and people to find 48/52."""
-    rng, boundary = np.random.default_rng(9), np.log(100)
-    alarms, found = 0, []
-    many = max(runs // 5, 100)
-    for _ in range(many):
-        alarms += bool((_path(rng, 0.5) >= boundary).any())
-        reached = np.flatnonzero(_path(rng, 0.48) >= boundary)
+    """Alarms of the sample-ratio test (alpha .01, concentration 100) over 100,000 people, a look after everybody, and
+    people to find 48/52. Product defaults."""
+    rng, rules = np.random.default_rng(9), AbTestingSettings()
+    boundary, prior = -np.log(rules.srm_alpha), rules.srm_concentration
+    many = max(runs // 2, 100)
+    alarms = sum(bool((_path(rng, 0.5, SAMPLE_RATIO_PEOPLE, prior) >= boundary).any()) for _ in range(many))
+    found = []
+    for _ in range(max(many // 5, 100)):
+        reached = np.flatnonzero(_path(rng, 0.48, SAMPLE_RATIO_PEOPLE // 2, prior) >= boundary)
         found.append(reached[0] + 1 if reached.size else np.inf)
-    return {"runs": many, "alarms": alarms / many, "median_people_48_52": float(np.median(found))}
+    upper = wilson_interval(alarms, many, confidence=0.9)[1]
+    return {"runs": many, "alarms": alarms / many, "upper": upper, "median_people_48_52": float(np.median(found))}
 
 
-def _path(rng: np.random.Generator, share: float) -> np.ndarray:
-    n = np.arange(1, SAMPLE_RATIO_PEOPLE + 1, dtype=np.float64)
-    challengers = np.cumsum(rng.random(SAMPLE_RATIO_PEOPLE, dtype=np.float32) < share)
+def _path(rng: np.random.Generator, share: float, people: int, prior: float) -> np.ndarray:
+    n = np.arange(1, people + 1, dtype=np.float64)
+    challengers = np.cumsum(rng.random(people, dtype=np.float32) < share)
     counts = np.stack([challengers, n - challengers], axis=-1)
-    return log_dirichlet_factor(counts, np.array([0.5, 0.5]), 100.0)
+    return log_dirichlet_factor(counts, np.array([0.5, 0.5]), prior)

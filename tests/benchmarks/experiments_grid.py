@@ -1,5 +1,6 @@
 """The grid of error rates: who is promoted or rolled back who should not be, over 10,000 experiments a cell."""
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,14 +18,20 @@ from ab_testing.simulation import (
     two_arm_test,
 )
 from ab_testing.simulation_people import KINDS, Course, Kind, growing, pools, steady
+from infra.settings.ab_testing import AbTestingSettings
 from infra.statistics import AsymptoticDesign, BettingDesign, Design, fixed_sample_size
 
 MOST_PEOPLE = 4000
 """Counted people of one experiment at most; else it ends at twice the fixed-sample size of the designed effect."""
+MOST_PEOPLE_SMALL = 6000
+"""The same at a steady ramp below one half, where the fixed-sample size is larger: else the challenger has hardly
+anybody, and no test a chance to err."""
 LEVELS = 16
 EFFECTS = {0.01: 1.5, 0.1: 0.35, 0.5: 0.12}
 """Smallest effect of interest by rate, relative: what the tests are designed for, and the margin of non-inferiority as
 a share of the lowest base rate."""
+BLOCK_PEOPLE = AbTestingSettings().block_people
+"""As the product's default."""
 RAMPS = ("1 %", "5 %", "50 %", "5 -> 50 %, rate moving", "the same, equal arms")
 TRUTHS = ("equal", "worse", "margin")
 WORSE = 0.3
@@ -74,7 +81,9 @@ def histories(cell: Cell) -> tuple[Draw, float, int]:
     residual = plain.values[0, 0] - mean * (1.0 if plain.denominators is None else plain.denominators[0, 0])
     delta = min(EFFECTS[cell.rate], 0.5) * mean * (0.5 if moving else 1.0)
     effect = delta if cell.truth == "margin" else EFFECTS[cell.rate] * mean
-    people = int(min(2 * fixed_sample_size(float(residual.var()) / size**2, effect), MOST_PEOPLE))
+    share, most = (0.5, MOST_PEOPLE) if moving else (float(cell.ramp.split()[0]) / 100, MOST_PEOPLE)
+    most = MOST_PEOPLE_SMALL if share < 0.5 else most
+    people = int(min(2 * fixed_sample_size(float(residual.var()) / size**2, effect, share=share), most))
     course = course_of(cell.ramp, people)
     if cell.truth == "margin":
         return drawn_from(pools(cell.kind, rates, drop=delta, relative=False), course), -delta, people
@@ -83,19 +92,22 @@ def histories(cell: Cell) -> tuple[Draw, float, int]:
 
 
 def tests_of(cell: Cell, margin: float, people: int) -> dict[str, Test]:
-    """What decides in production, and at equality the rollback and the asymptotic sequence as well."""
+    """What decides in production, and at equality the rollback and the asymptotic sequence as well. The two-arm test
+    knows no ratios."""
     effect = EFFECTS[cell.rate]
-    betting = BettingDesign(effect)
+    betting, blocks, binary = BettingDesign(effect), two_arm_design(effect), cell.kind == "binary"
     found = {"betting": betting_test(betting, margin=margin)}
-    if cell.kind == "binary":
-        found["two-arm"] = two_arm_test(two_arm_design(effect), margin=margin)
+    if cell.kind != "ratio":
+        found["two-arm"] = two_arm_test(blocks, margin=margin, binary=binary)
     if cell.truth == "equal":
         found["rollback"] = betting_test(betting, harm=True)
         found["asymptotic"] = asymptotic_test(AsymptoticDesign(people / 2))
+        if cell.kind != "ratio":
+            found["rollback, two-arm"] = two_arm_test(blocks, harm=True, binary=binary)
     return found
 
 
-def two_arm_design(effect: float, block_people: int = 20) -> Design:
+def two_arm_design(effect: float, block_people: int = BLOCK_PEOPLE) -> Design:
     """Bettors as in `BettingDesign`, for the two-arm test."""
     usual = BettingDesign(effect)
     lifts = tuple(effect * multiple for multiple in usual.multiples)
@@ -105,7 +117,7 @@ def two_arm_design(effect: float, block_people: int = 20) -> Design:
 def measure(cell: Cell, runs: int) -> dict[str, Any]:
     """False decisions of every test in one cell."""
     draw, margin, people = histories(cell)
-    stops = simulate(draw, tests_of(cell, margin, people), runs, seed=1)
+    stops = simulate(draw, tests_of(cell, margin, people), runs, seed=zlib.crc32(cell.name.encode()))
     rates = {name: rate_of(found) for name, found in stops.items()}
     return {"people": people} | {
         name: {"count": r.count, "runs": r.runs, "rate": r.rate, "upper": r.upper} for name, r in rates.items()

@@ -2,6 +2,7 @@
 
 import json
 import platform
+import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 import scipy
 
-from tests.benchmarks.experiments_grid import EFFECTS, MOST_PEOPLE, RAMPS, WORSE
-from tests.benchmarks.experiments_stream import POSITIONS, PROCEDURES, YEAR
+from tests.benchmarks.experiments_grid import EFFECTS, MOST_PEOPLE, MOST_PEOPLE_SMALL, RAMPS, WORSE
+from tests.benchmarks.experiments_stream import EVERY, FIXED, NULLS, PEOPLE, POSITIONS, PROCEDURES, YEAR
+from tests.benchmarks.experiments_verdicts import verdicts
 
 Figures = dict[str, Any]
 
@@ -37,8 +39,21 @@ def write(page: Path, kept: Figures) -> None:
         date=datetime.now(UTC).date().isoformat(),
         minutes=kept.get("cpu_seconds", 0.0) / 60,
     )
-    parts = [head, *grid(kept.get("grid", {})), *speed(kept.get("speed", {})), *usual(kept.get("usual", {}))]
-    page.write_text("\n".join([*parts, *stream(kept.get("stream", {})), *attacks(kept.get("attacks", {}))]) + "\n")
+    parts = [head, *asked(kept), *grid(kept.get("grid", {})), *speed(kept.get("speed", {}))]
+    parts += [*usual(kept.get("usual", {})), *stream(kept.get("stream", {})), *attacks(kept.get("attacks", {}))]
+    page.write_text("\n".join(parts) + "\n")
+
+
+def asked(kept: Figures) -> list[str]:
+    """What was asked for, and whether it holds."""
+    told = {True: "met", False: "**missed**", None: "not measured"}
+    rows = [f"| {each.what} | {each.asked} | {each.measured} | {told[each.met]} |" for each in verdicts(kept)]
+    return ["## Asked and measured", "", "| what | asked | measured | |", "|---|---|---|---|", *rows, ""]
+
+
+def paragraph(text: str) -> list[str]:
+    """Lines of a paragraph."""
+    return textwrap.wrap(text, 120, break_long_words=False, break_on_hyphens=False)
 
 
 def grid(found: Figures) -> list[str]:
@@ -46,17 +61,16 @@ def grid(found: Figures) -> list[str]:
     lines = [
         "## False decisions",
         "",
-        f"Cells: rate {', '.join(f'{rate:g}' for rate in EFFECTS)} x ramp x people (binary, ratio of answers, "
-        "heavy-tailed and capped, 10 answers a",
-        "person). `equal`: no difference, `rollback` counts false rollbacks there; `worse`: the challenger lacks "
-        f"{WORSE:.0%}; `margin`:",
-        "non-inferiority with the truth on the margin. In the first four ramps everybody without the challenger is "
-        "control;",
-        "the product's arms are equal. An experiment ends at twice the fixed-sample size of its designed effect with "
-        f"equal arms, at most {MOST_PEOPLE:,}",
-        "counted people: the small ramps have few people in the challenger and few chances to err. Given are the worst "
-        "cell's rate",
-        "and the upper end of its one-sided 95 % interval.",
+        *paragraph(
+            f"Cells: rate {', '.join(f'{rate:g}' for rate in EFFECTS)} x ramp x people (binary, ratio of answers, "
+            "heavy-tailed and capped, 10 answers a person). `equal`: no difference, `rollback` counts false rollbacks "
+            f"there; `worse`: the challenger lacks {WORSE:.0%}; `margin`: non-inferiority with the truth on the "
+            "margin. In the first four ramps everybody without the challenger is control; the product has equal arms. "
+            "An experiment ends at twice the fixed-sample size of its designed effect, at most "
+            f"{MOST_PEOPLE:,} counted people, {MOST_PEOPLE_SMALL:,} at 1 and 5 %, where few have the challenger and "
+            "there are few chances to err. Given are the worst cell's rate and the upper end of its one-sided 95 % "
+            "interval."
+        ),
         "",
         "| truth | test | " + " | ".join(RAMPS) + " |",
         "|---|---|" + "---|" * len(RAMPS),
@@ -140,26 +154,43 @@ def stream(found: Figures) -> list[str]:
         "",
         "## A year of challengers",
         "",
-        f"{YEAR} challengers one after the other, false discovery rate held at 10 %. Power: of a truly better "
-        "challenger (the designed",
-        "effect) at that position, by 2 N and by 8 N people; median people in units of N where half of them are found.",
+        *paragraph(
+            f"{YEAR} challengers one after the other, false discovery rate held at 10 %. Spending: `standard` over "
+            f"infinitely many, `even` over {YEAR}, `power` over {YEAR} falling as 1 / sqrt(t). A year without any real "
+            "challenger, looks after every person (importance sampling; e-LOND, and e-LORD and the closed one as long "
+            "as they have discovered nothing):"
+        ),
+        "",
+        *(f"- {name.split()[2]}: {f['false_discovery_rate']:.2%}, at most {f['upper']:.2%}" for name, f in found.items()
+          if name in NULLS),
+        "",
+        *paragraph(
+            f"Simulated years, looks after every {EVERY} people. Power: of a truly better challenger (the designed "
+            f"effect, N = {FIXED:,}) at that position, by 2 N and by {PEOPLE // FIXED} N people; median people in "
+            "units of N where half of them are found."
+        ),
         "",
         "| challengers | procedure | false discovery rate | found a year | "
-        + " | ".join(f"at {position}: 2 N, 8 N, median" for position in POSITIONS)
+        + " | ".join(f"at {position}: 2 N, {PEOPLE // FIXED} N, median" for position in POSITIONS)
         + " |",
         "|---|---|---|---|" + "---|" * len(POSITIONS),
-    ]
+    ]  # fmt: skip
     for name, procedures in found.items():
+        if name in NULLS:
+            continue
         for procedure in PROCEDURES:
-            f = procedures[procedure]
-            cells = []
-            for position in POSITIONS:
-                median = f[f"median_people_{position}"]
-                told = f"{median / f['fixed']:.2f} N" if median > 0 else "never"
-                cells.append(f"{f[f'power_{position}_by_2n']:.0%}, {f[f'power_{position}']:.0%}, {told}")
-            rate = f"{f['false_discovery_rate']:.1%} +- {f['standard_error']:.1%}"
-            lines.append(f"| {name} | {procedure} | {rate} | {f['discoveries']:.1f} | " + " | ".join(cells) + " |")
+            lines.append(f"| {name} | {procedure} | {_year(procedures[procedure])} |")
     return lines
+
+
+def _year(f: Figures) -> str:
+    """Cells of one row."""
+    cells = [f"{f['false_discovery_rate']:.1%} +- {f['standard_error']:.1%}", f"{f['discoveries']:.1f}"]
+    for position in POSITIONS:
+        median = f[f"median_people_{position}"]
+        told = f"{median / f['fixed']:.2f} N" if median > 0 else "never"
+        cells.append(f"{f[f'power_{position}_by_2n']:.0%}, {f[f'power_{position}']:.0%}, {told}")
+    return " | ".join(cells)
 
 
 def attacks(found: Figures) -> list[str]:
@@ -178,7 +209,7 @@ def attacks(found: Figures) -> list[str]:
         ]
     if s:
         lines.append(
-            f"- Sample ratio: {s['alarms']:.2%} alarms over 100,000 people ({s['runs']} runs), 48/52 found by a median "
-            f"of {s['median_people_48_52']:,.0f}."
+            f"- Sample ratio: {s['alarms']:.2%} alarms (at most {s['upper']:.2%}) over 100,000 people ({s['runs']:,} "
+            f"runs), 48/52 found by a median of {s['median_people_48_52']:,.0f}."
         )
     return lines

@@ -123,6 +123,7 @@ def drop(runs: int) -> dict[str, Any]:
     blocks = two_arm_design(delta)
     tests = {
         "betting": betting_test(absolute, harm=True),
+        "betting, rate not told": betting_test(BettingDesign(delta, relative=False), harm=True),
         "two-arm": two_arm_test(Design(blocks.lifts, blocks.plug_in_weight, 20, blocks.weights, False), harm=True),
     }
     stops = simulate(binary(0.95, 0.90, DROP_PEOPLE), tests, runs, seed=3)

@@ -1,12 +1,12 @@
 """A year of challengers, one after the other: false discoveries, people to a decision, and power along the stream."""
 
-import math
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ab_testing.simulation import drawn_from
+from ab_testing.simulation import CHUNK, drawn_from
 from ab_testing.simulation_people import pools, steady
 from infra.statistics import (
     BettingDesign,
@@ -30,14 +30,18 @@ PEOPLE = 8 * FIXED
 """After these a challenger is given up."""
 POSITIONS = (1, 30, 100)
 REAL = (0.0, 0.05, 0.2)
-"""Share of challengers that are truly better, by the designed effect; the one whose power is told always is."""
+"""Share of challengers that are truly better, by the designed effect."""
 SPENDING = ("standard", "even", "power")
 PROCEDURES: tuple[Procedure, ...] = ("e_lond", "closed_e_lond", "e_lord")
-CASES = tuple(f"{share:.0%} real, {how} spending" for share in REAL for how in SPENDING)
+NULLS = tuple(f"all null, {how} spending" for how in SPENDING)
+CASES = NULLS + tuple(f"{share:.0%} real, {how} spending" for share in REAL for how in SPENDING)
+EVERY = 20
+"""People between two looks, in simulated years; the error of null challengers is measured after every person."""
 
 
+@cache
 def library(better: bool, runs: int) -> NDArray[np.float32]:
-    """Paths of log e (nats) of `runs` experiments, every tenth person, (runs, PEOPLE / 10)."""
+    """Paths of log e (nats) of `runs` experiments, at every look, (runs, looks)."""
     course = steady(PEOPLE, 0.5)
     pool = pools(
         "binary",
@@ -50,8 +54,49 @@ def library(better: bool, runs: int) -> NDArray[np.float32]:
     for _ in range(runs // 2):
         h = draw(rng, 2)
         e = wealth(gains(scores(h.values), two_arms(h.in_challenger, course.share), BettingDesign(LIFT)))
-        paths.append(np.log(e[:, 9::10]).astype(np.float32))
+        paths.append(np.log(e[:, EVERY - 1 :: EVERY]).astype(np.float32))
     return np.concatenate(paths)
+
+
+def null_errors(need: NDArray[np.float64], runs: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Probability that an equal challenger's e-value ever reaches each of `need` (nats), and its standard error.
+
+    By importance sampling, as one null path in thousands gets there: people are drawn with arms apart by the
+    designed lift about the same rate, and every crossing counts as the likelihood of equal arms over that of what was
+    drawn, up to the crossing. Unbiased, looks after every person.
+    """
+    rng, course = np.random.default_rng(11), steady(PEOPLE, 0.5)
+    half = LIFT / (2 + LIFT)
+    low, high = RATE * (1 - half), RATE * (1 + half)
+    total, squares, done = np.zeros(len(need)), np.zeros(len(need)), 0
+    while done < runs:
+        shape = (min(max(1, CHUNK // PEOPLE), runs - done), PEOPLE)
+        arm = rng.random(shape, dtype=np.float32) < 0.5
+        rates = np.where(arm, high, low)
+        values = (rng.random(shape, dtype=np.float32) < rates).astype(np.float64)
+        e = wealth(gains(scores(values), two_arms(arm, course.share), BettingDesign(LIFT)))
+        ratio = np.where(values > 0.5, np.log(RATE / rates), np.log((1 - RATE) / (1 - rates)))
+        highest, weight = np.maximum.accumulate(np.log(e), axis=1), np.cumsum(ratio, axis=1)
+        for path, log_ratio in zip(highest, weight, strict=True):
+            at = np.searchsorted(path, need)
+            found = np.where(at < PEOPLE, np.exp(log_ratio[np.minimum(at, PEOPLE - 1)]), 0.0)
+            total += found
+            squares += found**2
+        done += shape[0]
+    mean = total / done
+    return mean, np.sqrt(np.maximum(squares / done - mean**2, 0.0) / done)
+
+
+def all_null(how: str, runs: int) -> dict[str, float]:
+    """A year of equal challengers: any discovery is false, so the false discovery rate is the chance of one.
+
+    e-LOND asks the same of every challenger until the first discovery, so the chance is 1 - prod (1 - P(reached)).
+    """
+    need = -np.log(ALPHA * shares_of(how, "e_lond"))
+    mean, error = null_errors(need, max(runs, 200))
+    rate = 1 - float(np.prod(1 - mean))
+    # The thresholds share their draws: errors add up at worst.
+    return {"runs": max(runs, 200), "false_discovery_rate": rate, "upper": rate + 1.645 * float(error.sum())}
 
 
 def shares_of(how: str, procedure: Procedure) -> NDArray[np.float64]:
@@ -73,28 +118,29 @@ def year(
     paths: tuple[NDArray[np.float32], ...],
     procedure: Procedure,
     gamma: NDArray[np.float64],
-    until: int,
 ) -> tuple[list[bool], list[float]]:
-    """Decisions and people of the first `until` challengers, each stopped at its boundary or given up."""
+    """Decisions, and what was asked for (nats), of a year's challengers, each stopped at its boundary or given up.
+    `rows` choose their paths."""
     log_e: list[float] = []
     rejected: list[bool] = []
-    people: list[float] = []
-    for t in range(until):
-        path = paths[int(real[t])][rows[t]]
-        need = next_log_threshold(log_e, rejected, ALPHA, gamma, procedure)
-        reached = np.flatnonzero(path >= need)
-        stop = int(reached[0]) if reached.size else len(path) - 1
-        log_e.append(float(path[stop]))
+    needs: list[float] = []
+    for good, row in zip(real, rows, strict=True):
+        path = paths[int(good)][row % len(paths[int(good)])]
+        needs.append(next_log_threshold(log_e, rejected, ALPHA, gamma, procedure))
+        reached = np.flatnonzero(path >= needs[-1])
+        log_e.append(float(path[reached[0] if reached.size else -1]))
         rejected.append(bool(reached.size))
-        people.append(10.0 * (stop + 1) if reached.size else math.inf)
-    return rejected, people
+    return rejected, needs
 
 
 def measure(name: str, runs: int) -> dict[str, Any]:
     """For each procedure: false discovery rate of whole years, and power and people at the positions told."""
-    share, how = float(name.split("%")[0]) / 100, name.split()[2]
-    paths = library(False, max(runs // 5, 100)), library(True, max(runs // 5, 100))
-    years = max(runs // 100, 4)
+    how = name.split()[2]
+    if name in NULLS:
+        return all_null(how, runs)
+    share = float(name.split("%")[0]) / 100
+    paths = library(False, 2 * max(runs, 100)), library(True, max(runs // 8, 100))
+    years = max(runs // 200, 4)
     return {procedure: _figures(procedure, share, how, paths, years) for procedure in PROCEDURES}
 
 
@@ -105,14 +151,13 @@ def _figures(
     gamma = shares_of(how, procedure)
     proportions, discoveries, found = [], [], {position: [] for position in POSITIONS}  # type: ignore[var-annotated]
     for _ in range(years):
-        real, rows = rng.random(YEAR) < share, rng.integers(0, len(paths[0]), YEAR)
-        rejected, _people = year(real, rows, paths, procedure, gamma, YEAR)
+        real, rows = rng.random(YEAR) < share, rng.integers(0, 2**40, YEAR)
+        rejected, needs = year(real, rows, paths, procedure, gamma)
         wrong = sum(r and not good for r, good in zip(rejected, real, strict=True))
         proportions.append(wrong / max(sum(rejected), 1))
         discoveries.append(sum(rejected))
         for position in POSITIONS:
-            real[position - 1] = True
-            found[position].append(year(real, rows, paths, procedure, gamma, position)[1][-1])
+            found[position].append(_people(paths[1], needs[position - 1]))
     told: dict[str, float] = {
         "years": years,
         "fixed": FIXED,
@@ -121,8 +166,14 @@ def _figures(
         "discoveries": float(np.mean(discoveries)),
     }
     for position in POSITIONS:
-        people = np.array(found[position])
+        people = np.concatenate(found[position])
         told[f"power_{position}_by_2n"] = float((people <= 2 * FIXED).mean())
         told[f"power_{position}"] = float(np.isfinite(people).mean())
         told[f"median_people_{position}"] = float(np.median(people)) if np.isfinite(np.median(people)) else -1.0
     return told
+
+
+def _people(paths: NDArray[np.float32], need: float) -> NDArray[np.float64]:
+    """People until each path reached what was asked for, infinity: never."""
+    reached = paths >= need
+    return np.where(reached.any(axis=1), float(EVERY) * (reached.argmax(axis=1) + 1), np.inf)

@@ -1,0 +1,132 @@
+"""`plaudit ab-testing plan` and `simulate`: what the next experiment will take, and what the rules would decide."""
+
+import math
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from plaudit.commands.common import console, opened
+
+if TYPE_CHECKING:
+    from ab_testing.planning import Answer, Baseline
+    from infra.runtime import Context
+
+Days = Annotated[float, typer.Option(min=0.01, help="How far back to look for traffic and values, in days.")]
+Position = Annotated[int, typer.Option(min=0, help="Place in the year's stream of challengers; 0: alone.")]
+Rate = Annotated[float, typer.Option(min=0.001, max=0.5, help="False discovery rate over the stream.")]
+Horizon = Annotated[int, typer.Option(min=1, help="Challengers the stream's budget is meant for.")]
+SAMPLE = 5000
+"""Most people whose values are read for the mean and variance."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the room's group."""
+    app.command()(plan)
+    app.command()(simulate)
+
+
+def plan(
+    days: Days = 7.0,
+    position: Position = 1,
+    false_discovery_rate: Rate = 0.10,
+    horizon: Horizon = 365,
+    people_per_day: Annotated[float, typer.Option(min=0, help="Instead of the traffic seen.")] = 0.0,
+) -> None:
+    """People, power and days of the next experiment for each metric, at the traffic seen."""
+    from ab_testing.planning import plan as planned
+
+    with opened("ab-testing-plan") as context:
+        seen, known = _traffic(context, days)
+        per_day = people_per_day or seen / days
+        rules = context.settings.ab_testing
+    threshold = _threshold(position, false_discovery_rate, horizon)
+    answers = planned(rules, known, per_day, threshold)
+    told = "given" if people_per_day else f"{seen} different people in {days:g} days"
+    console().print(f"{per_day:,.0f} people a day ({told}); challenger {position or 'alone'} of the stream")
+    _show(answers, rules.max_people)
+
+
+def simulate(
+    metric: Annotated[str, typer.Option(help="Name of the metric; by default the first goal.")] = "",
+    rate: Annotated[float, typer.Option(min=0, max=1, help="The control's rate; by default what was seen.")] = 0.0,
+    people: Annotated[int, typer.Option(min=10, help="Counted people of an experiment.")] = 5000,
+    runs: Annotated[int, typer.Option(min=10, max=20_000, help="Experiments.")] = 300,
+    days: Days = 7.0,
+    position: Position = 1,
+    false_discovery_rate: Rate = 0.10,
+    horizon: Horizon = 365,
+) -> None:
+    """Whole simulated experiments by the rules: what happens to challengers that are equal, better and worse."""
+    from rich.table import Table
+
+    from ab_testing.planning_simulation import simulate_rules
+
+    with opened("ab-testing-simulate") as context:
+        rules = context.settings.ab_testing
+        names = {each.name: each for each in rules.metrics}
+        if metric and metric not in names:
+            raise typer.BadParameter(f"{metric!r} is none of {', '.join(names)}", param_hint="--metric")
+        chosen = names[metric] if metric else next(each for each in rules.metrics if each.role == "goal")
+        mean = rate or _traffic(context, days)[1][chosen.name].mean or 0.0
+    threshold = _threshold(position, false_discovery_rate, horizon)
+    table = Table("challenger", "rate", "promoted", "rolled back", "median people", box=None, header_style="bold")
+    for each in simulate_rules(rules, chosen, mean, people=people, runs=runs, log_threshold=threshold):
+        shares = f"{each.promoted:.1%}", f"{each.rolled_back:.1%}"
+        table.add_row(each.truth, f"{each.rate:.4g}", *shares, _number(each.median_people))
+    console().print(f"{runs} experiments of {people:,} counted people, metric {chosen.name}, control {mean:.4g}")
+    console().print(table)
+
+
+def _traffic(context: "Context", days: float) -> "tuple[int, dict[str, Baseline]]":
+    """Different people seen, and every metric's baseline."""
+    from ab_testing.planning import DAY_SECONDS, baseline_of
+    from ab_testing.planning_repository import TrafficRepository
+
+    now, metrics = context.clock.now(), context.settings.ab_testing.metrics
+    with context.database.reading() as connection:
+        traffic = TrafficRepository(connection, context.settings.project, now - days * DAY_SECONDS, now)
+        people, values = traffic.people(), traffic.values(metrics, SAMPLE)
+    return people, {metric.name: baseline_of(metric, values[metric.name]) for metric in metrics}
+
+
+def _threshold(position: int, rate: float, horizon: int) -> float:
+    from ab_testing.planning import stream_threshold
+
+    return stream_threshold(position, rate, horizon) if position else -math.inf
+
+
+def _show(answers: "list[Answer]", max_people: int) -> None:
+    from rich.table import Table
+
+    from ab_testing.planning import promotion_days
+
+    table = Table(box=None, header_style="bold")
+    for name in ("metric", "question", "mean", "effect", "e-value", "fixed N", "half by", "4 in 5 by", "days"):
+        table.add_column(name, justify="left" if name in ("metric", "question") else "right", no_wrap=True)
+    table.add_column(f"by {max_people:,}", justify="right", no_wrap=True)
+    for a in answers:
+        mean = "unknown" if a.mean is None else f"{a.mean:.4g}"
+        effect = "" if a.effect is None else f"{a.effect:.3g}"
+        need = f"{math.exp(a.log_threshold):,.0f}" if a.log_threshold < 50 else "never"
+        length = "" if a.days_half is None or a.days_most is None else f"{_days(a.days_half)} to {_days(a.days_most)}"
+        power = "" if a.power is None else f"{a.power:.0%}"
+        table.add_row(
+            a.metric, a.question, mean, effect, need, _number(a.fixed), _number(a.half), _number(a.most), length, power
+        )
+    console().print(table)
+    days = promotion_days(answers)
+    if days is None:
+        unknown = sorted({a.metric for a in answers if a.most is None})
+        console().print(
+            f"No duration: nothing is known of {', '.join(unknown)}. Set expected_rate, or wait for labels."
+        )
+    else:
+        console().print(f"Four in five such challengers are promoted within about {_days(days)} days.")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}"
+
+
+def _days(value: float) -> str:
+    return "never" if math.isinf(value) else f"{value:.1f}" if value < 10 else f"{value:,.0f}"
