@@ -29,6 +29,8 @@ def quick(settings: Settings, **ab_testing: object) -> Settings:
         "metric_window_seconds": METRIC_WINDOW,
         "allowed_lateness_seconds": GRACE,
         "smallest_relative_effect": 0.3,
+        "fdr_horizon": 4,
+        "holdback_share": 0.0,
         "metrics": (
             {"name": "love", "objective": "love", "role": "goal"},
             {"name": "harm", "objective": "harm", "role": "guardrail", "direction": "lower", "missing": "zero",
