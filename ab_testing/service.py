@@ -49,7 +49,7 @@ class Look:
         return "; ".join(told) or "no experiment runs and no challenger waits"
 
 
-class _Overtaken(Exception):
+class Overtaken(Exception):
     """Nothing of the transaction stands."""
 
 
@@ -100,14 +100,14 @@ def _weigh_and_write(
         return Look(verdict, None), None
     try:
         with _writing(context, confirm) as connection:
-            decision = _write(context, connection, experiment, situations, verdict, passed)
+            decision = write(context, connection, experiment, situations, verdict, passed)
             after = ExperimentRepository(connection, experiment.project).experiment(experiment.experiment_id)
-    except _Overtaken:
+    except Overtaken:
         return Look(Verdict("hold", "overtaken", "a command changed the experiment during this look"), None), None
     return Look(verdict, decision), after if verdict.kind == "drop" else None
 
 
-def _write(
+def write(
     context: Context,
     connection: Connection,
     experiment: Experiment,
@@ -115,7 +115,7 @@ def _write(
     verdict: Verdict,
     passed: list[Arm],
 ) -> Decision:
-    """The verdict's row and effects. Raises _Overtaken when a command changed the experiment since it was read.
+    """The verdict's row and effects. Raises Overtaken when a command changed the experiment since it was read.
 
     The row goes first: its number is taken from then on, so no command can come in between.
     """
@@ -124,7 +124,7 @@ def _write(
     evidence = row_evidence(experiment, situations, verdict, passed)
     decision = record(repository, context, experiment.experiment_id, verdict, evidence, some.watermark, some.now)
     if repository.experiment(experiment.experiment_id) != experiment:
-        raise _Overtaken
+        raise Overtaken
     apply_verdict(repository, experiment, verdict, decision, passed)
     if verdict.kind == "promote":
         promoted = experiment.arms[verdict.arm or "challenger"]
