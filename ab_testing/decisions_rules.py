@@ -215,9 +215,9 @@ def unsteady(s: Situation, metric: MetricEvidence) -> str:
     """Where the effect does not have the sign it must have, or is not known; "" when it holds everywhere."""
     sign = 1.0 if metric.direction == "higher" else -1.0
     asked = []
-    if s.rules.top_people_left_out:
+    if s.rules.stability_top_people:
         asked.append(("without the most active people", metric.effect_without_top))
-    if s.rules.late_half:
+    if s.rules.stability_late_half:
         asked.append(("among the later half of those exposed", metric.effect_late))
     return " nor ".join(where for where, effect in asked if effect is None or not sign * effect > 0)
 

@@ -53,7 +53,7 @@ def evidence_of(connection: Connection, experiment: Experiment) -> dict[Arm, Evi
         }
         people = ExposedPeople.of([(_role(p.arm), p.phase, p.arms_seen) for p in exposed if p.arm in both])
         evidence = gather(rules, values, people, experiment.phase.index)
-        found[arm] = with_robustness(evidence, [row for row in active if row.arm in both], rules.top_people_left_out)
+        found[arm] = with_robustness(evidence, [row for row in active if row.arm in both], rules.stability_top_people)
     return found
 
 

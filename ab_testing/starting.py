@@ -44,7 +44,7 @@ def start_challenge(
 
 def challenge_slot(rules: AbTestingSettings, held_back: bool) -> tuple[float, float]:
     """The part of all people a challenge draws on: what a holdback leaves."""
-    return (0.0, 1.0 - 2 * rules.holdback_share) if held_back else WHOLE
+    return (2 * rules.holdback_share, 1.0) if held_back else WHOLE
 
 
 def start_holdback(
@@ -68,7 +68,7 @@ def start_holdback(
         (promoted,),
         before,
         now,
-        slot=(1.0 - 2 * rules.holdback_share, 1.0),
+        slot=(0.0, 2 * rules.holdback_share),
         share=0.5,
         kind="holdback",
     )

@@ -63,9 +63,9 @@ class AbTestingSettings(Section):
     max_runtime_seconds: float = Field(28 * 24 * 3600.0, gt=0)
     """Length after which an undecided experiment stops and the champion stays."""
 
-    top_people_left_out: int = Field(10, ge=0)
+    stability_top_people: int = Field(10, ge=0)
     """A promotion must keep its sign without this many of the most active people of either arm; 0: not asked."""
-    late_half: bool = True
+    stability_late_half: bool = True
     """A promotion must keep its sign among the later half of those exposed: what wears off is not promoted."""
     metric_silence_seconds: float = Field(6 * 3600.0, gt=0)
     """A metric of which an arm had no new value for so long, while time or the other arm went on, holds."""

@@ -46,7 +46,7 @@ def new_world(settings: Settings, event_log: EventLog, path: Path, **rules: obje
     """A store of its own; the settings, and so every hash, are those of its siblings."""
     url = f"sqlite:///{path}"
     migrate(url)
-    rules = {"min_people_per_arm": 60, "top_people_left_out": 3, "metric_silence_seconds": 25.0, **rules}
+    rules = {"min_people_per_arm": 60, "stability_top_people": 3, "metric_silence_seconds": 25.0, **rules}
     return World(quick(settings, **rules), ManualClock(), Database.open(url), event_log)
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from ab_testing.discoveries import stream_of
 from ab_testing.ledger import verify_chain
+from ab_testing.replay import replay_ledger
 from ab_testing.repository import ExperimentRepository
 from infra.contracts import Decision
 from infra.db import Database
@@ -46,6 +47,9 @@ def test_the_best_of_those_that_pass_is_promoted(three: World) -> None:
     assert look.verdict is not None
     assert (look.verdict.kind, look.verdict.arm) == ("promote", "challenger-2"), look.text
     assert states(three) == ["challenger", "champion", "reserve", "challenger"]
+    with three.database.reading() as connection:
+        again = replay_ledger(connection, three.project)
+    assert (again.again, again.differing) == (1, [])
     row = ledger(three)[-1]
     assert row.evidence["passing"] == ["challenger", "challenger-2"]
     assert row.evidence["propensity"] == pytest.approx(dict.fromkeys(experiment.arms, 1 / 6))

@@ -52,12 +52,12 @@ def adapter_state(world: World, ref: str) -> str:
 def test_a_promotion_begins_a_holdback_in_a_slot_of_its_own(held: World) -> None:
     (experiment,) = holdbacks(held)
     assert (experiment.challenger, experiment.control, experiment.uncounted) == ("style@1", "base", "style@1")
-    assert (experiment.slot, experiment.phase.share) == ((0.6, 1.0), 0.5)
+    assert (experiment.slot, experiment.phase.share) == ((0.0, 0.4), 0.5)
     assert [row.kind for row in ledger(held)][-2:] == ["promote", "start"]
     assert experiment.salt != held.experiment().salt
     held.prove(held.add_adapter(version=2))
     held.look()
-    assert held.experiment().slot == (0.0, 0.6)
+    assert held.experiment().slot == (0.4, 1.0)
 
 
 def test_without_harm_it_ends_and_the_champion_stays(held: World) -> None:
