@@ -11,7 +11,7 @@ def run_decide(job: JobContext) -> JobOutcome:
 
     look = decide(job.context, job.confirm_lease)
     job.progress(1.0, look.text)
-    if look.verdict is None:
+    if look.verdict is None and not look.holdbacks:
         return JobOutcome.skipped(look.text)
     return JobOutcome.done(look.text)
 

@@ -1,5 +1,6 @@
 """From the labels of one person's answers to one number a person and metric. Pure."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from infra.contracts import OBJECTIVES, PlauditError
@@ -38,7 +39,8 @@ def person_value(metric: MetricSettings, labels: Sequence[Values], responded: bo
     `labels`: of all the person's answers that were created in the window and have a label (those without one were
     never shown); `responded`: whether the person gave any signal beyond passive ones. `any`: 1 when any answer has
     the objective at 1/2 or more, else 0; `mean`: the mean. Without a value on any answer the metric's `missing` says
-    what the person counts as.
+    what the person counts as. A value that is not a number makes the person's infinite, which no test takes: read as 0
+    in one arm it would make the other look better.
     """
     if metric.objective == FEEDBACK:
         if not labels:
@@ -47,6 +49,8 @@ def person_value(metric: MetricSettings, labels: Sequence[Values], responded: bo
     values = [value for label in labels if (value := label.get(metric.objective)) is not None]
     if not values:
         return 0.0 if metric.missing == "zero" else None
+    if not all(map(math.isfinite, values)):
+        return math.inf
     if metric.aggregate == "any":
         return 1.0 if max(values) >= 0.5 else 0.0
     return sum(values) / len(values)

@@ -4,12 +4,24 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
-from infra.contracts import BASE_ADAPTER, Decision, Experiment, ExperimentStatus, Phase
+from ab_testing.robustness import ActivePerson
+from infra.contracts import BASE_ADAPTER, Decision, Experiment, ExperimentKind, ExperimentStatus, Phase
 from infra.contracts.adapters import AdapterState, parse_ref
 from infra.db import Dialect, insert_ignore
-from infra.db.tables import adapter_proofs, adapters, consumer_offsets, decisions, experiments, serving_state
+from infra.db.tables import (
+    adapter_proofs,
+    adapters,
+    breaker_trips,
+    consumer_offsets,
+    decisions,
+    experiments,
+    exposures,
+    interactions,
+    person_values,
+    serving_state,
+)
 
 
 class ExperimentRepository:
@@ -19,14 +31,19 @@ class ExperimentRepository:
         self._connection = connection
         self._project = project
 
-    def running(self) -> Experiment | None:
-        """The experiment that runs, if any; the oldest, should there ever be several."""
+    def running(self, kind: ExperimentKind = "challenge") -> list[Experiment]:
+        """The experiments of one kind that run, oldest first."""
         columns = experiments.columns
-        return self._one_experiment(columns.status == "running", columns.started_at.asc())
+        query = (
+            select(experiments)
+            .where(columns.project == self._project, columns.status == "running", columns.kind == kind)
+            .order_by(columns.started_at, columns.experiment_id)
+        )
+        return [_experiment(row) for row in self._connection.execute(query).mappings()]
 
     def newest(self) -> Experiment | None:
-        """The experiment started last, running or not."""
-        return self._one_experiment(experiments.columns.experiment_id.is_not(None), experiments.c.started_at.desc())
+        """The challenge started last, running or not."""
+        return self._one_experiment(experiments.columns.kind == "challenge", experiments.c.started_at.desc())
 
     def experiment(self, experiment_id: str) -> Experiment | None:
         """One experiment by its id."""
@@ -45,9 +62,50 @@ class ExperimentRepository:
         """The experiment is over."""
         self._update_experiment(experiment, status=status, ended_at=ended_at)
 
-    def waiting_challenger(self) -> str | None:
-        """The next of the adapters that wait for an experiment: of the newest cycle the one with the best gate gain,
-        the earlier of equals. The others keep waiting: older cycles come when no newer one waits."""
+    def set_config(self, experiment: Experiment, config: dict[str, object]) -> None:
+        """Replace what stands in the experiment's configuration."""
+        self._update_experiment(experiment, config=config)
+
+    def set_paused(self, experiment: Experiment, paused_at: float | None, config: dict[str, object]) -> None:
+        """Pause, or take it back."""
+        self._update_experiment(experiment, paused_at=paused_at, config=config)
+
+    def trips(self, experiment_id: str) -> dict[str, tuple[str, ...]]:
+        """Arm -> why gateways gave up on it by themselves, a line a replica."""
+        columns = breaker_trips.columns
+        rows = self._connection.execute(
+            select(columns.arm, columns.replica, columns.reason)
+            .where(columns.project == self._project, columns.experiment_id == experiment_id)
+            .order_by(columns.arm, columns.replica)
+        )
+        found: dict[str, tuple[str, ...]] = {}
+        for row in rows:
+            found[row.arm] = (*found.get(row.arm, ()), f"{row.replica}: {row.reason}")
+        return found
+
+    def activity(self, experiment_id: str) -> list[ActivePerson]:
+        """Frozen values beside how many answers each person was given in the experiment."""
+        v, e, i = person_values.columns, exposures.columns, interactions.columns
+        answers = (
+            select(i.user_key, func.count().label("answers"))
+            .where(i.project == self._project, i.experiment == experiment_id)
+            .group_by(i.user_key)
+            .subquery()
+        )
+        query = (
+            select(v.metric, v.arm, v.value, v.user_key, v.frozen_at, e.first_at, answers.c.answers)
+            .join(
+                exposures,
+                (e.project == v.project) & (e.experiment_id == v.experiment_id) & (e.user_key == v.user_key),
+            )
+            .join(answers, answers.c.user_key == v.user_key)
+            .where(v.project == self._project, v.experiment_id == experiment_id, v.value.is_not(None))
+        )
+        return [ActivePerson(**row._mapping) for row in self._connection.execute(query)]
+
+    def waiting_challengers(self, most: int = 1) -> list[str]:
+        """The next `most` of the adapters that wait for an experiment: of the newest cycle those with the best gate
+        gain, the earlier of equals. The others keep waiting: older cycles come when no newer one waits."""
         columns = adapters.columns
         rows = self._connection.execute(
             select(columns.name, columns.version, columns.lineage, columns.gate, columns.created_at)
@@ -55,8 +113,8 @@ class ExperimentRepository:
             .order_by(columns.created_at, columns.name, columns.version)
         ).all()
         newest = {_cycle(row): row.created_at for row in rows}
-        best = max(rows, key=lambda row: (newest[_cycle(row)], _gain(row.gate)), default=None)
-        return None if best is None else f"{best.name}@{best.version}"
+        ordered = sorted(rows, key=lambda row: (newest[_cycle(row)], _gain(row.gate)), reverse=True)
+        return [f"{row.name}@{row.version}" for row in ordered[:most] if _cycle(row) == _cycle(ordered[0])]
 
     def adapter_state(self, ref: str) -> str:
         """State of an adapter; `missing` when there is no such row."""
@@ -122,6 +180,13 @@ class ExperimentRepository:
             query = query.where(decisions.columns.experiment_id == experiment_id)
         return [_decision(row) for row in self._connection.execute(query.order_by(decisions.columns.sequence))]
 
+    def ends(self) -> list[Decision]:
+        """Rows of the ledger with which experiments begin, lose a candidate, or end, in order."""
+        columns = decisions.columns
+        kinds = ("start", "drop", "promote", "rollback", "stop", "abort")
+        query = select(decisions).where(columns.project == self._project, columns.kind.in_(kinds))
+        return [_decision(row) for row in self._connection.execute(query.order_by(columns.sequence))]
+
     def append(self, decision: Decision) -> None:
         """One more row. Fails on the primary key when another writer was first."""
         self._connection.execute(decisions.insert().values(**msgspec.to_builtins(decision)))
@@ -156,7 +221,7 @@ class ExperimentRepository:
     def _one_experiment(self, condition: Any, order: Any) -> Experiment | None:
         query = select(experiments).where(experiments.columns.project == self._project, condition)
         row = self._connection.execute(query.order_by(order).limit(1)).mappings().first()
-        return None if row is None else msgspec.convert(_plain(row, Experiment), Experiment)
+        return None if row is None else _experiment(row)
 
     def _update_experiment(self, experiment: Experiment, **values: Any) -> None:
         columns = experiments.columns
@@ -165,6 +230,10 @@ class ExperimentRepository:
             .where(columns.project == self._project, columns.experiment_id == experiment.experiment_id)
             .values(**values)
         )
+
+
+def _experiment(row: Mapping[Any, Any]) -> Experiment:
+    return msgspec.convert(_plain(row, Experiment), Experiment)
 
 
 def _cycle(row: Any) -> tuple[str, str]:

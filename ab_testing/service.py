@@ -1,4 +1,4 @@
-"""One look at the running experiment: freeze, weigh, decide, write down; or start the next one.
+"""One look at everything that runs: freeze, weigh, decide, write down; or start the next challenge.
 
 Everything a decision changes (ledger, experiment, adapter states, champion pointer) changes in one transaction, so a
 crash leaves either all of it or nothing, and the next look comes to the same.
@@ -6,25 +6,24 @@ crash leaves either all of it or nothing, and the next look comes to the same.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from hashlib import blake2b
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from ab_testing import decisions as policy
-from ab_testing.decisions import Proof, Situation, Verdict
+from ab_testing.decisions import Situation, Verdict
 from ab_testing.effects import apply_verdict, last_code, record, row_evidence
-from ab_testing.evidence import Evidence, ExposedPeople, PersonValues, gather
-from ab_testing.exposures import freeze_after_seconds
 from ab_testing.freezing import freeze_up_to
+from ab_testing.looking import current_watermark, evidence_of, rules_of, situations_of, weigh
 from ab_testing.metrics import check_objectives
 from ab_testing.repository import ExperimentRepository
+from ab_testing.starting import start_challenge, start_holdback
 from ab_testing.telemetry import observe_look, observe_rest
-from ab_testing.values_repository import ValuesRepository
-from infra.contracts import BASE_ADAPTER, Decision, Experiment, Phase
+from infra.contracts import BASE_ADAPTER, Arm, Decision, Experiment
 from infra.db import Dialect
+from infra.metrics import catalogue
 from infra.runtime import Context
-from infra.settings.ab_testing import AbTestingSettings
+
+__all__ = ["Confirm", "Look", "bootstrap_state", "current_watermark", "decide", "evidence_of", "rules_of"]
 
 Confirm = Callable[[Connection], None]
 """Raises unless this process still is the only writer; asked first in every transaction that writes."""
@@ -38,13 +37,20 @@ class Look:
     decision: Decision | None
     frozen: int = 0
     """People whose values this look froze."""
+    holdbacks: tuple["Look", ...] = ()
+    """What the same look came to for experiments that watch a new champion."""
 
     @property
     def text(self) -> str:
         """One line for people."""
-        if self.verdict is None:
-            return "no experiment runs and no challenger waits"
-        return f"{self.verdict.kind}: {self.verdict.reason}"
+        told = [f"holdback: {look.text}" for look in self.holdbacks]
+        if self.verdict is not None:
+            told.insert(0, f"{self.verdict.kind}: {self.verdict.reason}")
+        return "; ".join(told) or "no experiment runs and no challenger waits"
+
+
+class Overtaken(Exception):
+    """Nothing of the transaction stands."""
 
 
 def bootstrap_state(connection: Connection, project: str, now: float = 0.0) -> None:
@@ -54,43 +60,19 @@ def bootstrap_state(connection: Connection, project: str, now: float = 0.0) -> N
 
 
 def decide(context: Context, confirm: Confirm = lambda _connection: None) -> Look:
-    """Look once. Safe to call at any time, again and again; call it from one process at a time."""
+    """Look once, at holdbacks first, then at the challenge. Safe to call at any time, again and again; call it from one
+    process at a time."""
     with context.database.reading() as connection:
         repository = ExperimentRepository(connection, context.settings.project)
-        experiment, champion = repository.running(), repository.champion()
+        champion, holdbacks = repository.champion(), repository.running("holdback")
     if champion is None:
         with _writing(context, confirm) as connection:
             bootstrap_state(connection, context.settings.project, context.clock.now())
-    if experiment is None:
-        return _start_next(context, confirm)
-    return _look(context, experiment, confirm)
-
-
-def current_watermark(context: Context) -> float | None:
-    """The instant before which everything on the log has been applied to the store; never later than now."""
-    log, settings = context.event_log, context.settings
-    topics: dict[str, tuple[str, int]] = {}
-    for topic in (f"{settings.event_log.topic_prefix}.{kind}" for kind in ("interactions", "feedback")):
-        log.ensure_topic(topic)
-        topics[topic] = (log.topic_identity(topic), log.partitions(topic))
+    held = tuple(_look(context, experiment, confirm) for experiment in holdbacks)
     with context.database.reading() as connection:
-        repository = ExperimentRepository(connection, settings.project)
-        watermark = repository.watermark(settings.ingest.consumer_group, topics)
-    return None if watermark is None else min(watermark, context.clock.now())
-
-
-def rules_of(experiment: Experiment) -> AbTestingSettings:
-    """The rules this experiment began with: settings that change meanwhile are for the next one."""
-    return AbTestingSettings.model_validate(experiment.config["rules"])
-
-
-def evidence_of(connection: Connection, experiment: Experiment) -> Evidence:
-    """What the store's frozen values say about an experiment."""
-    repository = ValuesRepository(connection, experiment.project, experiment.experiment_id)
-    rules, rows = rules_of(experiment), repository.values()
-    values = {metric.name: PersonValues.of(rows.get(metric.name, [])) for metric in rules.metrics}
-    exposed = ExposedPeople.of([(p.arm, p.phase, p.arms_seen) for p in repository.exposed()])
-    return gather(rules, values, exposed, experiment.phase.index)
+        challenges = ExperimentRepository(connection, context.settings.project).running()
+    look = _look(context, challenges[0], confirm) if challenges else _start_next(context, confirm)
+    return replace(look, holdbacks=held)
 
 
 def _look(context: Context, experiment: Experiment, confirm: Confirm) -> Look:
@@ -98,98 +80,72 @@ def _look(context: Context, experiment: Experiment, confirm: Confirm) -> Look:
     if watermark is not None:
         after = float(str(experiment.config["freeze_after_seconds"]))
         frozen = freeze_up_to(context.database, lambda: _writing(context, confirm), experiment, rules, after, watermark)
+    while True:
+        look, again = _weigh_and_write(context, experiment, confirm, watermark)
+        if again is None:
+            return replace(look, frozen=frozen)
+        experiment = again  # one of several candidates has left: look at the others without it
+
+
+def _weigh_and_write(
+    context: Context, experiment: Experiment, confirm: Confirm, watermark: float | None
+) -> tuple[Look, Experiment | None]:
+    """The look, and the experiment as it goes on when a candidate was dropped."""
     with context.database.reading() as connection:
-        situation = _situation(context, connection, experiment, rules, watermark)
+        situations = situations_of(context, connection, experiment, watermark, context.clock.now())
+        verdict, passed = weigh(connection, experiment, situations)
         said = last_code(ExperimentRepository(connection, experiment.project), experiment)
-    verdict = policy.decide(situation)
-    observe_look(situation, verdict)
+    _observe(experiment, situations, verdict)
     if verdict.kind == "hold" and verdict.code == said:
-        return Look(verdict, None, frozen)
-    with _writing(context, confirm) as connection:
-        repository = ExperimentRepository(connection, experiment.project)
-        decision = record(
-            repository,
-            context,
-            experiment.experiment_id,
-            verdict,
-            row_evidence(situation, verdict),
-            situation.watermark,
-        )
-        apply_verdict(repository, experiment, verdict, decision)
-    return Look(verdict, decision, frozen)
+        return Look(verdict, None), None
+    try:
+        with _writing(context, confirm) as connection:
+            decision = write(context, connection, experiment, situations, verdict, passed)
+            after = ExperimentRepository(connection, experiment.project).experiment(experiment.experiment_id)
+    except Overtaken:
+        return Look(Verdict("hold", "overtaken", "a command changed the experiment during this look"), None), None
+    return Look(verdict, decision), after if verdict.kind == "drop" else None
 
 
-def _situation(
-    context: Context, connection: Connection, experiment: Experiment, rules: AbTestingSettings, watermark: float | None
-) -> Situation:
+def write(
+    context: Context,
+    connection: Connection,
+    experiment: Experiment,
+    situations: dict[Arm, Situation],
+    verdict: Verdict,
+    passed: list[Arm],
+) -> Decision:
+    """The verdict's row and effects. Raises Overtaken when a command changed the experiment since it was read.
+
+    The row goes first: its number is taken from then on, so no command can come in between.
+    """
     repository = ExperimentRepository(connection, experiment.project)
-    proof, detail = proof_of(repository, experiment.challenger)
-    return Situation(
-        rules=rules,
-        phase=experiment.phase,
-        started_at=experiment.started_at,
-        now=context.clock.now(),
-        watermark=watermark,
-        proof=proof,
-        proof_detail=detail,
-        champion_is_control=repository.champion() == experiment.control,
-        challenger_state=repository.adapter_state(experiment.challenger),
-        evidence=evidence_of(connection, experiment),
-    )
+    some = next(iter(situations.values()))
+    evidence = row_evidence(experiment, situations, verdict, passed)
+    decision = record(repository, context, experiment.experiment_id, verdict, evidence, some.watermark, some.now)
+    if repository.experiment(experiment.experiment_id) != experiment:
+        raise Overtaken
+    apply_verdict(repository, experiment, verdict, decision, passed)
+    if verdict.kind == "promote":
+        promoted = experiment.arms[verdict.arm or "challenger"]
+        start_holdback(context, repository, promoted, experiment.control, some.watermark)
+    return decision
 
 
-def proof_of(repository: ExperimentRepository, adapter: str) -> tuple[Proof, str]:
-    """Proven when any replica proved it; refused when none did and some refused; else waiting."""
-    proofs = repository.proofs(adapter)
-    if any(status in ("proven", "indistinguishable") for _replica, status, _detail in proofs):
-        return "proven", ""
-    refused = [
-        f"{replica}: {detail.get('reason', status)}" for replica, status, detail in proofs if status == "refused"
-    ]
-    return ("refused", "; ".join(refused)) if refused else ("waiting", "")
+def _observe(experiment: Experiment, situations: dict[Arm, Situation], verdict: Verdict) -> None:
+    if experiment.kind == "challenge":
+        observe_look(situations.get(verdict.arm or "", next(iter(situations.values()))), verdict)
+    else:
+        catalogue.AB_LOOKS.labels(verdict.kind, verdict.code).inc()
 
 
 def _start_next(context: Context, confirm: Confirm) -> Look:
-    project, now = context.settings.project, context.clock.now()
     check_objectives(context.settings.ab_testing.metrics, tuple(context.settings.ingest.objectives))
     watermark = current_watermark(context)
     observe_rest()
     with _writing(context, confirm) as connection:
-        repository = ExperimentRepository(connection, project)
-        challenger, champion = repository.waiting_challenger(), repository.champion()
-        if challenger is None or champion is None:
-            return Look(None, None)
-        experiment = new_experiment(context, repository, challenger, champion, now)
-        repository.insert(experiment)
-        reason = f"{challenger} against {champion} at share {experiment.phase.share:g}"
-        verdict = Verdict("start", "start", reason)
-        evidence: dict[str, object] = {"code": "start", "salt": experiment.salt, "config": experiment.config}
-        decision = record(repository, context, experiment.experiment_id, verdict, evidence, watermark)
-    return Look(verdict, decision)
-
-
-def new_experiment(
-    context: Context, repository: ExperimentRepository, challenger: str, champion: str, now: float
-) -> Experiment:
-    """The experiment that follows the ledger as it stands: id and salt depend on it, a repeated start is the same."""
-    head = repository.last_decision()
-    place = f"{context.settings.project}\0{challenger}\0{head.hash if head else ''}"
-    salt = blake2b(place.encode(), digest_size=16).hexdigest()
-    rules = context.settings.ab_testing
-    return Experiment(
-        project=context.settings.project,
-        experiment_id=f"exp-{salt[:16]}",
-        challenger=challenger,
-        control=champion,
-        salt=salt,
-        status="running",
-        phases=(Phase(0, rules.ramp_shares[0], now),),
-        started_at=now,
-        config={
-            "rules": rules.model_dump(mode="json"),
-            "freeze_after_seconds": freeze_after_seconds(context.settings),
-        },
-    )
+        started = start_challenge(context, connection, watermark)
+    return Look(None, None) if started is None else Look(*started)
 
 
 @contextmanager

@@ -34,9 +34,9 @@ def newest_reward_model(connection: Connection, project: str, name: str) -> RowM
 
 
 def running_experiment(connection: Connection, project: str) -> tuple[str, str] | None:
-    """(id, challenger) of the running experiment, or None."""
+    """(id, challenger) of the running challenge, or None; a holdback, or the sentinel, is no reason to wait."""
     query = select(experiments.c.experiment_id, experiments.c.challenger).where(
-        experiments.c.project == project, experiments.c.status == "running"
+        experiments.c.project == project, experiments.c.status == "running", experiments.c.kind == "challenge"
     )
     row = connection.execute(query.limit(1)).one_or_none()
     return None if row is None else (str(row.experiment_id), str(row.challenger))

@@ -11,7 +11,8 @@ ExperimentKind = Literal["challenge", "holdback", "sentinel"]
 the one before (the control), with everybody who is not counted on the new one. `sentinel`: the champion against
 itself, which must never show anything."""
 ExperimentStatus = Literal["running", "promoted", "rolled_back", "stopped"]
-DecisionKind = Literal["start", "hold", "ramp", "promote", "rollback", "stop"]
+DecisionKind = Literal["start", "hold", "ramp", "drop", "promote", "rollback", "stop", "pause", "resume", "abort"]
+"""`drop`: one of several candidates leaves, the others stay. `pause`, `resume`, `abort`: a person's word."""
 
 
 class Phase(msgspec.Struct, frozen=True):
@@ -61,6 +62,17 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
         """Arm -> adapter, candidates first."""
         named = {arm_of(index): adapter for index, adapter in enumerate(self.candidates)}
         return {**named, "control": self.control}
+
+    @property
+    def dropped(self) -> tuple[Arm, ...]:
+        """Arms of candidates that have left: their people get the champion, uncounted."""
+        found = self.config.get("dropped", ())
+        return tuple(str(arm) for arm in found) if isinstance(found, list | tuple) else ()
+
+    @property
+    def remaining(self) -> dict[Arm, str]:
+        """Arm -> adapter of the candidates that are still tried."""
+        return {arm: ref for arm, ref in self.arms.items() if arm != "control" and arm not in self.dropped}
 
     @property
     def uncounted(self) -> str:

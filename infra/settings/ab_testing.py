@@ -52,8 +52,9 @@ class AbTestingSettings(Section):
     block_people: int = Field(10, ge=2)
     """People in one block of the test; 1 / block_people of the information is the price of a drifting base rate."""
 
-    ramp_shares: tuple[float, ...] = (0.01, 0.05, 0.2, 0.5)
-    """Share of people given the challenger, phase by phase; as large a share of the others is the counted control."""
+    ramp_shares: tuple[float, ...] = (0.01, 0.05, 0.1, 0.25, 0.5)
+    """Share of people given the challenger, phase by phase; as large a share of the others is the counted control. Of k
+    candidates each gets as much, up to 0.5 / k. The last step, everybody, is the promotion."""
     min_people_per_phase: int = Field(100, ge=1)
     """People with a frozen value, in each arm of the current phase, before the ramp grows."""
     min_phase_seconds: float = Field(3600.0, ge=0)
@@ -66,6 +67,35 @@ class AbTestingSettings(Section):
     """Counted people after which an undecided experiment stops and the champion stays."""
     max_runtime_seconds: float = Field(28 * 24 * 3600.0, gt=0)
     """Length after which an undecided experiment stops and the champion stays."""
+
+    stability_top_people: int = Field(10, ge=0)
+    """A promotion must keep its sign without this many of the most active people of either arm; 0: not asked."""
+    stability_late_half: bool = True
+    """A promotion must keep its sign among the later half of those exposed: what wears off is not promoted."""
+    metric_silence_seconds: float = Field(6 * 3600.0, gt=0)
+    """A metric of which an arm had no new value for so long, while time or the other arm went on, holds."""
+
+    fdr_procedure: Literal["e_lond", "closed_e_lond", "e_lord", "none"] = "e_lond"
+    """How the error budget of a stream of challengers is spent (`infra.statistics.online_fdr`); `none`: each challenger
+    is judged alone, and some are promoted for nothing as the year goes on."""
+    fdr_rate: float = Field(0.1, gt=0, lt=1)
+    """Expected share of promotions, among all of a stream's, that were of challengers no better than the champion."""
+    fdr_horizon: int = Field(365, ge=1)
+    """Challengers the budget is spread over, falling as 1 / sqrt(position); nothing is left for later ones."""
+    fdr_since: float = Field(0.0, ge=0)
+    """Unix seconds: challengers that began earlier no longer count. Moving it begins a new budget, by a person's
+    word."""
+
+    holdback_share: float = Field(0.05, ge=0, le=0.2)
+    """Share of people who keep the champion before for some time after a promotion; as many counted people get the
+    new one. 0: no holdback."""
+    holdback_seconds: float = Field(14 * 24 * 3600.0, gt=0)
+    """Length of a holdback."""
+    alpha_holdback: float = Field(0.05, gt=0, lt=0.5)
+    """Chance that a new champion no worse than the one before is ever demoted by a holdback; shared out over all
+    metrics."""
+    max_candidates: int = Field(1, ge=1, le=8)
+    """Waiting challengers of one training cycle that are tried at the same time, each in an arm of its own."""
 
     metric_window_seconds: float = Field(24 * 3600.0, gt=0)
     """Answers a person is shown within this time of the first one count."""

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ab_testing.decisions import Situation, boundary, decide
+from ab_testing.decisions import Situation, Verdict, boundary, decide, decide_among, passing
+from ab_testing.discoveries import Allowance
 from ab_testing.evidence import Evidence, MetricEvidence
 from infra.contracts import Phase
 from infra.settings.ab_testing import AbTestingSettings
@@ -22,6 +23,7 @@ RULES = AbTestingSettings(
     max_runtime_seconds=100_000.0,
 )
 SURE = 10.0
+QUIET = RULES.model_copy(update={"metric_silence_seconds": 10.5})
 
 
 def metric(name: str, **changes: object) -> MetricEvidence:
@@ -32,7 +34,8 @@ def metric(name: str, **changes: object) -> MetricEvidence:
         "people_control": 500, "rate_challenger": 0.3, "rate_control": 0.2,
         "log_e_better": 0.0 if guardrail else SURE, "log_e_worse": 0.0,
         "log_e_not_inferior": SURE if guardrail else None, "effect": 0.1, "low": 0.05, "high": 0.15,
-        "least_people_in_phase": 10,
+        "least_people_in_phase": 10, "effect_without_top": 0.1, "effect_late": 0.1, "newest_challenger": 4990.0,
+        "newest_control": 4990.0,
     }  # fmt: skip
     return MetricEvidence(**(values | changes))  # type: ignore[arg-type]
 
@@ -78,6 +81,20 @@ HOLDS: list[tuple[str, dict[str, object]]] = [
     ("too_early", {"watermark": 999.0, "now": 1000.0}),
     ("guardrails_open", {"evidence": evidence(harm={"log_e_not_inferior": 2.9})}),
     ("undecided", {"evidence": evidence(love={"log_e_better": 2.9})}),
+    ("clock_behind", {"now": 999.0, "watermark": 990.0}),
+    ("control_tripped", {"control_trips": ("one: 40 % of answers failed",)}),
+    ("paused", {"paused_at": 4000.0}),
+    ("not_a_number", {"evidence": evidence(harm={"log_e_worse": math.nan})}),
+    ("not_a_number", {"evidence": evidence(log_e_sample_ratio_segments={"de": math.nan})}),
+    ("not_a_number", {"evidence": evidence(metrics=(metric("love"), metric("harm")))}),
+    # Of one segment and the whole: ln(2 / .01) = 5.298.
+    ("sample_ratio_mismatch", {"evidence": evidence(log_e_sample_ratio_segments={"de": 5.3})}),
+    ("one_armed_metric", {"evidence": evidence(harm={"newest_control": 4979.0}), "rules": QUIET}),
+    ("stale_metric", {"watermark": 5001.1, "evidence": evidence(), "rules": QUIET, "now": 5002.0}),
+    ("discovery_open", {"allowed": Allowance("e_lond", 0.1, 3, 10.1, 0.2)}),
+    ("unsteady", {"evidence": evidence(love={"effect_without_top": 0.0})}),
+    ("unsteady", {"evidence": evidence(love={"effect_late": -0.01})}),
+    ("unsteady", {"evidence": evidence(love={"effect_late": None})}),
 ]
 
 
@@ -91,6 +108,8 @@ STOPS: list[tuple[str, dict[str, object]]] = [
     ("proof_refused", {"proof": "refused"}),
     ("champion_changed", {"champion_is_control": False}),
     ("challenger_withdrawn", {"challenger_state": "refused"}),
+    ("discoveries_exhausted", {"allowed": Allowance("e_lond", 0.1, 366, math.inf, 1.0)}),
+    ("max_runtime", {"evidence": evidence(harm={"newest_control": 1.0}), "watermark": 1e5, "now": 1e5, "rules": QUIET}),
     ("max_people", {"evidence": evidence(love={"log_e_better": 0.0, "people_challenger": 9_600})}),
     ("max_runtime", {"evidence": evidence(love={"log_e_better": 0.0}), "watermark": 100_000.0, "now": 100_001.0}),
     (
@@ -109,7 +128,7 @@ def test_stops_keep_the_champion(code: str, changes: dict[str, object]) -> None:
 def test_harm_is_taken_back_even_under_a_mismatch_and_when_early() -> None:
     worse = boundary(RULES.alpha_rollback, 3)
     bad = evidence(harm={"log_e_worse": worse, "people_challenger": 5}, log_e_sample_ratio=9.0)
-    assert decide(situation(evidence=bad, watermark=10.0, now=11.0)).kind == "rollback"
+    assert decide(situation(evidence=bad, watermark=10.0, now=11.0, phase=Phase(0, 0.1, 9.0))).kind == "rollback"
     almost = evidence(harm={"log_e_worse": worse - 0.01})
     assert decide(situation(evidence=almost)).kind == "promote"
 
@@ -139,3 +158,84 @@ def test_boundaries_by_hand() -> None:
 def test_nothing_blind_ever_promotes(missing: str, love: float, harm: float) -> None:
     seen = evidence(love={"log_e_better": love}, harm={"log_e_not_inferior": harm})
     assert decide(situation(**({"evidence": seen} | {missing: None}))).kind == "hold"
+
+
+def test_a_breaker_takes_back_even_the_blind() -> None:
+    tripped = {"trips": ("one: empty answers",)}
+    for blind in ({}, {"watermark": None}, {"evidence": None}, {"paused_at": 1.0}, {"proof": "waiting"}):
+        verdict = decide(situation(**tripped, **blind))
+        assert (verdict.kind, verdict.code) == ("rollback", "breaker")
+    assert "one: empty answers" in verdict.reason
+
+
+def test_harm_ends_even_what_is_paused() -> None:
+    bad = evidence(harm={"log_e_worse": boundary(RULES.alpha_rollback, 3)})
+    assert decide(situation(evidence=bad, paused_at=4000.0)).code == "worse"
+
+
+def test_time_while_paused_does_not_end_an_experiment() -> None:
+    rules = RULES.model_copy(update={"metric_silence_seconds": 1e6})
+    late = {"evidence": evidence(love={"log_e_better": 0.0}), "watermark": 1e5, "now": 1e5, "rules": rules}
+    assert decide(situation(**late)).code == "max_runtime"
+    assert decide(situation(**late, paused_seconds=1.0)).code == "undecided"
+
+
+def test_of_k_candidates_each_has_its_share_of_the_error_and_of_the_people() -> None:
+    """ln(k goals / alpha) by hand: one goal, three candidates, alpha .05: ln 60 = 4.094."""
+    three = situation(candidates=3)
+    assert three.boundaries.better == pytest.approx(4.0943, abs=1e-4)
+    assert three.boundaries.not_inferior == pytest.approx(4.0943, abs=1e-4)
+    assert decide(situation(candidates=3, evidence=evidence(love={"log_e_better": 4.09}))).code == "undecided"
+    assert decide(situation(candidates=3, evidence=evidence(love={"log_e_better": 4.1}))).code == "better"
+    calm = evidence(love={"log_e_better": 0.0, "least_people_in_phase": 50})
+    ramp = decide(situation(candidates=3, evidence=calm, phase=Phase(0, 0.1, 0.0)))
+    assert ramp.share == pytest.approx(1 / 6)
+    top = situation(candidates=3, evidence=calm, phase=Phase(1, 1 / 6, 0.0))
+    assert decide(top).code == "undecided"
+
+
+def test_a_metric_where_less_is_better_keeps_its_sign_below_zero() -> None:
+    down = RULES.model_copy(update={"metrics": (RULES.metrics[0].model_copy(update={"direction": "lower"}),)})
+    for late, code in ((-0.1, "better"), (0.1, "unsteady")):
+        love = metric("love", direction="lower", effect_late=late, effect_without_top=-0.1)
+        assert decide(situation(rules=down, evidence=evidence(metrics=(love,)))).code == code
+
+
+HOLDBACK: list[tuple[str, str, dict[str, object]]] = [
+    ("hold", "holding", {}),
+    ("stop", "kept", {"started_at": 5010.0 - RULES.holdback_seconds}),
+    ("stop", "kept", {"started_at": 5010.0 - RULES.holdback_seconds, "watermark": None}),
+    ("hold", "no_watermark", {"watermark": None}),
+    ("stop", "superseded", {"champion_is_challenger": False}),
+    ("rollback", "breaker", {"trips": ("one: slow",)}),
+    ("rollback", "worse", {"evidence": evidence(harm={"log_e_worse": boundary(0.02, 3)})}),
+    ("hold", "holding", {"evidence": evidence(harm={"log_e_worse": boundary(0.02, 3) - 0.01})}),
+    ("hold", "paused", {"paused_at": 1.0, "started_at": 5010.0 - RULES.holdback_seconds}),
+]
+
+
+@pytest.mark.parametrize(("kind", "code", "changes"), HOLDBACK, ids=[f"{n}-{row[1]}" for n, row in enumerate(HOLDBACK)])
+def test_a_holdback_takes_back_or_keeps(kind: str, code: str, changes: dict[str, object]) -> None:
+    rules = RULES.model_copy(update={"alpha_holdback": 0.02})
+    known = {"kind": "holdback", "champion_is_challenger": True, "rules": rules, "challenger_state": "champion"}
+    verdict = decide(situation(**(known | changes)))
+    assert (verdict.kind, verdict.code) == (kind, code)
+
+
+def verdicts(*kinds: str) -> dict[str, Verdict]:
+    share = {"ramp": 0.25}
+    return {f"arm{n}": Verdict(kind, kind, kind, share.get(kind), f"arm{n}") for n, kind in enumerate(kinds)}  # type: ignore[arg-type]
+
+
+def test_several_candidates_come_to_one_verdict() -> None:
+    assert decide_among(verdicts("hold", "ramp"), None).kind == "hold"
+    assert decide_among(verdicts("ramp", "ramp"), None).share == 0.25
+    assert decide_among(verdicts("stop", "stop"), None).kind == "stop"
+    assert decide_among(verdicts("stop", "rollback"), None).kind == "rollback"
+    dropped = decide_among(verdicts("hold", "rollback", "promote"), "arm2")
+    assert (dropped.kind, dropped.arm) == ("drop", "arm1")
+    assert decide_among(verdicts("hold", "ramp", "promote"), "arm2").arm == "arm2"
+    assert passing(verdicts("promote", "hold", "promote")) == ["arm0", "arm2"]
+    doubtful = verdicts("promote") | {"arm1": Verdict("hold", "sample_ratio_mismatch", "")}
+    assert passing(doubtful) == []
+    assert decide_among(doubtful, None).code == "sample_ratio_mismatch"

@@ -8,7 +8,7 @@ import numpy as np
 from ab_testing.routing import assign
 from ab_testing.service import Look, decide
 from infra.contracts import Experiment, Interaction, ManualClock
-from infra.db import Database, insert_ignore, upsert
+from infra.db import Database, insert_ignore_many, upsert
 from infra.db.tables import adapter_proofs, adapters, consumer_offsets, feedback_events, interactions, labels
 from infra.event_log.port import EventLog
 from infra.runtime import Context
@@ -29,6 +29,8 @@ def quick(settings: Settings, **ab_testing: object) -> Settings:
         "metric_window_seconds": METRIC_WINDOW,
         "allowed_lateness_seconds": GRACE,
         "smallest_relative_effect": 0.3,
+        "fdr_horizon": 4,
+        "holdback_share": 0.0,
         "metrics": (
             {"name": "love", "objective": "love", "role": "goal"},
             {"name": "harm", "objective": "harm", "role": "guardrail", "direction": "lower", "missing": "zero",
@@ -127,10 +129,20 @@ class World:
         return found
 
     def visits(
-        self, count: int, *, challenger: float, control: float, harm_challenger: float = 0.0, harm_control: float = 0.0
+        self,
+        count: int,
+        *,
+        challenger: float,
+        control: float,
+        harm_challenger: float = 0.0,
+        harm_control: float = 0.0,
+        experiment: Experiment | None = None,
+        arms: dict[str, float] | None = None,
     ) -> list[tuple[Interaction, dict[str, float | None]]]:
-        """New people with one answer each, as routed now, and the labels they will have. Nothing is written."""
-        experiment = self.experiment()
+        """New people with one answer each, as routed now in the newest challenge (or `experiment`), and the labels they
+        will have; `arms`: love rates of further candidates. Nothing is written."""
+        experiment = experiment or self.experiment()
+        rates = {"challenger": challenger, **(arms or {})}
         found: list[tuple[Interaction, dict[str, float | None]]] = []
         for _ in range(count):
             self.people += 1
@@ -151,30 +163,26 @@ class World:
                 propensity=assignment.propensity if assignment.arm else None,
                 phase=assignment.phase if assignment.arm else None,
             )
-            love = float(self.draw.random() < (challenger if treated else control))
+            love = float(self.draw.random() < rates.get(assignment.arm or "", control))
             harm = float(self.draw.random() < (harm_challenger if treated else harm_control))
             found.append((interaction, {"love": love, "harm": harm}))
         return found
 
     def write(self, visits: list[tuple[Interaction, dict[str, float | None]]], *, final: bool = True) -> None:
         """Interactions, and their labels with a shown event behind each."""
+        names = ("project", "response_id", "conversation_id", "user_key", "created_at", "adapter", "experiment", "arm",
+                 "propensity", "phase", "source")  # fmt: skip
+        answers, found = [], []
+        for interaction, values in visits:
+            payload = msgspec.msgpack.encode(interaction)
+            answers.append((*(getattr(interaction, name) for name in names), payload, b"12345678"))
+            for version in (0, 1) if final else (0,):
+                made_at = interaction.created_at + (LABEL_WINDOW + LATENESS if version else 0.0)
+                found.append(self.label(interaction, values, version, made_at))
         with self.database.transaction() as connection:
-            for interaction, values in visits:
-                payload = msgspec.msgpack.encode(interaction)
-                row = {
-                    name: getattr(interaction, name)
-                    for name in ("project", "response_id", "conversation_id", "user_key", "created_at", "adapter",
-                                 "experiment", "arm", "propensity", "phase", "source")
-                }  # fmt: skip
-                insert = insert_ignore(interactions, self.database.dialect)
-                connection.execute(insert.values(**row, payload=payload, content_hash=b"12345678"))
-                for version in (0, 1) if final else (0,):
-                    made_at = interaction.created_at + (LABEL_WINDOW + LATENESS if version else 0.0)
-                    connection.execute(
-                        insert_ignore(labels, self.database.dialect).values(
-                            **self.label(interaction, values, version, made_at)
-                        )
-                    )
+            insert_ignore_many(connection, interactions, (*names, "payload", "content_hash"), answers)
+            if found:
+                insert_ignore_many(connection, labels, tuple(found[0]), [tuple(row.values()) for row in found])
 
     def label(
         self, interaction: Interaction, values: dict[str, float | None], version: int, made_at: float

@@ -1,0 +1,125 @@
+"""What a look sees: every remaining candidate's situation, from the store, at one watermark."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import Connection
+
+from ab_testing.candidates import best_among
+from ab_testing.decisions import Proof, Situation, Verdict, decide, decide_among, passing
+from ab_testing.discoveries import NO_STREAM, Discovery, allowance, stream_of
+from ab_testing.evidence import Evidence, ExposedPeople, PersonValues, gather
+from ab_testing.repository import ExperimentRepository
+from ab_testing.robustness import with_robustness
+from ab_testing.values_repository import ValuesRepository
+from infra.contracts import Arm, Experiment
+from infra.runtime import Context
+from infra.settings.ab_testing import AbTestingSettings
+
+
+def rules_of(experiment: Experiment) -> AbTestingSettings:
+    """The rules this experiment began with: settings that change meanwhile are for the next one."""
+    return AbTestingSettings.model_validate(experiment.config["rules"])
+
+
+def current_watermark(context: Context) -> float | None:
+    """The instant before which everything on the log has been applied to the store; never later than now."""
+    log, settings = context.event_log, context.settings
+    topics: dict[str, tuple[str, int]] = {}
+    for topic in (f"{settings.event_log.topic_prefix}.{kind}" for kind in ("interactions", "feedback")):
+        log.ensure_topic(topic)
+        topics[topic] = (log.topic_identity(topic), log.partitions(topic))
+    with context.database.reading() as connection:
+        repository = ExperimentRepository(connection, settings.project)
+        watermark = repository.watermark(settings.ingest.consumer_group, topics)
+    return None if watermark is None else min(watermark, context.clock.now())
+
+
+def evidence_of(connection: Connection, experiment: Experiment) -> dict[Arm, Evidence]:
+    """What the store's frozen values say about every candidate, each against the control."""
+    repository = ValuesRepository(connection, experiment.project, experiment.experiment_id)
+    rules, rows = rules_of(experiment), repository.values()
+    exposed = repository.exposed()
+    active = ExperimentRepository(connection, experiment.project).activity(experiment.experiment_id)
+    found = {}
+    for arm in experiment.arms:
+        if arm == "control":
+            continue
+        both = (arm, "control")
+        values = {
+            metric.name: PersonValues.of(
+                [(_role(row[0]), *row[1:]) for row in rows.get(metric.name, []) if row[0] in both]
+            )
+            for metric in rules.metrics
+        }
+        people = ExposedPeople.of([(_role(p.arm), p.phase, p.arms_seen) for p in exposed if p.arm in both])
+        evidence = gather(rules, values, people, experiment.phase.index)
+        found[arm] = with_robustness(evidence, [row for row in active if row.arm in both], rules.stability_top_people)
+    return found
+
+
+def situations_of(
+    context: Context, connection: Connection, experiment: Experiment, watermark: float | None, now: float
+) -> dict[Arm, Situation]:
+    """Arm -> situation of every candidate that has not been dropped, in order."""
+    repository, rules = ExperimentRepository(connection, experiment.project), rules_of(experiment)
+    evidence, trips = evidence_of(connection, experiment), repository.trips(experiment.experiment_id)
+    champion = repository.champion()
+    stream: list[Discovery] = []
+    if experiment.kind == "challenge":
+        stream = stream_of(repository.ends(), rules.fdr_since)
+    found = {}
+    for place, (arm, adapter) in enumerate(experiment.arms.items()):
+        if arm not in experiment.remaining:
+            continue
+        proof, detail = proof_of(repository, adapter)
+        found[arm] = Situation(
+            rules=rules,
+            phase=experiment.phase,
+            started_at=experiment.started_at,
+            now=now,
+            watermark=watermark,
+            proof=proof,
+            proof_detail=detail,
+            champion_is_control=champion == experiment.control,
+            challenger_state=repository.adapter_state(adapter),
+            evidence=evidence[arm],
+            kind=experiment.kind,
+            arm=arm,
+            candidates=len(experiment.candidates),
+            champion_is_challenger=champion == adapter,
+            trips=trips.get(arm, ()),
+            control_trips=trips.get("control", ()),
+            paused_at=experiment.paused_at,
+            paused_seconds=float(str(experiment.config.get("paused_seconds", 0.0))),
+            allowed=allowance(stream, rules, place) if experiment.kind == "challenge" else NO_STREAM,
+        )
+    return found
+
+
+def weigh(
+    connection: Connection, experiment: Experiment, situations: Mapping[Arm, Situation]
+) -> tuple[Verdict, list[Arm]]:
+    """The experiment's verdict, and the candidates that might be promoted."""
+    verdicts = {arm: decide(situation) for arm, situation in situations.items()}
+    passed = passing(verdicts)
+    best = passed[0] if len(passed) == 1 else None
+    if len(passed) > 1:
+        values = ValuesRepository(connection, experiment.project, experiment.experiment_id).values()
+        best = best_among(passed, situations, values)
+    return decide_among(verdicts, best), passed
+
+
+def proof_of(repository: ExperimentRepository, adapter: str) -> tuple[Proof, str]:
+    """Proven when any replica proved it; refused when none did and some refused; else waiting."""
+    proofs = repository.proofs(adapter)
+    if any(status in ("proven", "indistinguishable") for _replica, status, _detail in proofs):
+        return "proven", ""
+    refused = [
+        f"{replica}: {detail.get('reason', status)}" for replica, status, detail in proofs if status == "refused"
+    ]
+    return ("refused", "; ".join(refused)) if refused else ("waiting", "")
+
+
+def _role(arm: Arm) -> Arm:
+    """The arm's part in a comparison of two."""
+    return arm if arm == "control" else "challenger"

@@ -1,0 +1,199 @@
+"""Outage drills: none ever promotes, and where no frozen value is touched the ledger is the same to the byte."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import insert, update
+
+from ab_testing.service import Look, decide
+from infra.contracts import ManualClock
+from infra.db.tables import labels, person_values
+from infra.event_log.port import EventLog
+from infra.settings import Settings
+from tests.ab_testing.outages import (
+    BETTER,
+    EQUAL,
+    EVERY,
+    Delivery,
+    KilledEverywhere,
+    Reordered,
+    TenTimes,
+    Visit,
+    kinds,
+    new_world,
+    story,
+    text,
+)
+from tests.ab_testing.world import World
+
+DAY = 86_400.0
+
+
+@pytest.fixture
+def clean(settings: Settings, event_log: EventLog, tmp_path: Path) -> str:
+    """The ledger of the undisturbed story, in which the challenger is better and is promoted."""
+    rows = story(new_world(settings, event_log, tmp_path / "clean.sqlite3"), BETTER)
+    assert kinds(rows)[-1] == "promote:better"
+    return text(rows)
+
+
+@dataclass
+class FeedbackADayLate(Delivery):
+    """What people say a day later remakes labels that were counted already: all loved everything."""
+
+    said: list[Visit] = field(default_factory=list)
+
+    def write(self, world: World, visits: list[Visit], wave: int) -> None:
+        world.write(visits)
+        self.said += visits
+
+    def later(self, world: World, look: int) -> None:
+        if look == 10:
+            with world.database.transaction() as connection:
+                for interaction, _values in self.said:
+                    row = world.label(interaction, {"love": 1.0, "harm": 1.0}, 2, world.clock.now() + DAY)
+                    connection.execute(insert(labels).values(**row))
+
+
+@pytest.mark.parametrize(
+    "delivery", [TenTimes(), Reordered(1), FeedbackADayLate()], ids=lambda delivery: type(delivery).__name__
+)
+def test_no_frozen_value_is_touched_and_the_ledger_is_the_same(
+    settings: Settings, event_log: EventLog, tmp_path: Path, clean: str, delivery: Delivery
+) -> None:
+    world = new_world(settings, event_log, tmp_path / "disturbed.sqlite3")
+    assert text(story(world, BETTER, delivery)) == clean
+
+
+@dataclass
+class KilledInThree(KilledEverywhere):
+    """Killed everywhere, at the looks at which something is frozen and decided; elsewhere undisturbed."""
+
+    looks: int = 0
+
+    def look(self, world: World) -> Look:
+        self.looks += 1
+        return super().look(world) if self.looks in (5, 9) else world.look(EVERY)
+
+
+def test_killed_at_every_statement(settings: Settings, event_log: EventLog, tmp_path: Path, clean: str) -> None:
+    delivery = KilledInThree()
+    world = new_world(settings, event_log, tmp_path / "killed.sqlite3")
+    assert text(story(world, BETTER, delivery)) == clean
+    assert delivery.kills > 30
+
+
+@pytest.mark.full
+def test_killed_at_every_statement_of_every_look(
+    settings: Settings, event_log: EventLog, tmp_path: Path, clean: str
+) -> None:
+    delivery = KilledEverywhere()
+    world = new_world(settings, event_log, tmp_path / "killed.sqlite3")
+    assert text(story(world, BETTER, delivery)) == clean
+    assert delivery.kills > 300
+
+
+@dataclass
+class NothingMore(Delivery):
+    """After the second wave no event arrives, from anybody."""
+
+    def write(self, world: World, visits: list[Visit], wave: int) -> None:
+        if wave < 2:
+            world.write(visits)
+
+
+@dataclass
+class SilentArm(Delivery):
+    """From the third wave on nothing that an arm's people say arrives: their answers count as never shown."""
+
+    arm: str = "control"
+
+    def write(self, world: World, visits: list[Visit], wave: int) -> None:
+        lost = wave >= 2
+        world.write([(i, {"love": None, "harm": None} if lost and i.arm == self.arm else v) for i, v in visits])
+
+
+@dataclass
+class LostArm(SilentArm):
+    """From the third wave on an arm's answers themselves never reach the store."""
+
+    def write(self, world: World, visits: list[Visit], wave: int) -> None:
+        world.write([visit for visit in visits if wave < 2 or visit[0].arm != self.arm])
+
+
+@dataclass
+class NotANumber(Delivery):
+    """From the third wave on labels of the control are NaN; or frozen values turn into what is no number."""
+
+    stored: bool = False
+
+    def write(self, world: World, visits: list[Visit], wave: int) -> None:
+        nan = float("nan")
+        lost = wave >= 2 and not self.stored
+        world.write([(i, {"love": nan, "harm": nan} if lost and i.arm == "control" else v) for i, v in visits])
+
+    def later(self, world: World, look: int) -> None:
+        if look == 8 and self.stored:
+            with world.database.transaction() as connection:
+                connection.execute(
+                    update(person_values)
+                    .where(person_values.c.arm == "control", person_values.c.metric == "love")
+                    .values(value=float("inf"))
+                )
+
+
+@dataclass
+class Skewed(Delivery):
+    """At every other look the promoter's clock is off by an hour, ahead and behind in turn."""
+
+    looks: int = 0
+
+    def look(self, world: World) -> Look:
+        world.clock.advance(EVERY)
+        world.consumed()
+        self.looks += 1
+        if self.looks % 2 == 0:
+            return decide(world.context)
+        offset = 3600.0 if self.looks % 4 == 1 else -3600.0
+        return decide(replace(world.context, clock=ManualClock(world.clock.now() + offset)))
+
+
+@dataclass
+class ADayLate(Delivery):
+    """Half of all people come to the store a day late, all that loved in the challenger's arm among them in time."""
+
+    late: list[Visit] = field(default_factory=list)
+
+    def write(self, world: World, visits: list[Visit], wave: int) -> None:
+        self.late += visits[::2]
+        world.write(visits[1::2])
+
+    def later(self, world: World, look: int) -> None:
+        if look == 9:
+            world.clock.advance(DAY)
+            world.write(self.late)
+
+
+HOLDS: list[tuple[Delivery, tuple[str, ...]]] = [
+    (NothingMore(), ("hold:stale_metric",)),
+    (SilentArm("control"), ("hold:one_armed_metric",)),
+    (SilentArm("challenger"), ("hold:one_armed_metric",)),
+    (LostArm("control"), ("hold:sample_ratio_mismatch", "hold:one_armed_metric")),
+    (LostArm("challenger"), ("hold:sample_ratio_mismatch", "hold:one_armed_metric")),
+    (NotANumber(), ("hold:not_a_number",)),
+    (NotANumber(stored=True), ("hold:not_a_number",)),
+    (Skewed(), ("hold:stale", "hold:clock_behind")),
+    (ADayLate(), ()),
+]
+
+
+@pytest.mark.parametrize(("delivery", "codes"), HOLDS, ids=lambda value: type(value).__name__)
+def test_outages_promote_nobody(
+    settings: Settings, event_log: EventLog, tmp_path: Path, delivery: Delivery, codes: tuple[str, ...]
+) -> None:
+    """The challenger is no better; the outage must not make it so, and is named."""
+    world = new_world(settings, event_log, tmp_path / "outage.sqlite3", min_people_per_arm=40)
+    found = kinds(story(world, EQUAL, delivery))
+    assert not [kind for kind in found if kind.startswith("promote")]
+    assert not codes or any(code in found for code in codes), found
