@@ -42,6 +42,7 @@ FIRST = (
     "tests/integration/",
     "tests/reward_model/",
     "tests/policy_update/",
+    "tests/serving/",
 )
 """What takes long, the longest first; the rest follows in the order of its names."""
 
