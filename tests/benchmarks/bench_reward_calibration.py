@@ -32,6 +32,7 @@ from tests.benchmarks.calibration_features import features
 from tests.benchmarks.calibration_frozen import world_digest
 from tests.benchmarks.calibration_heads import Seed, Size, Split, anchor_results, balance, head_results
 from tests.benchmarks.calibration_page import Findings, render
+from tests.benchmarks.calibration_questions import question_results
 from tests.benchmarks.calibration_texts import SHARED, Stock, available, load_stock
 from tests.benchmarks.calibration_trials import silence_results, trial_results
 
@@ -129,6 +130,7 @@ def _one(task: tuple[str, int]) -> tuple[str, list[Any]]:
 PARTS: dict[str, tuple[str, Callable[[Seed], list[Any]]]] = {
     "trials": ("seeds", lambda seed: [trial_results(seed)]),
     "heads": ("head_seeds", head_results),
+    "questions": ("head_seeds", lambda seed: [question_results(seed)]),
     "balance": ("head_seeds", lambda seed: [balance(seed)]),
     "silence": ("silence_seeds", lambda seed: [silence_results(seed)]),
     "anchors": ("anchor_seeds", lambda seed: [anchor_results(seed, ANCHORS)]),
