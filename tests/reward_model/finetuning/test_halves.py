@@ -114,6 +114,7 @@ def test_a_death_in_a_half_is_made_good(context: Context, clock: ManualClock, ha
     assert sum(name.startswith("half") for name in resumed) == 4
 
 
+@pytest.mark.full
 def test_asked_to_stop_it_stops_in_a_half(context: Context, tmp_path: Path) -> None:
     data = load_training_set(context, context.clock.now())
     frozen = fit_on_backbone(context.settings, data, quiet, lambda: False)
