@@ -22,6 +22,9 @@ def test_baselines_by_hand() -> None:
     found = baseline_of(LOVE, [1.0, 0.0, None, 0.0])
     assert (found.people, found.valued) == (4, 0.75)
     assert (found.mean, found.variance) == (pytest.approx(1 / 3), pytest.approx(1 / 3))
+    assert found.low is not None
+    assert found.high is not None
+    assert 0 <= found.low < 1 / 3 < found.high <= 1
     assert baseline_of(LOVE, []) == Baseline(0, 1.0, None, None)
     expected = baseline_of(LOVE.model_copy(update={"expected_rate": 0.2}), [None, 0.0, 0.0])
     assert (expected.mean, expected.variance) == (0.2, pytest.approx(0.16))
