@@ -25,6 +25,8 @@ from infra.statistics import (
 )
 
 DAY_SECONDS = 86_400.0
+LEAST_PEOPLE = 200
+"""With a value, before their mean is taken for what to expect."""
 Question = Literal["better", "not worse", "harm"]
 
 
@@ -82,6 +84,20 @@ def baseline_of(metric: MetricSettings, values: Iterable[float | None]) -> Basel
         low=float(bounds.low[-1]),
         high=float(bounds.high[-1]),
     )
+
+
+def with_expected_rates(rules: AbTestingSettings, baselines: dict[str, Baseline]) -> AbTestingSettings:
+    """The rules with every expected rate that is not set taken from what was seen before the experiment, where at least
+    `LEAST_PEOPLE` had a value: known before the first person is counted, so no error rate is touched."""
+
+    def told(metric: MetricSettings) -> MetricSettings:
+        known = baselines[metric.name]
+        mean, seen = known.mean, known.people * known.valued
+        if metric.expected_rate is not None or mean is None or not 0 < mean < 1 or seen < LEAST_PEOPLE:
+            return metric
+        return metric.model_copy(update={"expected_rate": round(mean, 6)})
+
+    return rules.model_copy(update={"metrics": tuple(told(metric) for metric in rules.metrics)})
 
 
 def stream_threshold(position: int, rate: float, horizon: int) -> float:
