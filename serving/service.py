@@ -161,7 +161,7 @@ class Gateway:
     def _answered(self, turn: Turn, answers: Sequence[Answer]) -> None:
         if not turn.cancelled:
             blank = all(not answer.text.strip() for answer in answers)
-            self._seen(turn, Outcome(False, blank, turn.elapsed()))
+            self._seen(turn, Outcome(False, blank, turn.generation_seconds))
 
     def _seen(self, turn: Turn, outcome: Outcome) -> None:
         if self._chooser.outcome(self.state, turn.route, outcome) and self._adapters is not None:
