@@ -1,12 +1,13 @@
 """Feedback events off the log into the ledger, and what follows from them: provisional labels, pairs, dead letters.
 
-The hot path of ingest. Events are rows (`ingest.rows`) from the record to the INSERT, and four steps serve a polled
-batch, whatever its size: read the ledger of the answers concerned, insert, read what is known of their interactions,
-write labels. The first tells repetitions from new events, conflicts from both, and gives the labels what came before.
+The hot path of ingest. Events are rows (`ingest.rows`) from the record to the INSERT, and a few steps serve a polled
+batch, whatever its size: read what the labels concerned have heard (`ingest.standing`); of answers where that is not
+enough, read the ledger; insert; read what is known of the interactions whose labels are new; write labels. What could
+not be inserted is a repetition or a conflict.
 """
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import compress, repeat
@@ -26,6 +27,7 @@ from ingest.provisional import ANSWER, CLOSES_AT, Answer, LabelRow, ProvisionalL
 from ingest.repository import FeedbackRepository
 from ingest.rows import EVENT_ID, OTHER, PROJECT, RESPONSE_ID, SIGNAL, LedgerRow, ledger_row_of, same_content
 from ingest.segments import is_segmented
+from ingest.standing import HEARD, Standing, hear
 
 CONFLICT = "the event_id is taken by an event with other content; make a new id for every new event"
 
@@ -113,27 +115,45 @@ class FeedbackHandler:
         repository = FeedbackRepository(connection, project)
         gone = erased_rows(connection, project, rows)
         applied.erased += len(gone)
-        found = _sort(repository, rows, gone)
+        standing = repository.standing({row[RESPONSE_ID] for row in rows}, labelling.config_hash)
+        found = _sort(repository, rows, gone, standing)
         applied.new += len(found.fresh)
         applied.duplicates += found.duplicates
         if found.fresh:
-            applied.labels += self._relabel(repository, project, found, labelling, now)
+            applied.labels += self._relabel(repository, found, standing, labelling, now)
             _remake_pairs(repository, project, found.fresh, labelling, now)
         return found.conflicts
 
     def _relabel(
-        self, repository: FeedbackRepository, project: str, found: Sorted, labelling: Labelling, now: float
+        self,
+        repository: FeedbackRepository,
+        found: Sorted,
+        standing: Mapping[Answer, Standing],
+        labelling: Labelling,
+        now: float,
     ) -> int:
-        answers = by_answer(found.fresh)
-        _add_known(answers, found.known)
-        facts = repository.owners({response_id for response_id, _ in answers})
         if self._labels is None or self._labels.labelling is not labelling:
             self._labels = ProvisionalLabels(labelling)
-        known, others = self._labels.rows(answers, facts, now)
+        ledgered = by_answer(found.known)
+        heard = hear(standing, ledgered, found.fresh)
+        new = heard.bits.keys() - standing.keys()
+        facts = repository.owners({response_id for response_id, _ in new | heard.slow})
+        closings = {response_id: fact[2] + labelling.window_seconds for response_id, fact in facts.items()}
+        # Windows of unknown interactions may move yet, and what comes late may change a final label.
+        heard.give_up([answer for answer in new if closings.get(answer[0], now) <= now])
+        ledgers = _ledgers(repository, found.fresh, ledgered, heard.slow, standing)
+        known, others = self._labels.rows(ledgers, facts, now)
         repository.put_provisional(known, labelling.config_hash, windows_stand=True)
         repository.put_provisional(others, labelling.config_hash, windows_stand=False)
         _bring_forward(repository, known, labelling.config_hash, now)
-        return len(answers)
+        new = new & heard.bits.keys()
+        groups = self._labels.alike(heard.bits, new)
+        repository.put_heard(groups, closings, heard.voters, now, labelling.config_hash)
+        moved = [
+            answer for answer, stands in standing.items() if heard.bits.get(answer, stands[HEARD]) != stands[HEARD]
+        ]
+        repository.move_heard(self._labels.alike(heard.bits, moved), now)
+        return len(new) + len(moved) + len(heard.slow)
 
 
 @contextmanager
@@ -157,9 +177,12 @@ def _touched(rows: Sequence[LedgerRow]) -> Iterator[str]:
             yield row[OTHER]
 
 
-def _sort(repository: FeedbackRepository, rows: list[LedgerRow], gone: set[int]) -> Sorted:
+def _sort(
+    repository: FeedbackRepository, rows: list[LedgerRow], gone: set[int], standing: Mapping[Answer, Standing]
+) -> Sorted:
     """Insert what is new; tell the rest apart. Of several rows of one id in the batch the first counts."""
-    known = repository.told({row[RESPONSE_ID] for row in rows})
+    unheard = {row[RESPONSE_ID:SIGNAL] for row in rows}.difference(standing)
+    known = repository.told({response_id for response_id, _ in unheard})
     before = {row[EVENT_ID] for row in known}
     candidates = {row[EVENT_ID]: row for row in rows}
     if gone or len(candidates) < len(rows) or not before.isdisjoint(candidates):
@@ -167,31 +190,54 @@ def _sort(repository: FeedbackRepository, rows: list[LedgerRow], gone: set[int])
         for index, row in enumerate(rows):
             if row[EVENT_ID] not in before and index not in gone:
                 candidates.setdefault(row[EVENT_ID], row)
+    last = repository.last_row()
     new = repository.insert_events(list(candidates.values()))
     if new == len(rows):
         return Sorted(rows, known)
     found = Sorted(known=known)
-    # An id that could not be inserted and is not with its own answer is taken by an event about another one.
-    asked = {row[EVENT_ID] for row in rows} if new < len(candidates) else before & {row[EVENT_ID] for row in rows}
-    holders = {**candidates, **repository.events(asked)}
+    taken = _taken(repository, candidates, last) if new < len(candidates) else set()
+    holders = {**candidates, **repository.events(taken | (before & {row[EVENT_ID] for row in rows}))}
     for index, row in enumerate(rows):
         if index in gone:
             continue
         if not same_content(holders[row[EVENT_ID]], row):
             found.conflicts.append(index)
-        elif candidates.get(row[EVENT_ID]) is row:
+        elif candidates.get(row[EVENT_ID]) is row and row[EVENT_ID] not in taken:
             found.fresh.append(row)
         else:
             found.duplicates += 1
     return found
 
 
-def _add_known(answers: dict[Answer, list[LedgerRow]], known: Sequence[LedgerRow]) -> None:
-    """Put what the ledger had before beside what is new, for answers that have something new."""
-    for row in known:
-        some = answers.get(row[RESPONSE_ID:SIGNAL])
-        if some is not None:
-            some.append(row)
+def _taken(repository: FeedbackRepository, candidates: dict[str, LedgerRow], last: int | None) -> set[str]:
+    """Those of the candidates that could not be inserted, as their ids were in the ledger."""
+    if last is not None:
+        return candidates.keys() - repository.added_after(last)
+    # Here the ledger of every answer was read before: what is not with its own answer is about another one.
+    stored = repository.events(candidates)
+    return {event_id for event_id, row in candidates.items() if not same_content(stored[event_id], row)}
+
+
+def _ledgers(
+    repository: FeedbackRepository,
+    fresh: Sequence[LedgerRow],
+    ledgered: Mapping[Answer, list[LedgerRow]],
+    slow: set[Answer],
+    standing: Mapping[Answer, Standing],
+) -> dict[Answer, list[LedgerRow]]:
+    """All rows of the slow answers: what was read before and the fresh ones; of those whose labels stood nothing was
+    read, and the ledger holds the fresh rows by now."""
+    if not slow:
+        return {}
+    stood = slow & standing.keys()
+    rows = repository.told({response_id for response_id, _ in stood})
+    ledgers = {answer: some for answer, some in by_answer(rows).items() if answer in stood}
+    ledgers |= {answer: list(ledgered.get(answer, ())) for answer in slow - stood}
+    for row in fresh:
+        answer = row[RESPONSE_ID:SIGNAL]
+        if answer in slow and answer not in stood:
+            ledgers[answer].append(row)
+    return ledgers
 
 
 def _bring_forward(repository: FeedbackRepository, rows: Sequence[LabelRow], config_hash: str, now: float) -> None:

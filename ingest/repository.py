@@ -5,7 +5,7 @@ parameter (json_each on SQLite, arrays on PostgreSQL), rows in and out as tuples
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -17,9 +17,10 @@ from infra.db import insert_ignore_many, upsert_many
 from infra.db.tables.feedback import feedback_events, interactions, labels, pairs
 from ingest.labels import InteractionFacts
 from ingest.ledger import Version
-from ingest.provisional import LABEL_COLUMNS, PROVISIONAL_COLUMNS, Fact, LabelRow
+from ingest.provisional import LABEL_COLUMNS, PROVISIONAL_COLUMNS, Fact, LabelRow, Said
 from ingest.repository_rows import interaction_row, label_of, label_row, pair_row
 from ingest.rows import DERIVED_AT, LEDGER_COLUMNS, PROJECT, SOURCE, VALUE, LedgerRow
+from ingest.standing import NOTHING, Standing
 
 Answer = tuple[str, int]
 
@@ -29,6 +30,14 @@ _VERSION_COLUMNS = ", ".join(Version._fields)
 _LEDGER = ", ".join(LEDGER_COLUMNS)
 _TOLD = ", ".join("choice" if name == "text" else name for name in LEDGER_COLUMNS[: DERIVED_AT + 1])
 """In the order of a row; a small column stands in for the text, which may be long."""
+_STANDING = "response_id, choice, heard, user_key, window_closes_at"
+_SAID = ("objective_values", "weights", "events_counted", "heard")
+_MOVE = text(
+    f"UPDATE labels SET {', '.join(f'{name} = :{name}' for name in (*_SAID, 'made_at'))} WHERE project = :project"  # noqa: S608
+    " AND response_id IN (SELECT value FROM json_each(:ids)) AND choice = :choice AND version = 0"
+)
+Heard = tuple[Said, int, Sequence[str]]
+"""(what labels say, choice, responses)."""
 _COMMON = ("choice", "operation", "text", "other_response_id", "other_choice", "solicited", "project", "source")
 """What most rows of a batch have in common."""
 _VALUED = tuple(name for name in LEDGER_COLUMNS if name not in _COMMON)
@@ -75,6 +84,30 @@ class FeedbackRepository:
         `derived_at`, without texts."""
         return self._by_ids("feedback_events", "response_id", _TOLD, response_ids)
 
+    def standing(self, response_ids: Iterable[str], config_hash: str) -> dict[Answer, Standing]:
+        """The provisional labels by this specification that can hear more without the ledger (`ingest.standing`).
+
+        None on PostgreSQL: there a label job may take a label between this look and the commit, and whatever comes has
+        to be written; and the server, not this process, does the reading of the ledger.
+        """
+        if not self._sqlite:
+            return {}
+        more = f"AND version = 0 AND heard > {NOTHING} AND config_hash = :config_hash"
+        rows = self._by_ids("labels", "response_id", _STANDING, response_ids, more, config_hash=config_hash)
+        return {row[:2]: row for row in rows}
+
+    def last_row(self) -> int | None:
+        """What `added_after` starts from; None on PostgreSQL, where rows are not numbered."""
+        if not self._sqlite:
+            return None
+        return int(self._connection.exec_driver_sql("SELECT max(rowid) FROM feedback_events").scalar() or 0)
+
+    def added_after(self, row: int) -> set[str]:
+        """Ids of the events that were added since `last_row` said this, within one transaction. SQLite numbers rows
+        upwards from the last one."""
+        result = self._connection.exec_driver_sql("SELECT event_id FROM feedback_events WHERE rowid > ?", (row,))
+        return {found[0] for found in result.cursor.fetchall()}
+
     def events(self, event_ids: Iterable[str]) -> dict[str, LedgerRow]:
         """The rows of the ledger with these ids."""
         return {row[0]: row for row in self._by_ids("feedback_events", "event_id", _LEDGER, event_ids)}
@@ -118,15 +151,54 @@ class FeedbackRepository:
         out halves the cost of an update: the index of open windows is not touched. (Where the settings were changed
         meanwhile, an open window keeps its end.)
         """
-        changed = ("objective_values", "events_counted", "config_hash")
         window = () if windows_stand else ("window_closes_at",)
         shared = {"project": self._project, "version": 0, "status": "provisional", "config_hash": config_hash}
+        self._put_provisional(PROVISIONAL_COLUMNS, rows, shared, window)
+
+    def put_heard(
+        self,
+        groups: Iterable[Heard],
+        closings: Mapping[str, float],
+        voters: Mapping[Answer, str],
+        made_at: float,
+        config_hash: str,
+    ) -> None:
+        """As `put_provisional` where windows stand, for labels of which many say the same."""
+        if not self._sqlite:  # one COPY of everything is cheaper there
+            rows = [
+                (response, choice, *said, made_at, closings[response], voters[response, choice])
+                for said, choice, responses in groups
+                for response in responses
+            ]
+            self.put_provisional(rows, config_hash, windows_stand=True)
+            return
+        for said, choice, responses in groups:
+            shared = {
+                "project": self._project, "version": 0, "status": "provisional", "config_hash": config_hash,
+                "choice": choice, **dict(zip(_SAID, said, strict=True)), "made_at": made_at,
+            }  # fmt: skip
+            rows = [(response, closings[response], voters[response, choice]) for response in responses]
+            self._put_provisional(("response_id", "window_closes_at", "user_key"), rows, shared, ())
+
+    def move_heard(self, groups: Iterable[Heard], made_at: float) -> None:
+        """Write what labels say now that stand (`standing`, in this transaction). On SQLite only, as that is."""
+        for said, choice, responses in groups:
+            parameters = {
+                **dict(zip(_SAID, said, strict=True)), "made_at": made_at, "project": self._project, "choice": choice,
+                "ids": self._list(responses),
+            }  # fmt: skip
+            self._connection.execute(_MOVE, parameters)
+
+    def _put_provisional(
+        self, columns: Sequence[str], rows: Sequence[LabelRow], shared: Mapping[str, Any], window: Sequence[str]
+    ) -> None:
+        changed = ("objective_values", "events_counted", "config_hash", "heard")
         upsert_many(
             self._connection,
             labels,
-            PROVISIONAL_COLUMNS,
+            columns,
             rows,
-            update=(*changed, "weights", "made_at", *window),
+            update=(*changed, "weights", "made_at", "user_key", *window),
             if_changed=(*changed, *window),
             json_encoded=True,
             shared=shared,
@@ -216,7 +288,9 @@ class FeedbackRepository:
     def _list(self, ids: list[str]) -> str | list[str]:
         return msgspec.json.encode(ids).decode() if self._sqlite else ids
 
-    def _by_ids(self, table: str, key: str, columns: str, ids: Iterable[str], more: str = "") -> Sequence[Any]:
+    def _by_ids(
+        self, table: str, key: str, columns: str, ids: Iterable[str], more: str = "", **given: Any
+    ) -> Sequence[Any]:
         wanted = sorted(set(ids))
         if not wanted:
             return []
@@ -226,7 +300,7 @@ class FeedbackRepository:
         else:
             selected, source, condition = columns, table, f"{key} = ANY(:ids)"
         statement = f"SELECT {selected} FROM {source} WHERE project = :project AND {condition} {more}"  # noqa: S608
-        parameters = {"project": self._project, "ids": self._list(wanted)}
+        parameters = {"project": self._project, "ids": self._list(wanted), **given}
         with self._connection.execute(text(statement), parameters) as result:
             # Tuples of the driver: SQLAlchemy's rows cost more to make, and far more to take slices of.
             return result.cursor.fetchall()
