@@ -7,7 +7,7 @@ not be inserted is a repetition or a conflict.
 """
 
 import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import compress, repeat
@@ -27,7 +27,7 @@ from ingest.provisional import ANSWER, CLOSES_AT, Answer, LabelRow, ProvisionalL
 from ingest.repository import FeedbackRepository
 from ingest.rows import EVENT_ID, OTHER, PROJECT, RESPONSE_ID, SIGNAL, LedgerRow, ledger_row_of, same_content
 from ingest.segments import is_segmented
-from ingest.standing import HEARD, Standing, hear
+from ingest.standing import Standing, hear
 
 CONFLICT = "the event_id is taken by an event with other content; make a new id for every new event"
 
@@ -115,12 +115,17 @@ class FeedbackHandler:
         repository = FeedbackRepository(connection, project)
         gone = erased_rows(connection, project, rows)
         applied.erased += len(gone)
-        standing = repository.standing({row[RESPONSE_ID] for row in rows}, labelling.config_hash)
-        found = _sort(repository, rows, gone, standing)
+        answers = [row[RESPONSE_ID:SIGNAL] for row in rows]
+        touched = set(answers)
+        standing = repository.standing({response_id for response_id, _ in touched}, labelling.config_hash)
+        unheard = {response_id for response_id, _ in touched.difference(standing.bits)}
+        found = _sort(repository, rows, gone, repository.told(unheard))
         applied.new += len(found.fresh)
         applied.duplicates += found.duplicates
         if found.fresh:
-            applied.labels += self._relabel(repository, found, standing, labelling, now)
+            if found.fresh is not rows:
+                answers = [row[RESPONSE_ID:SIGNAL] for row in found.fresh]
+            applied.labels += self._relabel(repository, found, answers, standing, labelling, now)
             _remake_pairs(repository, project, found.fresh, labelling, now)
         return found.conflicts
 
@@ -128,20 +133,22 @@ class FeedbackHandler:
         self,
         repository: FeedbackRepository,
         found: Sorted,
-        standing: Mapping[Answer, Standing],
+        answers: list[Answer],
+        standing: Standing,
         labelling: Labelling,
         now: float,
     ) -> int:
         if self._labels is None or self._labels.labelling is not labelling:
             self._labels = ProvisionalLabels(labelling)
         ledgered = by_answer(found.known)
-        heard = hear(standing, ledgered, found.fresh)
-        new = heard.bits.keys() - standing.keys()
+        heard = hear(standing, ledgered, answers, found.fresh)
+        new = heard.bits.keys() - standing.bits.keys()
         facts = repository.owners({response_id for response_id, _ in new | heard.slow})
         closings = {response_id: fact[2] + labelling.window_seconds for response_id, fact in facts.items()}
         # Windows of unknown interactions may move yet, and what comes late may change a final label.
         heard.give_up([answer for answer in new if closings.get(answer[0], now) <= now])
-        ledgers = _ledgers(repository, found.fresh, ledgered, heard.slow, standing)
+        stood = heard.slow & standing.bits.keys()
+        ledgers = _ledgers(repository, zip(answers, found.fresh, strict=True), ledgered, heard.slow, stood)
         known, others = self._labels.rows(ledgers, facts, now)
         repository.put_provisional(known, labelling.config_hash, windows_stand=True)
         repository.put_provisional(others, labelling.config_hash, windows_stand=False)
@@ -149,9 +156,7 @@ class FeedbackHandler:
         new = new & heard.bits.keys()
         groups = self._labels.alike(heard.bits, new)
         repository.put_heard(groups, closings, heard.voters, now, labelling.config_hash)
-        moved = [
-            answer for answer, stands in standing.items() if heard.bits.get(answer, stands[HEARD]) != stands[HEARD]
-        ]
+        moved = [answer for answer, bits in standing.bits.items() if heard.bits.get(answer, bits) != bits]
         repository.move_heard(self._labels.alike(heard.bits, moved), now)
         return len(new) + len(moved) + len(heard.slow)
 
@@ -177,12 +182,8 @@ def _touched(rows: Sequence[LedgerRow]) -> Iterator[str]:
             yield row[OTHER]
 
 
-def _sort(
-    repository: FeedbackRepository, rows: list[LedgerRow], gone: set[int], standing: Mapping[Answer, Standing]
-) -> Sorted:
+def _sort(repository: FeedbackRepository, rows: list[LedgerRow], gone: set[int], known: Sequence[LedgerRow]) -> Sorted:
     """Insert what is new; tell the rest apart. Of several rows of one id in the batch the first counts."""
-    unheard = {row[RESPONSE_ID:SIGNAL] for row in rows}.difference(standing)
-    known = repository.told({response_id for response_id, _ in unheard})
     before = {row[EVENT_ID] for row in known}
     candidates = {row[EVENT_ID]: row for row in rows}
     if gone or len(candidates) < len(rows) or not before.isdisjoint(candidates):
@@ -220,21 +221,19 @@ def _taken(repository: FeedbackRepository, candidates: dict[str, LedgerRow], las
 
 def _ledgers(
     repository: FeedbackRepository,
-    fresh: Sequence[LedgerRow],
+    fresh: Iterable[tuple[Answer, LedgerRow]],
     ledgered: Mapping[Answer, list[LedgerRow]],
     slow: set[Answer],
-    standing: Mapping[Answer, Standing],
+    stood: set[Answer],
 ) -> dict[Answer, list[LedgerRow]]:
-    """All rows of the slow answers: what was read before and the fresh ones; of those whose labels stood nothing was
-    read, and the ledger holds the fresh rows by now."""
+    """All rows of the slow answers: what was read before and the fresh ones. Of those whose labels stood nothing was
+    read; the ledger holds their fresh rows by now."""
     if not slow:
         return {}
-    stood = slow & standing.keys()
     rows = repository.told({response_id for response_id, _ in stood})
     ledgers = {answer: some for answer, some in by_answer(rows).items() if answer in stood}
     ledgers |= {answer: list(ledgered.get(answer, ())) for answer in slow - stood}
-    for row in fresh:
-        answer = row[RESPONSE_ID:SIGNAL]
+    for answer, row in fresh:
         if answer in slow and answer not in stood:
             ledgers[answer].append(row)
     return ledgers

@@ -30,13 +30,13 @@ _VERSION_COLUMNS = ", ".join(Version._fields)
 _LEDGER = ", ".join(LEDGER_COLUMNS)
 _TOLD = ", ".join("choice" if name == "text" else name for name in LEDGER_COLUMNS[: DERIVED_AT + 1])
 """In the order of a row; a small column stands in for the text, which may be long."""
-_STANDING = "response_id, choice, heard, user_key, window_closes_at"
+_STANDING = "response_id, choice, heard, user_key"
 _SAID = ("objective_values", "weights", "events_counted", "heard")
 _MOVE = text(
     f"UPDATE labels SET {', '.join(f'{name} = :{name}' for name in (*_SAID, 'made_at'))} WHERE project = :project"  # noqa: S608
     " AND response_id IN (SELECT value FROM json_each(:ids)) AND choice = :choice AND version = 0"
 )
-Heard = tuple[Said, int, Sequence[str]]
+Heard = tuple[Said, int, list[str]]
 """(what labels say, choice, responses)."""
 _COMMON = ("choice", "operation", "text", "other_response_id", "other_choice", "solicited", "project", "source")
 """What most rows of a batch have in common."""
@@ -84,17 +84,17 @@ class FeedbackRepository:
         `derived_at`, without texts."""
         return self._by_ids("feedback_events", "response_id", _TOLD, response_ids)
 
-    def standing(self, response_ids: Iterable[str], config_hash: str) -> dict[Answer, Standing]:
+    def standing(self, response_ids: Iterable[str], config_hash: str) -> Standing:
         """The provisional labels by this specification that can hear more without the ledger (`ingest.standing`).
 
         None on PostgreSQL: there a label job may take a label between this look and the commit, and whatever comes has
         to be written; and the server, not this process, does the reading of the ledger.
         """
         if not self._sqlite:
-            return {}
+            return Standing()
         more = f"AND version = 0 AND heard > {NOTHING} AND config_hash = :config_hash"
         rows = self._by_ids("labels", "response_id", _STANDING, response_ids, more, config_hash=config_hash)
-        return {row[:2]: row for row in rows}
+        return Standing({row[:2]: row[2] for row in rows}, {row[:2]: row[3] for row in rows})
 
     def last_row(self) -> int | None:
         """What `added_after` starts from; None on PostgreSQL, where rows are not numbered."""
@@ -165,12 +165,12 @@ class FeedbackRepository:
     ) -> None:
         """As `put_provisional` where windows stand, for labels of which many say the same."""
         if not self._sqlite:  # one COPY of everything is cheaper there
-            rows = [
+            whole = [
                 (response, choice, *said, made_at, closings[response], voters[response, choice])
                 for said, choice, responses in groups
                 for response in responses
             ]
-            self.put_provisional(rows, config_hash, windows_stand=True)
+            self.put_provisional(whole, config_hash, windows_stand=True)
             return
         for said, choice, responses in groups:
             shared = {

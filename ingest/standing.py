@@ -10,12 +10,12 @@ bits as well: bits are only ever what the consumer heard.
 """
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ingest.ledger import OPPOSITES
 from ingest.objectives import SIGNALS
-from ingest.rows import OPERATION, RESPONSE_ID, SIGNAL, USER_KEY, VALUE, LedgerRow
+from ingest.rows import OPERATION, SIGNAL, USER_KEY, VALUE, LedgerRow
 
 CENSORED = SIGNALS["dwell"]
 """Signals of which no definition looks at the value while the window is open. (Reading times differ from answer to
@@ -39,11 +39,14 @@ NOBODY: Final = ""
 """The voter of events without a user, where a label names its voter."""
 
 Answer = tuple[str, int]
-Standing = tuple[Any, ...]
-"""What stands in the store: (response_id, choice, heard, user_key, window_closes_at)."""
-HEARD: Final = 2
-VOTER: Final = 3
-CLOSES_AT: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Labels that stand in the store: what each has heard, and from whom."""
+
+    bits: dict[Answer, int] = field(default_factory=dict)
+    voters: dict[Answer, str] = field(default_factory=dict)
 
 
 def heard_of(history: Iterable[tuple[Any, ...]]) -> int:
@@ -78,15 +81,17 @@ class Heard:
             self.bits.pop(answer, None)
 
 
-def hear(standing: Mapping[Answer, Standing], ledgered: Container[Answer], fresh: Iterable[LedgerRow]) -> Heard:
-    """`ledgered`: answers without a standing label that have rows in the ledger beside the fresh ones."""
-    heard = {answer: stands[HEARD] for answer, stands in standing.items()}
-    voters = {answer: stands[VOTER] for answer, stands in standing.items()}
+def hear(
+    standing: Standing, ledgered: Container[Answer], answers: Iterable[Answer], fresh: Iterable[LedgerRow]
+) -> Heard:
+    """`answers`: those of the fresh rows, in their order. `ledgered`: answers without a standing label that have rows
+    in the ledger beside the fresh ones."""
+    heard, voters = standing.bits.copy(), standing.voters.copy()
     slow: set[Answer] = set()
-    for row in fresh:
-        answer = row[RESPONSE_ID:SIGNAL]
-        bit = _BIT_OF.get(row[SIGNAL:VALUE], 0)
-        if not bit or (row[VALUE] is not None and row[SIGNAL] not in CENSORED):
+    bit_of = _BIT_OF.get
+    for answer, row in zip(answers, fresh, strict=True):
+        bit = bit_of(row[SIGNAL:VALUE])
+        if bit is None or (row[VALUE] is not None and row[SIGNAL] not in CENSORED):
             slow.add(answer)
             continue
         voter = row[USER_KEY] or NOBODY
@@ -94,9 +99,9 @@ def hear(standing: Mapping[Answer, Standing], ledgered: Container[Answer], fresh
         if bits is None:
             if answer in ledgered:
                 slow.add(answer)
-                continue
-            heard[answer] = bit
-            voters[answer] = voter
+            else:
+                heard[answer] = bit
+                voters[answer] = voter
         elif voters[answer] == voter:
             heard[answer] = bits | bit
         else:

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import ingest_bare, ingest_traffic
+from tests.benchmarks.ingest_fill import fill
 from tests.benchmarks.ingest_report import machine, render, write_page
-from tests.benchmarks.ingest_scenarios import Place, Throughput, fill, latency, place, quantile, throughput
+from tests.benchmarks.ingest_scenarios import Place, Throughput, latency, place, quantile, throughput
 
 FOLDER = Path(__file__).parents[2] / "docs" / "benchmarks"
 SYSTEMS = {
