@@ -24,6 +24,7 @@ from ingest.labels import Labelling
 from ingest.ledger import PAIR_SIGNALS
 from ingest.log_repository import LogRepository
 from ingest.provisional import ANSWER, CLOSES_AT, Answer, LabelRow, ProvisionalLabels, by_answer
+from ingest.provisional_repository import ProvisionalRepository
 from ingest.repository import FeedbackRepository
 from ingest.rows import EVENT_ID, OTHER, PROJECT, RESPONSE_ID, SIGNAL, LedgerRow, ledger_row_of, same_content
 from ingest.segments import is_segmented
@@ -115,9 +116,10 @@ class FeedbackHandler:
         repository = FeedbackRepository(connection, project)
         gone = erased_rows(connection, project, rows)
         applied.erased += len(gone)
+        written = ProvisionalRepository(connection, project)
         answers = [row[RESPONSE_ID:SIGNAL] for row in rows]
         touched = set(answers)
-        standing = repository.standing({response_id for response_id, _ in touched}, labelling.config_hash)
+        standing = written.standing({response_id for response_id, _ in touched}, labelling.config_hash)
         unheard = {response_id for response_id, _ in touched.difference(standing.bits)}
         found = _sort(repository, rows, gone, repository.told(unheard))
         applied.new += len(found.fresh)
@@ -125,13 +127,14 @@ class FeedbackHandler:
         if found.fresh:
             if found.fresh is not rows:
                 answers = [row[RESPONSE_ID:SIGNAL] for row in found.fresh]
-            applied.labels += self._relabel(repository, found, answers, standing, labelling, now)
+            applied.labels += self._relabel(repository, written, found, answers, standing, labelling, now)
             _remake_pairs(repository, project, found.fresh, labelling, now)
         return found.conflicts
 
     def _relabel(
         self,
         repository: FeedbackRepository,
+        written: ProvisionalRepository,
         found: Sorted,
         answers: list[Answer],
         standing: Standing,
@@ -150,14 +153,14 @@ class FeedbackHandler:
         stood = heard.slow & standing.bits.keys()
         ledgers = _ledgers(repository, zip(answers, found.fresh, strict=True), ledgered, heard.slow, stood)
         known, others = self._labels.rows(ledgers, facts, now)
-        repository.put_provisional(known, labelling.config_hash, windows_stand=True)
-        repository.put_provisional(others, labelling.config_hash, windows_stand=False)
-        _bring_forward(repository, known, labelling.config_hash, now)
+        written.put_provisional(known, labelling.config_hash, windows_stand=True)
+        written.put_provisional(others, labelling.config_hash, windows_stand=False)
+        _bring_forward(repository, written, known, labelling.config_hash, now)
         new = new & heard.bits.keys()
         groups = self._labels.alike(heard.bits, new)
-        repository.put_heard(groups, closings, heard.voters, now, labelling.config_hash)
+        written.put_heard(groups, closings, heard.voters, now, labelling.config_hash)
         moved = [answer for answer, bits in standing.bits.items() if heard.bits.get(answer, bits) != bits]
-        repository.move_heard(self._labels.alike(heard.bits, moved), now)
+        written.move_heard(self._labels.alike(heard.bits, moved), now)
         return len(new) + len(moved) + len(heard.slow)
 
 
@@ -239,7 +242,13 @@ def _ledgers(
     return ledgers
 
 
-def _bring_forward(repository: FeedbackRepository, rows: Sequence[LabelRow], config_hash: str, now: float) -> None:
+def _bring_forward(
+    repository: FeedbackRepository,
+    written: ProvisionalRepository,
+    rows: Sequence[LabelRow],
+    config_hash: str,
+    now: float,
+) -> None:
     """Where a final label stands, what changes it is due at once: closing has put the row off to the next window.
 
     Looked up only for answers whose first window is over: none of the others has a final label. And only after the rows
@@ -249,7 +258,7 @@ def _bring_forward(repository: FeedbackRepository, rows: Sequence[LabelRow], con
     if late:
         labelled = repository.labelled(row[ANSWER][0] for row in late)
         due = [row for row in late if row[ANSWER] in labelled]
-        repository.put_provisional(due, config_hash, windows_stand=False)
+        written.put_provisional(due, config_hash, windows_stand=False)
 
 
 def _remake_pairs(

@@ -1,26 +1,25 @@
-"""SQL of interactions, the ledger, labels and pairs. (Offsets and dead letters: `ingest.log_repository`.)
+"""SQL of interactions, the ledger, labels and pairs. (Offsets and dead letters: `ingest.log_repository`; provisional
+labels as the consumer writes them: `ingest.provisional_repository`.)
 
 Every method works on the connection it was built with: the unit of work belongs to the caller. Lists go in as one
 parameter (json_each on SQLite, arrays on PostgreSQL), rows in and out as tuples.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
-from typing import Any
 
-import msgspec
-from sqlalchemy import Connection, delete, literal_column, select, text
+from sqlalchemy import delete, literal_column, select, text
 
 from infra.contracts import Interaction, Label, PreferencePair
 from infra.db import insert_ignore_many, upsert_many
 from infra.db.tables.feedback import feedback_events, interactions, labels, pairs
+from ingest.by_ids_repository import ByIdsRepository
 from ingest.labels import InteractionFacts
 from ingest.ledger import Version
-from ingest.provisional import LABEL_COLUMNS, PROVISIONAL_COLUMNS, Fact, LabelRow, Said
+from ingest.provisional import LABEL_COLUMNS, Fact
 from ingest.repository_rows import interaction_row, label_of, label_row, pair_row
 from ingest.rows import DERIVED_AT, LEDGER_COLUMNS, PROJECT, SOURCE, VALUE, LedgerRow
-from ingest.standing import NOTHING, Standing
 
 Answer = tuple[str, int]
 
@@ -30,14 +29,6 @@ _VERSION_COLUMNS = ", ".join(Version._fields)
 _LEDGER = ", ".join(LEDGER_COLUMNS)
 _TOLD = ", ".join("choice" if name == "text" else name for name in LEDGER_COLUMNS[: DERIVED_AT + 1])
 """In the order of a row; a small column stands in for the text, which may be long."""
-_STANDING = "response_id, choice, heard, user_key"
-_SAID = ("objective_values", "weights", "events_counted", "heard")
-_MOVE = text(
-    f"UPDATE labels SET {', '.join(f'{name} = :{name}' for name in (*_SAID, 'made_at'))} WHERE project = :project"  # noqa: S608
-    " AND response_id IN (SELECT value FROM json_each(:ids)) AND choice = :choice AND version = 0"
-)
-Heard = tuple[Said, int, list[str]]
-"""(what labels say, choice, responses)."""
 _COMMON = ("choice", "operation", "text", "other_response_id", "other_choice", "solicited", "project", "source")
 """What most rows of a batch have in common."""
 _VALUED = tuple(name for name in LEDGER_COLUMNS if name not in _COMMON)
@@ -47,13 +38,8 @@ _valued = itemgetter(*map(LEDGER_COLUMNS.index, _VALUED))
 _bare = itemgetter(*map(LEDGER_COLUMNS.index, _BARE))
 
 
-class FeedbackRepository:
+class FeedbackRepository(ByIdsRepository):
     """Rows of one project, on one connection."""
-
-    def __init__(self, connection: Connection, project: str) -> None:
-        self._connection = connection
-        self._project = project
-        self._sqlite = connection.dialect.name == "sqlite"
 
     def insert_events(self, rows: Sequence[LedgerRow]) -> int:
         """Add rows to the ledger; one whose id is there stays as it is. Returns how many were new."""
@@ -83,18 +69,6 @@ class FeedbackRepository:
         """What the ledger holds about these responses, as far as provisional labels need it: rows that end with
         `derived_at`, without texts."""
         return self._by_ids("feedback_events", "response_id", _TOLD, response_ids)
-
-    def standing(self, response_ids: Iterable[str], config_hash: str) -> Standing:
-        """The provisional labels by this specification that can hear more without the ledger (`ingest.standing`).
-
-        None on PostgreSQL: there a label job may take a label between this look and the commit, and whatever comes has
-        to be written; and the server, not this process, does the reading of the ledger.
-        """
-        if not self._sqlite:
-            return Standing()
-        more = f"AND version = 0 AND heard > {NOTHING} AND config_hash = :config_hash"
-        rows = self._by_ids("labels", "response_id", _STANDING, response_ids, more, config_hash=config_hash)
-        return Standing({row[:2]: row[2] for row in rows}, {row[:2]: row[3] for row in rows})
 
     def last_row(self) -> int | None:
         """What `added_after` starts from; None on PostgreSQL, where rows are not numbered."""
@@ -143,66 +117,6 @@ class FeedbackRepository:
     def put_labels(self, made: Iterable[Label]) -> None:
         """Write labels; the provisional one of an answer is replaced."""
         upsert_many(self._connection, labels, LABEL_COLUMNS, [label_row(label) for label in made])
-
-    def put_provisional(self, rows: Sequence[LabelRow], config_hash: str, *, windows_stand: bool) -> None:
-        """Write labels made by `ingest.provisional`; what says nothing new is left alone, `made_at` included.
-
-        `windows_stand`: the interactions are known, so labels that are there have the right window already. Leaving it
-        out halves the cost of an update: the index of open windows is not touched. (Where the settings were changed
-        meanwhile, an open window keeps its end.)
-        """
-        window = () if windows_stand else ("window_closes_at",)
-        shared = {"project": self._project, "version": 0, "status": "provisional", "config_hash": config_hash}
-        self._put_provisional(PROVISIONAL_COLUMNS, rows, shared, window)
-
-    def put_heard(
-        self,
-        groups: Iterable[Heard],
-        closings: Mapping[str, float],
-        voters: Mapping[Answer, str],
-        made_at: float,
-        config_hash: str,
-    ) -> None:
-        """As `put_provisional` where windows stand, for labels of which many say the same."""
-        if not self._sqlite:  # one COPY of everything is cheaper there
-            whole = [
-                (response, choice, *said, made_at, closings[response], voters[response, choice])
-                for said, choice, responses in groups
-                for response in responses
-            ]
-            self.put_provisional(whole, config_hash, windows_stand=True)
-            return
-        for said, choice, responses in groups:
-            shared = {
-                "project": self._project, "version": 0, "status": "provisional", "config_hash": config_hash,
-                "choice": choice, **dict(zip(_SAID, said, strict=True)), "made_at": made_at,
-            }  # fmt: skip
-            rows = [(response, closings[response], voters[response, choice]) for response in responses]
-            self._put_provisional(("response_id", "window_closes_at", "user_key"), rows, shared, ())
-
-    def move_heard(self, groups: Iterable[Heard], made_at: float) -> None:
-        """Write what labels say now that stand (`standing`, in this transaction). On SQLite only, as that is."""
-        for said, choice, responses in groups:
-            parameters = {
-                **dict(zip(_SAID, said, strict=True)), "made_at": made_at, "project": self._project, "choice": choice,
-                "ids": self._list(responses),
-            }  # fmt: skip
-            self._connection.execute(_MOVE, parameters)
-
-    def _put_provisional(
-        self, columns: Sequence[str], rows: Sequence[LabelRow], shared: Mapping[str, Any], window: Sequence[str]
-    ) -> None:
-        changed = ("objective_values", "events_counted", "config_hash", "heard")
-        upsert_many(
-            self._connection,
-            labels,
-            columns,
-            rows,
-            update=(*changed, "weights", "made_at", "user_key", *window),
-            if_changed=(*changed, *window),
-            json_encoded=True,
-            shared=shared,
-        )
 
     def labelled(self, response_ids: Iterable[str]) -> set[Answer]:
         """The answers of these responses that have a final label."""
@@ -280,30 +194,6 @@ class FeedbackRepository:
                 ),
                 {"now": now, "project": self._project, "ids": self._list(ids)},
             )
-
-    @property
-    def _in(self) -> str:
-        return "IN (SELECT value FROM json_each(:ids))" if self._sqlite else "= ANY(:ids)"
-
-    def _list(self, ids: list[str]) -> str | list[str]:
-        return msgspec.json.encode(ids).decode() if self._sqlite else ids
-
-    def _by_ids(
-        self, table: str, key: str, columns: str, ids: Iterable[str], more: str = "", **given: Any
-    ) -> Sequence[Any]:
-        wanted = sorted(set(ids))
-        if not wanted:
-            return []
-        if self._sqlite:  # a join that begins with the list: IN would first make a table of it
-            selected = ", ".join(f"{table}.{name}" for name in columns.split(", "))
-            source, condition = f"json_each(:ids) AS wanted CROSS JOIN {table}", f"{table}.{key} = wanted.value"
-        else:
-            selected, source, condition = columns, table, f"{key} = ANY(:ids)"
-        statement = f"SELECT {selected} FROM {source} WHERE project = :project AND {condition} {more}"  # noqa: S608
-        parameters = {"project": self._project, "ids": self._list(wanted), **given}
-        with self._connection.execute(text(statement), parameters) as result:
-            # Tuples of the driver: SQLAlchemy's rows cost more to make, and far more to take slices of.
-            return result.cursor.fetchall()
 
     def _hashes(self, table: str, key: str, ids: Iterable[str]) -> dict[str, bytes]:
         return {row[0]: bytes(row[1]) for row in self._by_ids(table, key, f"{key}, content_hash", set(ids))}
