@@ -38,11 +38,15 @@ FIRST = (
     "tests/drills/",
     "tests/e2e/",
     "tests/plaudit/",
+    "tests/ab_testing/",
     "tests/ingest/browser/",
     "tests/integration/",
     "tests/reward_model/",
     "tests/policy_update/",
     "tests/serving/",
+    "tests/plugins/",
+    "tests/ingest/",
+    "tests/infra/",
 )
 """What takes long, the longest first; the rest follows in the order of its names."""
 

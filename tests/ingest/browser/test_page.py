@@ -187,7 +187,7 @@ def read_in_parts(reader: Reader, response_id: str, visible: float, hidden: floa
 
 def test_active_reading_time(browser: "Chrome", site: Site) -> None:
     reader = Reader(browser, site)
-    dwell = read_in_parts(reader, "answer-1", 6.0, 5.0, 4.0)
+    dwell = read_in_parts(reader, "answer-1", 3.0, 2.5, 2.0)
     least, most = reader.bounds()
     assert least - TOLERANCE_SECONDS <= dwell <= most + TOLERANCE_SECONDS, (least, dwell, most)
     assert site.signals("answer-1") == [("shown", "set")]
