@@ -22,9 +22,10 @@ def _without_memory_statistics() -> bool:
         return False
     try:
         # The extension module is loaded, not initialised: its symbols are those of the library it is linked to.
-        return ctypes.CDLL(module.origin).sqlite3_config(_MEMSTATUS, 0) == 0
+        answer: int = ctypes.CDLL(module.origin).sqlite3_config(_MEMSTATUS, 0)
     except (OSError, AttributeError):
         return False
+    return answer == 0
 
 
 _without_memory_statistics()

@@ -72,7 +72,7 @@ def _row(signal: str, more: dict[str, Any]) -> LedgerRow:
 @given(
     rows=ledgers(), owner=st.sampled_from([None, "ann"]), sizes=st.lists(st.integers(1, 3), min_size=10, max_size=10)
 )
-@hypothesis_settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_split_into_batches_makes_the_label_of_the_ledger(
     sqlite_database: "Database", close_after: int | None, rows: list[LedgerRow], owner: str | None, sizes: list[int]
 ) -> None:
