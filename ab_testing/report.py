@@ -10,7 +10,8 @@ from ab_testing.decisions import boundary
 from ab_testing.evidence import Evidence, PersonValues, design_of, e_processes_of, effect_of
 from ab_testing.ledger import verify_chain
 from ab_testing.repository import ExperimentRepository
-from ab_testing.service import evidence_of, rules_of
+from ab_testing.service import evidence_of
+from ab_testing.standing import rules_of
 from ab_testing.values_repository import ValuesRepository
 from infra.contracts import Decision, Experiment
 from infra.settings.ab_testing import AbTestingSettings, MetricSettings

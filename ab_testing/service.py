@@ -14,13 +14,14 @@ from sqlalchemy import Connection
 from ab_testing import decisions as policy
 from ab_testing.decisions import Proof, Situation, Verdict
 from ab_testing.effects import apply_verdict, last_code, record, row_evidence
-from ab_testing.evidence import Evidence, ExposedPeople, PersonValues, gather
-from ab_testing.exposures import freeze_after_seconds
+from ab_testing.evidence import Evidence
+from ab_testing.exposures import freeze_config
 from ab_testing.freezing import freeze_up_to
 from ab_testing.metrics import check_objectives
 from ab_testing.repository import ExperimentRepository
+from ab_testing.standing import evidence_of as evidence_of_candidates
+from ab_testing.standing import rules_of
 from ab_testing.telemetry import observe_look, observe_rest
-from ab_testing.values_repository import ValuesRepository
 from infra.contracts import BASE_ADAPTER, Decision, Experiment, Phase
 from infra.db import Dialect
 from infra.runtime import Context
@@ -79,18 +80,9 @@ def current_watermark(context: Context) -> float | None:
     return None if watermark is None else min(watermark, context.clock.now())
 
 
-def rules_of(experiment: Experiment) -> AbTestingSettings:
-    """The rules this experiment began with: settings that change meanwhile are for the next one."""
-    return AbTestingSettings.model_validate(experiment.config["rules"])
-
-
 def evidence_of(connection: Connection, experiment: Experiment) -> Evidence:
-    """What the store's frozen values say about an experiment."""
-    repository = ValuesRepository(connection, experiment.project, experiment.experiment_id)
-    rules, rows = rules_of(experiment), repository.values()
-    values = {metric.name: PersonValues.of(rows.get(metric.name, [])) for metric in rules.metrics}
-    exposed = ExposedPeople.of([(p.arm, p.phase, p.arms_seen) for p in repository.exposed()])
-    return gather(rules, values, exposed, experiment.phase.index)
+    """What the store's frozen values say about an experiment's challenger."""
+    return evidence_of_candidates(connection, experiment)["challenger"]
 
 
 def _look(context: Context, experiment: Experiment, confirm: Confirm) -> Look:
@@ -187,7 +179,7 @@ def new_experiment(
         started_at=now,
         config={
             "rules": rules.model_dump(mode="json"),
-            "freeze_after_seconds": freeze_after_seconds(context.settings),
+            **freeze_config(context.settings),
         },
     )
 

@@ -42,6 +42,7 @@ IMPERSONAL = {
     "dwell_models": "coefficients and quantiles over many people",
     "erased_people": "one-way digests: what keeps the person erased",
     "erasures": "receipts, which name nobody",
+    "experiment_states": "sums over many people, counted before the erasure; no key of a person",
     "experiments": "arms and dates",
     "exports": "manifests; their files are searched",
     "job_runs": "what jobs did",

@@ -167,7 +167,9 @@ class World:
                                  "experiment", "arm", "propensity", "phase", "source")
                 }  # fmt: skip
                 insert = insert_ignore(interactions, self.database.dialect)
-                connection.execute(insert.values(**row, payload=payload, content_hash=b"12345678"))
+                known_at = max(self.clock.now(), interaction.created_at)
+                made = {"payload": payload, "content_hash": b"12345678", "known_at": known_at}
+                connection.execute(insert.values(**row, **made))
                 for version in (0, 1) if final else (0,):
                     made_at = interaction.created_at + (LABEL_WINDOW + LATENESS if version else 0.0)
                     connection.execute(
