@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ab_testing.metrics import RETURN
 from infra.settings.ab_testing import AbTestingSettings, MetricSettings
 from infra.statistics import (
     BettingDesign,
@@ -172,7 +173,7 @@ def design_of(rules: AbTestingSettings) -> Design:
 def bets_on_scores(metric: MetricSettings) -> bool:
     """Whether the metric is tested by betting on scores, which is faster; it needs a value of everybody assigned. Where
     people without a value are left out the coin is no longer known to be fair, and the two-arm test decides."""
-    return metric.missing == "zero"
+    return metric.missing == "zero" or metric.objective == RETURN
 
 
 def harm_design(metric: MetricSettings, design: Design) -> Design:
