@@ -123,11 +123,15 @@ def freeze_up_to(
     rules: AbTestingSettings,
     freeze_after: float,
     watermark: float,
+    *,
+    files: bool = True,
 ) -> int:
     """File everybody seen before `watermark` and freeze whose window is over by then; returns how many were frozen
-    (the most of any group of metrics). `freeze_after`: where the experiment names no time of a metric's own."""
+    (the most of any group of metrics). `freeze_after`: where the experiment names no time of a metric's own; `files`
+    False: nobody new is filed."""
     look = Freezing(database, writing, experiment, rules, watermark)
-    look.file_arrivals()
+    if files:
+        look.file_arrivals()
     look.count_exposed()
     return max(look.freeze(group) for group in metric_groups(experiment, rules, freeze_after))
 

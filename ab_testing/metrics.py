@@ -1,5 +1,6 @@
 """From the labels of one person's answers to one number a person and metric. Pure."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -58,7 +59,8 @@ def person_value(
     never shown); `responded`: whether the person gave any signal beyond passive ones; `returned`: whether the person
     was active again. `any`: 1 when any answer has the objective at 1/2 or more, else 0; `mean`: the mean; `sum`:
     min(sum, cap) / cap; `ratio`: the numerator, see `person_number`. Without a value on any answer the metric's
-    `missing` says what the person counts as.
+    `missing` says what the person counts as. A value that is not a number makes the person's infinite, which no test
+    takes: read as 0 in one arm it would make the other look better.
     """
     return person_number(metric, labels, responded, returned).value
 
@@ -67,6 +69,10 @@ def person_number(metric: MetricSettings, labels: Sequence[Values], responded: b
     """As `person_value`, with the denominator of a ratio: both are divided by the cap, and where the denominator is
     above the cap the person's own ratio is kept and weighs as much as the cap allows."""
     missing = Number(0.0 if metric.missing == "zero" else None)
+    if not all(
+        math.isfinite(value) for name in (metric.objective, metric.denominator) for value in _present(labels, name)
+    ):
+        return Number(math.inf)
     if metric.objective == RETURN:
         return Number(1.0 if returned else 0.0)
     if metric.objective == FEEDBACK:

@@ -161,9 +161,7 @@ def evidence_of(connection: Connection, experiment: Experiment) -> dict[Arm, Evi
 
 def _without_top(repository: ValuesRepository, standing: Standing, candidate: Arm) -> dict[str, float | None]:
     """Effect of each metric without the most active people of either arm; an erased person is none of them."""
-    k = standing.rules.stability_top_people
-    top = [user for arm in (candidate, "control") for user in repository.most_active(arm, k)]
-    values = repository.values_of(top)
+    values = repository.values_of(repository.most_active((candidate, "control"), standing.rules.stability_top_people))
     return {
         metric: difference(without(state.sums, values.get(metric, ()), candidate))
         for (arm, metric), state in standing.metrics.items()

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, bindparam, func, or_, select, update
 
-from ab_testing.exposures import FLIP, Due, Exposure
+from ab_testing.exposures import FLIP, UNCOUNTED, Due, Exposure
 from ab_testing.metrics import Number
 from infra.db import insert_ignore_many, upsert_many
 from infra.db.tables import experiment_states, exposures, interactions, person_values
@@ -105,16 +105,24 @@ class ValuesRepository:
         query = select(func.count()).where(*self._here(exposures), exposures.c.stage == FLIP)
         return int(self._connection.execute(query).scalar_one())
 
-    def most_active(self, arm: str, people: int) -> list[str]:
-        """Those with the most answers and signals among the frozen people of an arm."""
+    def most_active(self, arms: Sequence[str], people: int) -> list[str]:
+        """Those with the most answers and signals among the frozen people of some arms."""
+        columns, found = exposures.columns, []
+        for arm in arms:
+            query = select(columns.answers, columns.user_key).where(
+                *self._here(exposures), columns.arm == arm, columns.answers.is_not(None)
+            )
+            ordered = query.order_by(columns.answers.desc(), columns.user_key).limit(people)
+            found += [(-row.answers, row.user_key) for row in self._connection.execute(ordered)]
+        return [user for _answers, user in sorted(found)[:people]]
+
+    def any_before(self, stage: int) -> bool:
+        """Whether anybody still waits for a count before `stage`."""
         columns = exposures.columns
-        query = (
-            select(columns.user_key)
-            .where(*self._here(exposures), columns.arm == arm, columns.answers.is_not(None))
-            .order_by(columns.answers.desc())
-            .limit(people)
+        query = select(columns.user_key).where(
+            *self._here(exposures), columns.stage >= UNCOUNTED, columns.stage < stage
         )
-        return list(self._connection.execute(query).scalars())
+        return self._connection.execute(query.limit(1)).first() is not None
 
     def newest_key(self, metric: str, frozen_at: float) -> tuple[float, str]:
         """The frontier of a metric: `frozen_at` and the greatest user key filed there, as far as it was not erased."""

@@ -101,6 +101,13 @@ class AbTestingSettings(Section):
     stability_top_people: int = Field(10, ge=0, le=1000)
     """An effect must keep its sign without so many of the most active people of either arm."""
 
+    sentinel_people: int = Field(50_000, ge=0)
+    """People in one test of the champion against itself; a new one begins after them, at most weekly. 0: never."""
+    sentinel_alpha: float = Field(0.001, gt=0, lt=0.5)
+    """Chance that one such test of the champion against itself raises a false alarm, which blocks promotions."""
+    self_test_people: int = Field(2000, ge=100)
+    """Simulated people by whom an injected effect must be found when a process begins to decide."""
+
     @field_validator("ramp_shares")
     @classmethod
     def _growing(cls, shares: tuple[float, ...]) -> tuple[float, ...]:

@@ -52,6 +52,7 @@ IMPERSONAL = {
     "reward_models": "weights; marked in `taints` when they learned from the person",
     "reward_specifications": "how labels are made",
     "selection_models": "coefficients over many people",
+    "sentinels": "champions, dates and alarms",
     "serving_state": "the champion",
     "signal_validity": "sums over many people",
     "taints": "what learned from an erased person",

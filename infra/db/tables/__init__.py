@@ -9,6 +9,7 @@ from infra.db.tables.experiments import (
     experiments,
     exposures,
     person_values,
+    sentinels,
 )
 from infra.db.tables.feedback import consumer_offsets, dead_letters, feedback_events, interactions, labels, pairs
 from infra.db.tables.models import adapter_proofs, adapters, reward_models, serving_state
@@ -59,6 +60,7 @@ __all__ = [
     "reward_specifications",
     "selection_habits",
     "selection_models",
+    "sentinels",
     "serving_state",
     "shadow_labels",
     "signal_validity",

@@ -72,6 +72,23 @@ experiment_states = Table(
     Column("counted_through", Double, nullable=False),  # greatest frozen_at (or first_at) that is in the state
 )
 
+# The champion against itself, on paper: never routed, so it is no row of `experiments`, which says what runs.
+sentinels = Table(
+    "sentinels",
+    metadata,
+    project_column(),
+    Column("experiment_id", String(64), primary_key=True),
+    Column("champion", String(80), nullable=False),
+    Column("salt", String(64), nullable=False),
+    Column("config", JSON_DOCUMENT, nullable=False),
+    instant("started_at"),
+    instant("ended_at", nullable=True),
+    Column("alarm", Text, nullable=False),  # what it found; empty: nothing, as it should be
+    instant("acknowledged_at", nullable=True),
+    Column("acknowledgement", Text, nullable=False),  # the reason a person gave
+    Index(None, "project", "started_at"),
+)
+
 breaker_trips = Table(
     "breaker_trips",
     metadata,

@@ -522,6 +522,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project", "version", name=op.f("pk_selection_models")),
     )
     op.create_table(
+        "sentinels",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("experiment_id", sa.String(length=64), nullable=False),
+        sa.Column("champion", sa.String(length=80), nullable=False),
+        sa.Column("salt", sa.String(length=64), nullable=False),
+        sa.Column("config", JSON_DOCUMENT, nullable=False),
+        sa.Column("started_at", sa.Double(), nullable=False),
+        sa.Column("ended_at", sa.Double(), nullable=True),
+        sa.Column("alarm", sa.Text(), nullable=False),
+        sa.Column("acknowledged_at", sa.Double(), nullable=True),
+        sa.Column("acknowledgement", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "experiment_id", name=op.f("pk_sentinels")),
+    )
+    op.create_index(op.f("ix_sentinels_project_started_at"), "sentinels", ["project", "started_at"], unique=False)
+    op.create_table(
         "serving_state",
         sa.Column("project", sa.String(length=63), nullable=False),
         sa.Column("champion", sa.String(length=80), nullable=False),
@@ -604,6 +619,8 @@ def downgrade() -> None:
     op.drop_table("signal_validity")
     op.drop_table("shadow_labels")
     op.drop_table("serving_state")
+    op.drop_index(op.f("ix_sentinels_project_started_at"), table_name="sentinels")
+    op.drop_table("sentinels")
     op.drop_table("selection_models")
     op.drop_table("selection_habits")
     op.drop_table("reward_specifications")
