@@ -12,7 +12,7 @@ between two transactions only means doing the rest again.
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
@@ -163,27 +163,47 @@ def values_of(
 ) -> tuple[list[Due], list[Row], dict[str, int]]:
     """The people of `due` who are ready, up to the first whose labels are not final, their numbers, and how active
     each was in the window."""
-    windows = {metric.name: metric.window_seconds or rules.metric_window_seconds for metric in group.metrics}
     by_user = {person.exposure.user_key: person for person in due}
-    labelled = [metric for metric in group.metrics if metric.objective != RETURN]
-    known = (
-        facts.facts(by_user, max(windows[metric.name] for metric in labelled))
-        if labelled
-        else Facts((), (), frozenset())
-    )
+    known = known_of(facts, by_user, group, rules)
     ready = until_first_waiting(due, known.waiting)
     people = {person.exposure.user_key: person for person in ready}
+    return ready, numbers_of(facts, experiment, people, known, group, rules), _activity(known, people)
+
+
+def known_of(facts: FactsRepository, people: dict[str, Due], group: MetricGroup, rules: AbTestingSettings) -> Facts:
+    """What the metrics of a group are made from, over the longest of their windows; nothing where none needs labels."""
+    windows = [window_of(metric, rules) for metric in group.metrics if metric.objective != RETURN]
+    return facts.facts(people, max(windows)) if windows and people else Facts((), (), frozenset())
+
+
+def numbers_of(
+    facts: FactsRepository,
+    experiment: Experiment,
+    people: dict[str, Due],
+    known: Facts,
+    group: MetricGroup,
+    rules: AbTestingSettings,
+) -> list[Row]:
+    """Everybody's number of every metric of the group, metric by metric, people in their order."""
+    if not people:
+        return []
     days = _Days.of(experiment)
-    returned = _returned(facts, people, days) if people and len(labelled) < len(group.metrics) else set()
+    comes_back = any(metric.objective == RETURN for metric in group.metrics)
+    returned = _returned(facts, people, days) if comes_back else set()
     histories = _histories(facts, people, rules, days)
     rows: list[Row] = []
     for metric in group.metrics:
-        labels, responded = _by_person(known, people, windows[metric.name])
+        labels, responded = _by_person(known, people, window_of(metric, rules))
         for user, person in people.items():
             number = person_number(metric, labels[user], user in responded, user in returned)
             covariate = _covariate(metric, histories.get(user, History()), rules) if rules.covariate_days else None
-            rows.append((person, metric.name, Number(number.value, number.denominator, covariate)))
-    return ready, rows, _activity(known, people)
+            rows.append((person, metric.name, replace(number, covariate=covariate)))
+    return rows
+
+
+def window_of(metric: MetricSettings, rules: AbTestingSettings) -> float:
+    """How long after the first answer further ones count, seconds."""
+    return metric.window_seconds or rules.metric_window_seconds
 
 
 def segments_of(facts: FactsRepository, people: Sequence[Exposure], rules: AbTestingSettings) -> dict[str, list[str]]:

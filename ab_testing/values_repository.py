@@ -172,6 +172,15 @@ class ValuesRepository:
                 found[metric].append((arm, value, 1.0 if denominator is None else denominator))
         return found
 
+    def numbers(self, users: Sequence[str]) -> dict[tuple[str, str], Number]:
+        """(user key, metric) -> what was frozen of these people, covariates left out."""
+        columns, found = person_values.columns, {}
+        query = select(columns.user_key, columns.metric, columns.value, columns.denominator)
+        for some in chunks(users):
+            for row in self._connection.execute(query.where(*self._here(person_values), columns.user_key.in_(some))):
+                found[row.user_key, row.metric] = Number(row.value, row.denominator)
+        return found
+
     def states(self) -> list[StateRow]:
         """Everything that was counted, by arm and metric."""
         columns = experiment_states.columns
