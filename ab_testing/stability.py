@@ -9,6 +9,7 @@ PLACES = 12
 
 _SUMS = 4
 _HEAD = struct.Struct("<I")
+_SINGLE = struct.Struct(f"<{_SUMS}f")
 
 Sums = tuple[float, float, float, float]
 """Sum of values and of denominators (people, for a plain mean) of the challenger, then of the control."""
@@ -45,7 +46,7 @@ class LaterPeople:
         """After `people` people (each told once, in order), who come to `sums`."""
         if people % self.stride:
             return
-        self.places.append(sums)
+        self.places.append(_SINGLE.unpack(_SINGLE.pack(*sums)))  # as it will be kept: a state read back is the same
         if len(self.places) == PLACES:
             self.places = self.places[1::2]
             self.stride *= 2

@@ -4,10 +4,12 @@ from typing import Annotated
 
 import typer
 
+from plaudit.commands import ab_testing_checks
 from plaudit.commands.common import console, group
 from plaudit.commands.jobs import run_once
 
 app = group("Experiments and decisions.")
+ab_testing_checks.register(app)
 
 
 @app.callback()
