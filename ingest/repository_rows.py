@@ -8,8 +8,8 @@ from infra.contracts import Interaction, Label, PreferencePair
 from ingest.codec import interaction_hash
 
 
-def interaction_row(item: Interaction) -> tuple[Any, ...]:
-    """The columns of `interactions`, payload and hash included."""
+def interaction_row(item: Interaction, now: float) -> tuple[Any, ...]:
+    """The columns of `interactions`, payload and hash included; `now`: when it is applied."""
     return (
         item.project,
         item.response_id,
@@ -22,6 +22,7 @@ def interaction_row(item: Interaction) -> tuple[Any, ...]:
         item.propensity,
         item.phase,
         item.source,
+        max(now, item.created_at),
         lengths_of(item),
         msgspec.msgpack.encode(item),
         interaction_hash(item),
