@@ -16,6 +16,7 @@ from ab_testing.evidence import WEIGHTS, bets_on_scores
 from infra.settings.ab_testing import AbTestingSettings, MetricSettings
 from infra.statistics import (
     chance_to_reach,
+    empirical_bernstein_sequence,
     evidence_rate,
     fixed_sample_size,
     next_log_threshold,
@@ -24,19 +25,24 @@ from infra.statistics import (
 )
 
 DAY_SECONDS = 86_400.0
+LEAST_PEOPLE = 200
+"""With a value, before their mean is taken for what to expect."""
 Question = Literal["better", "not worse", "harm"]
 
 
 @dataclass(frozen=True)
 class Baseline:
     """A metric among the champion's people: `people` looked at, share of them with a value, `mean` and `variance` of
-    the values in [0, 1] (None: unknown), `correlation` with a covariate from before exposure."""
+    the values in [0, 1] (None: unknown), `correlation` with a covariate from before exposure; `low`, `high`: exact
+    bounds on the mean at 95 % (empirical Bernstein), None where it was not measured."""
 
     people: int
     valued: float
     mean: float | None
     variance: float | None
     correlation: float = 0.0
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,29 @@ def baseline_of(metric: MetricSettings, values: Iterable[float | None]) -> Basel
     rate = metric.expected_rate
     if found.size < 2 or (rate is not None and not found.any()):
         return Baseline(len(every), 1.0, rate, None if rate is None else rate * (1 - rate))
-    return Baseline(len(every), found.size / len(every), float(found.mean()), float(found.var(ddof=1)))
+    bounds = empirical_bernstein_sequence(found)
+    return Baseline(
+        len(every),
+        found.size / len(every),
+        float(found.mean()),
+        float(found.var(ddof=1)),
+        low=float(bounds.low[-1]),
+        high=float(bounds.high[-1]),
+    )
+
+
+def with_expected_rates(rules: AbTestingSettings, baselines: dict[str, Baseline]) -> AbTestingSettings:
+    """The rules with every expected rate that is not set taken from what was seen before the experiment, where at least
+    `LEAST_PEOPLE` had a value: known before the first person is counted, so no error rate is touched."""
+
+    def told(metric: MetricSettings) -> MetricSettings:
+        known = baselines[metric.name]
+        mean, seen = known.mean, known.people * known.valued
+        if metric.expected_rate is not None or mean is None or not 0 < mean < 1 or seen < LEAST_PEOPLE:
+            return metric
+        return metric.model_copy(update={"expected_rate": round(mean, 6)})
+
+    return rules.model_copy(update={"metrics": tuple(told(metric) for metric in rules.metrics)})
 
 
 def stream_threshold(position: int, rate: float, horizon: int) -> float:

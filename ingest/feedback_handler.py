@@ -1,12 +1,13 @@
 """Feedback events off the log into the ledger, and what follows from them: provisional labels, pairs, dead letters.
 
-The hot path of ingest. Events are rows (`ingest.rows`) from the record to the INSERT, and four steps serve a polled
-batch, whatever its size: read the ledger of the answers concerned, insert, read what is known of their interactions,
-write labels. The first tells repetitions from new events, conflicts from both, and gives the labels what came before.
+The hot path of ingest. Events are rows (`ingest.rows`) from the record to the INSERT, and a few steps serve a polled
+batch, whatever its size: read what the labels concerned have heard (`ingest.standing`); of answers where that is not
+enough, read the ledger; insert; read what is known of the interactions whose labels are new; write labels. What could
+not be inserted is a repetition or a conflict.
 """
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import compress, repeat
@@ -23,9 +24,11 @@ from ingest.labels import Labelling
 from ingest.ledger import PAIR_SIGNALS
 from ingest.log_repository import LogRepository
 from ingest.provisional import ANSWER, CLOSES_AT, Answer, LabelRow, ProvisionalLabels, by_answer
+from ingest.provisional_repository import ProvisionalRepository
 from ingest.repository import FeedbackRepository
 from ingest.rows import EVENT_ID, OTHER, PROJECT, RESPONSE_ID, SIGNAL, LedgerRow, ledger_row_of, same_content
 from ingest.segments import is_segmented
+from ingest.standing import Standing, hear
 
 CONFLICT = "the event_id is taken by an event with other content; make a new id for every new event"
 
@@ -113,27 +116,52 @@ class FeedbackHandler:
         repository = FeedbackRepository(connection, project)
         gone = erased_rows(connection, project, rows)
         applied.erased += len(gone)
-        found = _sort(repository, rows, gone)
+        written = ProvisionalRepository(connection, project)
+        answers = [row[RESPONSE_ID:SIGNAL] for row in rows]
+        touched = set(answers)
+        standing = written.standing({response_id for response_id, _ in touched}, labelling.config_hash)
+        unheard = {response_id for response_id, _ in touched.difference(standing.bits)}
+        found = _sort(repository, rows, gone, repository.told(unheard))
         applied.new += len(found.fresh)
         applied.duplicates += found.duplicates
         if found.fresh:
-            applied.labels += self._relabel(repository, project, found, labelling, now)
+            if found.fresh is not rows:
+                answers = [row[RESPONSE_ID:SIGNAL] for row in found.fresh]
+            applied.labels += self._relabel(repository, written, found, answers, standing, labelling, now)
             _remake_pairs(repository, project, found.fresh, labelling, now)
         return found.conflicts
 
     def _relabel(
-        self, repository: FeedbackRepository, project: str, found: Sorted, labelling: Labelling, now: float
+        self,
+        repository: FeedbackRepository,
+        written: ProvisionalRepository,
+        found: Sorted,
+        answers: list[Answer],
+        standing: Standing,
+        labelling: Labelling,
+        now: float,
     ) -> int:
-        answers = by_answer(found.fresh)
-        _add_known(answers, found.known)
-        facts = repository.owners({response_id for response_id, _ in answers})
         if self._labels is None or self._labels.labelling is not labelling:
             self._labels = ProvisionalLabels(labelling)
-        known, others = self._labels.rows(answers, facts, now)
-        repository.put_provisional(known, labelling.config_hash, windows_stand=True)
-        repository.put_provisional(others, labelling.config_hash, windows_stand=False)
-        _bring_forward(repository, known, labelling.config_hash, now)
-        return len(answers)
+        ledgered = by_answer(found.known)
+        heard = hear(standing, ledgered, answers, found.fresh)
+        new = heard.bits.keys() - standing.bits.keys()
+        facts = repository.owners({response_id for response_id, _ in new | heard.slow})
+        closings = {response_id: fact[2] + labelling.window_seconds for response_id, fact in facts.items()}
+        # Windows of unknown interactions may move yet, and what comes late may change a final label.
+        heard.give_up([answer for answer in new if closings.get(answer[0], now) <= now])
+        stood = heard.slow & standing.bits.keys()
+        ledgers = _ledgers(repository, zip(answers, found.fresh, strict=True), ledgered, heard.slow, stood)
+        known, others = self._labels.rows(ledgers, facts, now)
+        written.put_provisional(known, labelling.config_hash, windows_stand=True)
+        written.put_provisional(others, labelling.config_hash, windows_stand=False)
+        _bring_forward(repository, written, known, labelling.config_hash, now)
+        new = new & heard.bits.keys()
+        groups = self._labels.alike(heard.bits, new)
+        written.put_heard(groups, closings, heard.voters, now, labelling.config_hash)
+        moved = [answer for answer, bits in standing.bits.items() if heard.bits.get(answer, bits) != bits]
+        written.move_heard(self._labels.alike(heard.bits, moved), now)
+        return len(new) + len(moved) + len(heard.slow)
 
 
 @contextmanager
@@ -157,9 +185,8 @@ def _touched(rows: Sequence[LedgerRow]) -> Iterator[str]:
             yield row[OTHER]
 
 
-def _sort(repository: FeedbackRepository, rows: list[LedgerRow], gone: set[int]) -> Sorted:
+def _sort(repository: FeedbackRepository, rows: list[LedgerRow], gone: set[int], known: Sequence[LedgerRow]) -> Sorted:
     """Insert what is new; tell the rest apart. Of several rows of one id in the batch the first counts."""
-    known = repository.told({row[RESPONSE_ID] for row in rows})
     before = {row[EVENT_ID] for row in known}
     candidates = {row[EVENT_ID]: row for row in rows}
     if gone or len(candidates) < len(rows) or not before.isdisjoint(candidates):
@@ -167,34 +194,61 @@ def _sort(repository: FeedbackRepository, rows: list[LedgerRow], gone: set[int])
         for index, row in enumerate(rows):
             if row[EVENT_ID] not in before and index not in gone:
                 candidates.setdefault(row[EVENT_ID], row)
+    last = repository.last_row()
     new = repository.insert_events(list(candidates.values()))
     if new == len(rows):
         return Sorted(rows, known)
     found = Sorted(known=known)
-    # An id that could not be inserted and is not with its own answer is taken by an event about another one.
-    asked = {row[EVENT_ID] for row in rows} if new < len(candidates) else before & {row[EVENT_ID] for row in rows}
-    holders = {**candidates, **repository.events(asked)}
+    taken = _taken(repository, candidates, last) if new < len(candidates) else set()
+    holders = {**candidates, **repository.events(taken | (before & {row[EVENT_ID] for row in rows}))}
     for index, row in enumerate(rows):
         if index in gone:
             continue
         if not same_content(holders[row[EVENT_ID]], row):
             found.conflicts.append(index)
-        elif candidates.get(row[EVENT_ID]) is row:
+        elif candidates.get(row[EVENT_ID]) is row and row[EVENT_ID] not in taken:
             found.fresh.append(row)
         else:
             found.duplicates += 1
     return found
 
 
-def _add_known(answers: dict[Answer, list[LedgerRow]], known: Sequence[LedgerRow]) -> None:
-    """Put what the ledger had before beside what is new, for answers that have something new."""
-    for row in known:
-        some = answers.get(row[RESPONSE_ID:SIGNAL])
-        if some is not None:
-            some.append(row)
+def _taken(repository: FeedbackRepository, candidates: dict[str, LedgerRow], last: int | None) -> set[str]:
+    """Those of the candidates that could not be inserted, as their ids were in the ledger."""
+    if last is not None:
+        return candidates.keys() - repository.added_after(last)
+    # Here the ledger of every answer was read before: what is not with its own answer is about another one.
+    stored = repository.events(candidates)
+    return {event_id for event_id, row in candidates.items() if not same_content(stored[event_id], row)}
 
 
-def _bring_forward(repository: FeedbackRepository, rows: Sequence[LabelRow], config_hash: str, now: float) -> None:
+def _ledgers(
+    repository: FeedbackRepository,
+    fresh: Iterable[tuple[Answer, LedgerRow]],
+    ledgered: Mapping[Answer, list[LedgerRow]],
+    slow: set[Answer],
+    stood: set[Answer],
+) -> dict[Answer, list[LedgerRow]]:
+    """All rows of the slow answers: what was read before and the fresh ones. Of those whose labels stood nothing was
+    read; the ledger holds their fresh rows by now."""
+    if not slow:
+        return {}
+    rows = repository.told({response_id for response_id, _ in stood})
+    ledgers = {answer: some for answer, some in by_answer(rows).items() if answer in stood}
+    ledgers |= {answer: list(ledgered.get(answer, ())) for answer in slow - stood}
+    for answer, row in fresh:
+        if answer in slow and answer not in stood:
+            ledgers[answer].append(row)
+    return ledgers
+
+
+def _bring_forward(
+    repository: FeedbackRepository,
+    written: ProvisionalRepository,
+    rows: Sequence[LabelRow],
+    config_hash: str,
+    now: float,
+) -> None:
     """Where a final label stands, what changes it is due at once: closing has put the row off to the next window.
 
     Looked up only for answers whose first window is over: none of the others has a final label. And only after the rows
@@ -204,7 +258,7 @@ def _bring_forward(repository: FeedbackRepository, rows: Sequence[LabelRow], con
     if late:
         labelled = repository.labelled(row[ANSWER][0] for row in late)
         due = [row for row in late if row[ANSWER] in labelled]
-        repository.put_provisional(due, config_hash, windows_stand=False)
+        written.put_provisional(due, config_hash, windows_stand=False)
 
 
 def _remake_pairs(

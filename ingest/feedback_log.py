@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from infra.contracts import stable_hashes
+from infra.contracts import stable_hash, stable_hashes
 from infra.runtime import Context
 from ingest.appending import Lot, SharedAppends
 from ingest.rows import RESPONSE_ID, Row
@@ -29,15 +29,19 @@ class FeedbackLog:
         if not self._partitions:
             self._log.ensure_topic(self._topic)
             self._partitions = self._log.partitions(self._topic)
+        lots: list[Lot] = []
+        too_large: set[int] = set()
+        shared = (project, received_at, source)
+        if len(rows) == 1:
+            self._fill(lots, too_large, stable_hash(rows[0][RESPONSE_ID], self._partitions), [rows[0]], shared)
+            return lots, too_large
         by_partition: defaultdict[int, list[Row]] = defaultdict(list)
         # Hashed anew each time: a memory of so many answers costs more in cache misses than it saves.
         partitions = stable_hashes([row[RESPONSE_ID] for row in rows], self._partitions)
         for partition, row in zip(partitions, rows, strict=True):
             by_partition[partition].append(row)
-        lots: list[Lot] = []
-        too_large: set[int] = set()
         for partition, some in by_partition.items():
-            self._fill(lots, too_large, partition, some, (project, received_at, source))
+            self._fill(lots, too_large, partition, some, shared)
         return lots, too_large
 
     async def append(self, lots: Sequence[Lot]) -> None:

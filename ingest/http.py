@@ -93,15 +93,21 @@ async def _body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
             status=415,
             field="Content-Encoding",
         )
-    body = await _received(receive, max_bytes)
+    message: Any = await receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):  # most come in one piece
+        body: bytes = message.get("body", b"")
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
+    else:
+        body = await _received(message, receive, max_bytes)
     return _gunzip(body, max_bytes) if encoding == b"gzip" else body
 
 
-async def _received(receive: Receive, max_bytes: int) -> bytes:
+async def _received(message: Any, receive: Receive, max_bytes: int) -> bytes:
+    """All pieces of the body, of which `message` is the first."""
     chunks: list[bytes] = []
     size = 0
     while True:
-        message: Any = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         chunk: bytes = message.get("body", b"")
@@ -111,6 +117,7 @@ async def _received(receive: Receive, max_bytes: int) -> bytes:
         chunks.append(chunk)
         if not message.get("more_body", False):
             return b"".join(chunks)
+        message = await receive()
 
 
 def _gunzip(body: bytes, max_bytes: int) -> bytes:

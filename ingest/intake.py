@@ -7,10 +7,12 @@ from typing import Any
 
 from msgspec.structs import astuple
 
-from infra.contracts import FeedbackEvent, user_keys
+from infra.contracts import user_keys
 from ingest.columns import all_choices, all_content, all_safe_ids, all_uuid7
-from ingest.rows import CHOICE, DEVICE, EVENT_ID, OTHER_CHOICE, RESPONSE_ID, SOLICITED, USER_KEY, Row, row_of
-from ingest.wire import LATEST_INSTANT, MAX_USER_CHARACTERS, WireEvent, to_event
+from ingest.ledger import derived_at
+from ingest.rows import CHOICE, DEVICE, EVENT_ID, OTHER_CHOICE, RESPONSE_ID, SOLICITED, USER_KEY, Row
+from ingest.rules import Problem, check
+from ingest.wire import LATEST_INSTANT, MAX_USER_CHARACTERS, WireEvent, read_time
 
 _CREATED, _SENT = 10, 13
 """Places of the fields of a WireEvent that a Row does not have; see there."""
@@ -44,7 +46,6 @@ class Intake:
     """Turns batches of one deployment's wire events into rows."""
 
     def __init__(self, secret: bytes) -> None:
-        self._secret = secret
         self._keys = RecentKeys(user_keys(secret), _REMEMBERED_USERS)
 
     def rows(self, events: Sequence[WireEvent], received_at: float) -> list[Row] | None:
@@ -82,9 +83,37 @@ class Intake:
         )
 
     def _one_by_one(self, events: Sequence[WireEvent], received_at: float) -> list[Row] | None:
-        made = [to_event(event, "", self._secret, received_at) for event in events]
-        rows = [row_of(event) for event in made if isinstance(event, FeedbackEvent)]
-        return rows if len(rows) == len(made) else None
+        rows: list[Row] = []
+        for event in events:
+            row = self._row(event, received_at)
+            if row is None:
+                return None
+            rows.append(row)
+        return rows
+
+    def _row(self, event: WireEvent, received_at: float) -> Row | None:
+        """The row of one event; None if it is not valid."""
+        user = event.user
+        if check(event) is not None or (user is not None and len(user) > MAX_USER_CHARACTERS):
+            return None
+        created, sent = read_time("created_at", event.created_at), read_time("sent_at", event.sent_at)
+        if isinstance(created, Problem) or isinstance(sent, Problem):
+            return None
+        return (
+            event.event_id,
+            event.response_id,
+            event.choice,
+            event.signal,
+            event.operation,
+            event.value,
+            event.text,
+            event.other_response_id,
+            event.other_choice,
+            self._keys.of({user})[user] if user else None,
+            derived_at(received_at, created, sent),
+            event.device,
+            event.solicited,
+        )
 
 
 def _seconds(times: Sequence[float | str | None]) -> Sequence[float | None] | None:

@@ -6,14 +6,14 @@ holds, and the JSON of a vector of values is made once, as few different ones co
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from ingest.labels import Labelling
 from ingest.ledger import OPPOSITES, OWNER, PAIR_SIGNALS
-from ingest.objectives import SIGNALS, Setting
+from ingest.objectives import Setting
 from ingest.rows import (
     DERIVED_AT,
     OPERATION,
@@ -27,6 +27,7 @@ from ingest.rows import (
     LedgerRow,
     instant_of,
 )
+from ingest.standing import CENSORED, NOBODY, NOTHING, heard_of, signals_of
 
 LABEL_COLUMNS = (
     "project",
@@ -40,22 +41,25 @@ LABEL_COLUMNS = (
     "config_hash",
     "made_at",
     "window_closes_at",
+    "heard",
+    "user_key",
 )
 PROVISIONAL_COLUMNS = (
-    "response_id", "choice", "objective_values", "weights", "events_counted", "made_at", "window_closes_at",
+    "response_id", "choice", "objective_values", "weights", "events_counted", "heard", "made_at", "window_closes_at",
+    "user_key",
 )  # fmt: skip
 """What the provisional labels of one batch differ in."""
 LabelRow = tuple[Any, ...]
 """`PROVISIONAL_COLUMNS`, the two documents as JSON text."""
 ANSWER = slice(0, 2)
-CLOSES_AT = 6
+CLOSES_AT = 7
 """Places in a `LabelRow`."""
 
 Answer = tuple[str, int]
 Fact = Sequence[Any]
 """What is known of an interaction: (response_id, user_key, created_at, ...)."""
-Said = tuple[str, str, int]
-"""What a label says: values and weights as JSON, and the number of signals that hold."""
+Said = tuple[str, str, int, int]
+"""What a label says: values and weights as JSON, the number of signals that hold, and the bits of what it heard."""
 History = tuple[tuple[Any, ...], ...]
 """What one person said of one answer, oldest first: (signal, operation, value), without the value where it says nothing
 while the window is open. Never a signal about two answers."""
@@ -65,9 +69,6 @@ _MAX_VECTORS = 4096
 """Vectors of values whose JSON is kept: more only come up where ratings or strengths are finely graded."""
 _MAX_HISTORIES = 16_384
 """Histories of which is kept what they say: more only come up as above."""
-_CENSORED = SIGNALS["dwell"]
-"""Signals of which no definition looks at the value while the window is open. (Reading times differ from answer to
-answer; without them few different things happen to open answers.) A test holds every definition to it."""
 
 
 class ProvisionalLabels:
@@ -98,22 +99,37 @@ class ProvisionalLabels:
                 said = self._of_voters(*told(ledger, (fact and fact[1]) or OWNER))
             else:
                 said = kept.get(history) or self._said(history)
-            if fact is None:
-                other_rows.append((*answer, *said, made_at, ledger[0][DERIVED_AT] + window))
+            if fact is None:  # nothing is heard: the interaction, when it comes, moves the window
+                closes_at = ledger[0][DERIVED_AT] + window
+                other_rows.append((*answer, *said[:-1], NOTHING, made_at, closes_at, NOBODY))
             else:
-                known_rows.append((*answer, *said, made_at, fact[2] + window))
+                voter = (said[-1] and ledger[0][USER_KEY]) or NOBODY
+                known_rows.append((*answer, *said, made_at, fact[2] + window, voter))
         return known_rows, other_rows
+
+    def alike(self, heard: Mapping[Answer, int], answers: Iterable[Answer]) -> Iterator[tuple[Said, int, list[str]]]:
+        """(what their labels say, choice, responses): `answers` by what they have heard."""
+        groups: defaultdict[tuple[int, int], list[str]] = defaultdict(list)
+        for answer in answers:
+            groups[heard[answer], answer[1]].append(answer[0])
+        for (bits, choice), responses in groups.items():
+            yield self._of_bits(bits), choice, sorted(responses)
+
+    def _of_bits(self, bits: int) -> Said:
+        held: _Held = dict.fromkeys(signals_of(bits))
+        return self._of_voters([held], len(held), bits)
 
     def _said(self, history: History) -> Said:
         """What the label says of one person's history. Few different ones come up, so it is kept."""
         if len(self._histories) >= _MAX_HISTORIES:
             self._histories.clear()
         held = _held(history)
-        said = self._histories[history] = self._of_voters([held] if held else [], len(held))
+        said = self._histories[history] = self._of_voters([held] if held else [], len(held), heard_of(history))
         return said
 
-    def _of_voters(self, voters: Sequence[_Held], count: int) -> Said:
-        return *self._of_vector(tuple([objective.value(voters, _OPEN) for objective in self._objectives])), count
+    def _of_voters(self, voters: Sequence[_Held], count: int, heard: int = NOTHING) -> Said:
+        vector = tuple([objective.value(voters, _OPEN) for objective in self._objectives])
+        return *self._of_vector(vector), count, heard
 
     def _of_vector(self, vector: tuple[float | None, ...]) -> tuple[str, str]:
         documents = self._vectors.get(vector)
@@ -133,7 +149,7 @@ class ProvisionalLabels:
 
 def _history(rows: Sequence[LedgerRow]) -> History | None:
     """The history that rows, oldest first, make; None if several people speak, or one of two answers."""
-    history = tuple([row[SIGNAL:VALUE] if row[SIGNAL] in _CENSORED else row[SIGNAL:TEXT] for row in rows])
+    history = tuple([row[SIGNAL:VALUE] if row[SIGNAL] in CENSORED else row[SIGNAL:TEXT] for row in rows])
     if len(rows) > 1:
         voter = rows[0][USER_KEY]
         for row in rows:

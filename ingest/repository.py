@@ -1,4 +1,5 @@
-"""SQL of interactions, the ledger, labels and pairs. (Offsets and dead letters: `ingest.log_repository`.)
+"""SQL of interactions, the ledger, labels and pairs. (Offsets and dead letters: `ingest.log_repository`; provisional
+labels as the consumer writes them: `ingest.provisional_repository`.)
 
 Every method works on the connection it was built with: the unit of work belongs to the caller. Lists go in as one
 parameter (json_each on SQLite, arrays on PostgreSQL), rows in and out as tuples.
@@ -7,17 +8,16 @@ parameter (json_each on SQLite, arrays on PostgreSQL), rows in and out as tuples
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
-from typing import Any
 
-import msgspec
-from sqlalchemy import Connection, delete, literal_column, select, text
+from sqlalchemy import delete, literal_column, select, text
 
 from infra.contracts import Interaction, Label, PreferencePair
 from infra.db import insert_ignore_many, upsert_many
 from infra.db.tables.feedback import feedback_events, interactions, labels, pairs
+from ingest.by_ids_repository import ByIdsRepository
 from ingest.labels import InteractionFacts
 from ingest.ledger import Version
-from ingest.provisional import LABEL_COLUMNS, PROVISIONAL_COLUMNS, Fact, LabelRow
+from ingest.provisional import LABEL_COLUMNS, Fact
 from ingest.repository_rows import interaction_row, label_of, label_row, pair_row
 from ingest.rows import DERIVED_AT, LEDGER_COLUMNS, PROJECT, SOURCE, VALUE, LedgerRow
 
@@ -38,13 +38,8 @@ _valued = itemgetter(*map(LEDGER_COLUMNS.index, _VALUED))
 _bare = itemgetter(*map(LEDGER_COLUMNS.index, _BARE))
 
 
-class FeedbackRepository:
+class FeedbackRepository(ByIdsRepository):
     """Rows of one project, on one connection."""
-
-    def __init__(self, connection: Connection, project: str) -> None:
-        self._connection = connection
-        self._project = project
-        self._sqlite = connection.dialect.name == "sqlite"
 
     def insert_events(self, rows: Sequence[LedgerRow]) -> int:
         """Add rows to the ledger; one whose id is there stays as it is. Returns how many were new."""
@@ -74,6 +69,18 @@ class FeedbackRepository:
         """What the ledger holds about these responses, as far as provisional labels need it: rows that end with
         `derived_at`, without texts."""
         return self._by_ids("feedback_events", "response_id", _TOLD, response_ids)
+
+    def last_row(self) -> int | None:
+        """What `added_after` starts from; None on PostgreSQL, where rows are not numbered."""
+        if not self._sqlite:
+            return None
+        return int(self._connection.exec_driver_sql("SELECT max(rowid) FROM feedback_events").scalar() or 0)
+
+    def added_after(self, row: int) -> set[str]:
+        """Ids of the events that were added since `last_row` said this, within one transaction. SQLite numbers rows
+        upwards from the last one."""
+        result = self._connection.exec_driver_sql("SELECT event_id FROM feedback_events WHERE rowid > ?", (row,))
+        return {found[0] for found in result.cursor.fetchall()}
 
     def events(self, event_ids: Iterable[str]) -> dict[str, LedgerRow]:
         """The rows of the ledger with these ids."""
@@ -110,27 +117,6 @@ class FeedbackRepository:
     def put_labels(self, made: Iterable[Label]) -> None:
         """Write labels; the provisional one of an answer is replaced."""
         upsert_many(self._connection, labels, LABEL_COLUMNS, [label_row(label) for label in made])
-
-    def put_provisional(self, rows: Sequence[LabelRow], config_hash: str, *, windows_stand: bool) -> None:
-        """Write labels made by `ingest.provisional`; what says nothing new is left alone, `made_at` included.
-
-        `windows_stand`: the interactions are known, so labels that are there have the right window already. Leaving it
-        out halves the cost of an update: the index of open windows is not touched. (Where the settings were changed
-        meanwhile, an open window keeps its end.)
-        """
-        changed = ("objective_values", "events_counted", "config_hash")
-        window = () if windows_stand else ("window_closes_at",)
-        shared = {"project": self._project, "version": 0, "status": "provisional", "config_hash": config_hash}
-        upsert_many(
-            self._connection,
-            labels,
-            PROVISIONAL_COLUMNS,
-            rows,
-            update=(*changed, "weights", "made_at", *window),
-            if_changed=(*changed, *window),
-            json_encoded=True,
-            shared=shared,
-        )
 
     def labelled(self, response_ids: Iterable[str]) -> set[Answer]:
         """The answers of these responses that have a final label."""
@@ -208,28 +194,6 @@ class FeedbackRepository:
                 ),
                 {"now": now, "project": self._project, "ids": self._list(ids)},
             )
-
-    @property
-    def _in(self) -> str:
-        return "IN (SELECT value FROM json_each(:ids))" if self._sqlite else "= ANY(:ids)"
-
-    def _list(self, ids: list[str]) -> str | list[str]:
-        return msgspec.json.encode(ids).decode() if self._sqlite else ids
-
-    def _by_ids(self, table: str, key: str, columns: str, ids: Iterable[str], more: str = "") -> Sequence[Any]:
-        wanted = sorted(set(ids))
-        if not wanted:
-            return []
-        if self._sqlite:  # a join that begins with the list: IN would first make a table of it
-            selected = ", ".join(f"{table}.{name}" for name in columns.split(", "))
-            source, condition = f"json_each(:ids) AS wanted CROSS JOIN {table}", f"{table}.{key} = wanted.value"
-        else:
-            selected, source, condition = columns, table, f"{key} = ANY(:ids)"
-        statement = f"SELECT {selected} FROM {source} WHERE project = :project AND {condition} {more}"  # noqa: S608
-        parameters = {"project": self._project, "ids": self._list(wanted)}
-        with self._connection.execute(text(statement), parameters) as result:
-            # Tuples of the driver: SQLAlchemy's rows cost more to make, and far more to take slices of.
-            return result.cursor.fetchall()
 
     def _hashes(self, table: str, key: str, ids: Iterable[str]) -> dict[str, bytes]:
         return {row[0]: bytes(row[1]) for row in self._by_ids(table, key, f"{key}, content_hash", set(ids))}

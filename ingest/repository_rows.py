@@ -6,6 +6,7 @@ import msgspec
 
 from infra.contracts import Interaction, Label, PreferencePair
 from ingest.codec import interaction_hash
+from ingest.standing import NOBODY, NOTHING
 
 
 def interaction_row(item: Interaction, now: float) -> tuple[Any, ...]:
@@ -54,6 +55,8 @@ def label_row(label: Label) -> tuple[Any, ...]:
         label.config_hash,
         label.made_at,
         label.window_closes_at,
+        NOTHING,
+        NOBODY,
     )
 
 

@@ -110,6 +110,7 @@ class IngestService:
         self._interactions = _InteractionLog(context)
         self._people = EventLimit(context.settings.access)
         self._in_flight = 0
+        metrics.INGEST_IN_FLIGHT.set_function(lambda: self._in_flight)  # read when it is asked for, not at each request
         self._accepted = {kind: metrics.INGEST_ACCEPTED.labels(kind) for kind in ("feedback", "interactions")}
 
     @property
@@ -143,8 +144,11 @@ class IngestService:
         if rows is not None:
             lots, too_large = self._feedback.lots(rows, project, now, "api")
             if not too_large:
-                with self._flight(len(rows)):
+                self._depart(len(rows))
+                try:
                     await self._feedback.append(lots)
+                finally:
+                    self._in_flight -= len(rows)
                 self._accepted["feedback"].inc(len(rows))
                 return AllAccepted([row[EVENT_ID] for row in rows])
         made = [item if isinstance(item, Rejection) else to_event(item, project, self._secret, now) for item in items]
@@ -204,9 +208,8 @@ class IngestService:
             )
         return _view(label, pending, list(self._settings.objectives))
 
-    @contextmanager
-    def _flight(self, count: int) -> Iterator[None]:
-        """`count` items wait for the log meanwhile. Raises TooMuchInFlight."""
+    def _depart(self, count: int) -> None:
+        """`count` items begin to wait for the log. Raises TooMuchInFlight."""
         limit = self._settings.max_in_flight_events
         if self._in_flight and self._in_flight + count > limit:
             raise TooMuchInFlight(
@@ -214,12 +217,15 @@ class IngestService:
                 f"send the same again after {self._settings.retry_after_seconds} s"
             )
         self._in_flight += count
-        metrics.INGEST_IN_FLIGHT.set(self._in_flight)
+
+    @contextmanager
+    def _flight(self, count: int) -> Iterator[None]:
+        """`count` items wait for the log meanwhile. Raises TooMuchInFlight."""
+        self._depart(count)
         try:
             yield
         finally:
             self._in_flight -= count
-            metrics.INGEST_IN_FLIGHT.set(self._in_flight)
 
     def _answer(self, kind: str, items: Sequence[Item | Rejection], too_large: set[int]) -> BatchResult:
         """`too_large`: `id()` of the items that were not sent for their size."""

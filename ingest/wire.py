@@ -83,6 +83,7 @@ class WireFormat(Generic[T]):
     def __init__(self, item: type[T], key: str, id_field: str) -> None:
         self._key = key
         self._id_field = id_field
+        self._opening = f'{{"{key}"'.encode()
         self._one = msgspec.json.Decoder(item)
         self._many: msgspec.json.Decoder[list[T]] = msgspec.json.Decoder(list[item])  # type: ignore[valid-type]
 
@@ -107,6 +108,11 @@ class WireFormat(Generic[T]):
         return items
 
     def _items(self, body: bytes) -> list[T | Rejection]:
+        if body[:1] == b"{" and not body.startswith(self._opening):
+            try:
+                return [self._one.decode(body)]  # a single item, as most bodies that begin so are
+            except UNREADABLE:
+                pass  # below is said why, unless it is a batch after all
         array = self._array(body)
         try:
             return list(self._many.decode(array))

@@ -6,9 +6,10 @@
 | `GET /v1/models`, `GET /v1/models/{id}` | `plaudit` (routed by the arm), `base`, and every proven `name@version` |
 
 Every response carries `x-plaudit-response-id`, the id that feedback names, `x-plaudit-feedback-token`, with which a
-page may give it, and `x-plaudit-adapter`, what answered. `x-plaudit-solicited` comes with answers, drawn at random,
-about which the page shall ask for a vote; its value belongs into the field `solicited` of the event `shown`. The
-experiment and the arm are not revealed: who knows that an answer is on trial rates it differently.
+page may give it, and `x-plaudit-adapter`, what answers (of a stream: what was to answer when it was accepted).
+`x-plaudit-solicited` comes with answers, drawn at random, about which the page shall ask for a vote; its value belongs
+into the field `solicited` of the event `shown`. The experiment and the arm are not revealed: who knows that an answer
+is on trial rates it differently.
 An answer ends (its body, or `data: [DONE]`) only when its interaction is durable in the log.
 """
 

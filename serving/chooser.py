@@ -10,7 +10,7 @@ from infra.metrics import catalogue as metrics
 from infra.runtime import Context
 from serving.breakers import Breakers, Outcome
 from serving.conversations import Conversations, has_answers
-from serving.routing_state import Route, RoutingState, UnknownModel, forced_adapter, held, route
+from serving.routing_state import Route, RoutingState, UnknownModel, forced_adapter, held, route, still
 from serving.wire import ROUTED, ChatRequest
 
 log = structlog.get_logger()
@@ -72,6 +72,13 @@ class Chooser:
         metrics.SERVING_ROUTES.labels(why=chosen.why).inc()
         log.debug("request_routed", adapter=chosen.adapter, why=chosen.why, experiment=chosen.experiment)
         return chosen
+
+    def still(self, state: RoutingState, taken: Route) -> Route:
+        """The route of a turn that has waited and begins now."""
+        now = still(state, taken)
+        if now.why != taken.why:
+            metrics.SERVING_ROUTES.labels(why=now.why).inc()
+        return now
 
     def outcome(self, state: RoutingState, taken: Route, outcome: Outcome) -> bool:
         """Tell the breakers how a request went; True when that made one of them open."""

@@ -1,20 +1,21 @@
 """The local engine: one worker thread that answers what waits, in batches of one adapter.
 
 An adapter is a merged copy of the base (see `infra.models.merging`). A waiting request holds the model it will be
-answered by, so unloading an adapter never fails a request that was accepted.
+answered by, so unloading an adapter never fails a request that was accepted. What waits may be asked once more, as its
+batch is made, who shall answer: an adapter that was rolled back meanwhile begins no answer.
 """
 
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import structlog
 
-from infra.contracts import BASE_ADAPTER, Fingerprint, PlauditError
+from infra.contracts import BASE_ADAPTER, AdapterRef, Fingerprint, PlauditError
 from infra.metrics import catalogue as metrics
 from infra.models.fingerprint import measure
 from infra.models.generate import check_lengths, generate
@@ -46,10 +47,25 @@ class AdapterNotLoaded(PlauditError):
     status = 404
 
 
+Again = Callable[[], AdapterRef]
+"""Which adapter shall answer, asked when the answer is about to begin."""
+
+
+class _Turn:
+    """Requests that came together: all are answered by one adapter, which is final once one of them has begun."""
+
+    __slots__ = ("again", "begun")
+
+    def __init__(self, again: Again | None) -> None:
+        self.again = again
+        self.begun = False
+
+
 class _Waiting(NamedTuple):
     request: GenerationRequest
     model: Any
     future: "Future[GenerationResult]"
+    turn: _Turn
 
 
 class LocalEngine:
@@ -74,8 +90,14 @@ class LocalEngine:
         self._worker = threading.Thread(target=self._run, name="engine", daemon=True)
         self._worker.start()
 
-    def submit(self, requests: Sequence[GenerationRequest]) -> "list[Future[GenerationResult]]":
-        """Queue all or none. Raises EngineBusy, AdapterNotLoaded, PromptTooLong, EngineFailed."""
+    def submit(
+        self, requests: Sequence[GenerationRequest], again: Again | None = None
+    ) -> "list[Future[GenerationResult]]":
+        """Queue all or none. `again` may send all of them to another loaded adapter before the first one begins; it is
+        called by the engine's thread under its lock and must be quick.
+
+        Raises EngineBusy, AdapterNotLoaded, PromptTooLong, EngineFailed.
+        """
         check_lengths(self.base, requests)
         with self._changed:
             if self._closed:
@@ -85,7 +107,8 @@ class LocalEngine:
                     f"{len(self._waiting)} answers wait for the engine, at most {self._max_queue_rows} may: try again "
                     "in a moment"
                 )
-            items = [_Waiting(request, self._model(request.adapter), Future()) for request in requests]
+            turn = _Turn(again)
+            items = [_Waiting(request, self._model(request.adapter), Future(), turn) for request in requests]
             self._waiting.extend(items)
             metrics.SERVING_QUEUE.set(len(self._waiting))
             self._changed.notify()
@@ -167,9 +190,23 @@ class LocalEngine:
                 self._changed.wait(left)
             if self._closed:
                 return []
+            self._ask_again()
             model = self._waiting[0].model
             batch = [item for item in self._waiting if item.model is model][: self._max_batch_rows]
+            for item in batch:
+                item.turn.begun = True
             chosen = {id(item.future) for item in batch}
             self._waiting = deque(item for item in self._waiting if id(item.future) not in chosen)
             metrics.SERVING_QUEUE.set(len(self._waiting))
         return batch
+
+    def _ask_again(self) -> None:
+        """Send what waits, and has not begun, to the adapters that are to answer now."""
+        chosen: dict[_Turn, Any] = {}
+        for turn in {item.turn: None for item in self._waiting}:
+            if turn.again is not None and not turn.begun:
+                try:
+                    chosen[turn] = self._models.get(turn.again())
+                except Exception:  # who asks wrongly is answered as it was accepted
+                    log.exception("not_asked_again")
+        self._waiting = deque(item._replace(model=chosen.get(item.turn) or item.model) for item in self._waiting)

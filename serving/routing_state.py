@@ -12,11 +12,12 @@ NOWHERE = Router("", ())
 
 Why = Literal[
     "named", "forced", "anonymous", "stale", "ineligible", "outside", "uncounted", "ended", "unproven", "tripped",
-    "pinned", "counted",
+    "pinned", "withdrawn", "counted",
 ]  # fmt: skip
 """Why this adapter. named: by the request's `model`; outside: held out, or of no experiment's slot; uncounted: between
 the arms; ended: another champion than the experiment's; unproven: one of its adapters is not proven here; tripped: a
-circuit breaker is open; pinned: the conversation began with it; counted: by the person's arm. Only `counted` counts."""
+circuit breaker is open; pinned: the conversation began with it;
+withdrawn: its adapter was rolled back while the request waited; counted: by the person's arm. Only `counted` counts."""
 
 
 class NothingProven(PlauditError):
@@ -137,6 +138,20 @@ def held(state: RoutingState, chosen: Route, first: Route | None) -> Route:
     if first.adapter == chosen.adapter and (first.experiment, first.arm) == (chosen.experiment, chosen.arm):
         return chosen
     return Route(first.adapter, why="pinned")
+
+
+def still(state: RoutingState, taken: Route) -> Route:
+    """The route of a turn routed as `taken` some time ago whose answer begins now.
+
+    What was rolled back meanwhile, given up or let go of begins no answer of a routed request. Without any champion the
+    route stays as it was.
+    """
+    if taken.why in ("named", "forced") or state.usable(taken.adapter):
+        return taken
+    try:
+        return _champion(state, "withdrawn")
+    except NothingProven:
+        return taken
 
 
 def standing_champion(state: RoutingState) -> AdapterRef:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from infra.contracts import Answer, PlauditError, new_response_id, user_key_of
+from infra.contracts import AdapterRef, Answer, PlauditError, new_response_id, user_key_of
 from infra.metrics import catalogue as metrics
 from infra.models.chat import render_chat
 from infra.models.loading import LoadedModel, load_base
@@ -140,7 +140,12 @@ class Gateway:
 
     def submit(self, turn: Turn, on_token: OnToken | None = None) -> "list[Future[GenerationResult]]":
         """Queue the turn's choices. Raises EngineBusy, AdapterNotLoaded, PromptTooLong, EngineFailed."""
-        return self._ready_engine().submit(turn.requests(on_token))
+        return self._ready_engine().submit(turn.requests(on_token), lambda: self._again(turn))
+
+    def _again(self, turn: Turn) -> AdapterRef:
+        """Who answers a turn that begins now: another adapter than at first if that was rolled back while it waited."""
+        turn.route = self._chooser.still(self.state, turn.route)
+        return turn.route.adapter
 
     async def finish(self, turn: Turn, results: Sequence[GenerationResult]) -> tuple[Answer, ...]:
         """Log the interaction; returns its answers once it is durable. Raises EventLogUnavailable."""
@@ -161,7 +166,7 @@ class Gateway:
     def _answered(self, turn: Turn, answers: Sequence[Answer]) -> None:
         if not turn.cancelled:
             blank = all(not answer.text.strip() for answer in answers)
-            self._seen(turn, Outcome(False, blank, turn.elapsed()))
+            self._seen(turn, Outcome(False, blank, turn.generation_seconds))
 
     def _seen(self, turn: Turn, outcome: Outcome) -> None:
         if self._chooser.outcome(self.state, turn.route, outcome) and self._adapters is not None:

@@ -46,6 +46,7 @@ class Turn:
         self._loaded = loaded
         self._started = time.monotonic()
         self._first_token: float | None = None
+        self._last_token: float | None = None
         self._cancelled = threading.Event()
 
     def cancel(self) -> None:
@@ -68,6 +69,11 @@ class Turn:
     @property
     def first_token_seconds(self) -> float | None:
         return None if self._first_token is None else self._first_token - self._started
+
+    @property
+    def generation_seconds(self) -> float:
+        """From the request to its last token, however slowly the client reads; without a token until now."""
+        return self.elapsed() if self._last_token is None else self._last_token - self._started
 
     def answers(self, results: Sequence[GenerationResult]) -> tuple[Answer, ...]:
         """The answers as they are shown and logged: text up to the stop string, every token."""
@@ -115,8 +121,9 @@ class Turn:
             sampling = msgspec.structs.replace(sampling, seed=(sampling.seed + choice) % 2**63)
 
         def drawn(token: int, raw: float, _sampled: float) -> None:
+            self._last_token = time.monotonic()
             if self._first_token is None:
-                self._first_token = time.monotonic()
+                self._first_token = self._last_token
             if on_token is not None:
                 on_token(choice, token, raw)
 

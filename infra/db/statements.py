@@ -20,8 +20,8 @@ from infra.db.database import Dialect
 
 Insert = postgresql.Insert | sqlite.Insert
 
-_PLAIN = re.compile(r"[A-Za-z0-9._-]{1,64}")
-"""Texts that need no escapes in a statement."""
+_PLAIN = re.compile(r"[A-Za-z0-9._{}\":,-]{1,256}")
+"""Texts that need no escapes in a statement: names, and short JSON documents."""
 COPY_ROWS = 32
 """From so many rows on COPY wins over pipelined single statements on PostgreSQL."""
 

@@ -13,6 +13,7 @@ from infra.statistics.betting import (
     wealth,
 )
 from infra.statistics.betting_state import BettingState
+from infra.statistics.bounded_means import betting_interval, empirical_bernstein_sequence, rate_interval
 from infra.statistics.e_process import Design, EProcess, block_ids, excess_e_process
 from infra.statistics.e_state import EState
 from infra.statistics.intervals import (
@@ -84,6 +85,7 @@ __all__ = [
     "asymptotic_rho",
     "augmented_scores",
     "betting_e_process",
+    "betting_interval",
     "block_counts",
     "block_ids",
     "bounded_e_process",
@@ -97,6 +99,7 @@ __all__ = [
     "doubly_robust",
     "doubly_robust_scores",
     "effective_sample_size",
+    "empirical_bernstein_sequence",
     "even_spending",
     "evidence_rate",
     "excess_e_process",
@@ -117,6 +120,7 @@ __all__ = [
     "people_to_reach",
     "power_spending",
     "probability_best",
+    "rate_interval",
     "sample_ratio_e_process",
     "scores",
     "self_normalised",

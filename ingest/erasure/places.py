@@ -22,6 +22,7 @@ RESPONSE_COLUMNS = (
 INSTANTS = {
     "interactions": "created_at",
     "feedback_events": "received_at",
+    "labels": "made_at",
     "pairs": "made_at",
     "exposures": "first_at",
     "person_values": "frozen_at",

@@ -43,7 +43,7 @@ def plan(
     answers = planned(rules, known, per_day, threshold)
     told = "given" if people_per_day else f"{seen} different people in {days:g} days"
     console().print(f"{per_day:,.0f} people a day ({told}); challenger {position or 'alone'} of the stream")
-    _show(answers, rules.max_people)
+    _show(answers, known, rules.max_people)
 
 
 def simulate(
@@ -95,7 +95,7 @@ def _threshold(position: int, rate: float, horizon: int) -> float:
     return stream_threshold(position, rate, horizon) if position else -math.inf
 
 
-def _show(answers: "list[Answer]", max_people: int) -> None:
+def _show(answers: "list[Answer]", known: "dict[str, Baseline]", max_people: int) -> None:
     from rich.table import Table
 
     from ab_testing.planning import promotion_days
@@ -105,7 +105,7 @@ def _show(answers: "list[Answer]", max_people: int) -> None:
         table.add_column(name, justify="left" if name in ("metric", "question") else "right", no_wrap=True)
     table.add_column(f"by {max_people:,}", justify="right", no_wrap=True)
     for a in answers:
-        mean = "unknown" if a.mean is None else f"{a.mean:.4g}"
+        mean = _mean(known[a.metric])
         effect = "" if a.effect is None else f"{a.effect:.3g}"
         need = f"{math.exp(a.log_threshold):,.0f}" if a.log_threshold < 50 else "never"
         length = "" if a.days_half is None or a.days_most is None else f"{_days(a.days_half)} to {_days(a.days_most)}"
@@ -122,6 +122,13 @@ def _show(answers: "list[Answer]", max_people: int) -> None:
         )
     else:
         console().print(f"Four in five such challengers are promoted within about {_days(days)} days.")
+
+
+def _mean(known: "Baseline") -> str:
+    if known.mean is None:
+        return "unknown"
+    bounds = "expected" if known.low is None or known.high is None else f"{known.low:.3g} to {known.high:.3g}"
+    return f"{known.mean:.3g} ({bounds})"
 
 
 def _number(value: float | None) -> str:

@@ -1,7 +1,6 @@
 """`plaudit ingest`: the feedback API, its consumer, the label job, and what could not be applied."""
 
 import contextlib
-import gc
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -34,6 +33,7 @@ def api(
     """Run the feedback API alone, without a gateway. A 202 means that the events are durable in the log."""
     import uvicorn
 
+    from infra.runtime.collector import ease_collector
     from ingest.api import build_app
 
     context = _open("ingest-api")
@@ -41,7 +41,7 @@ def api(
         # One worker a process: more traffic is for more replicas.
         # No line a request: the metrics count them, and a line would cost as much as the request.
         app = build_app(context)
-        gc.freeze()  # what start-up made stays: the collector need not look at it again
+        ease_collector()
         uvicorn.run(app, host=host, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=20)
     finally:
         context.close()
@@ -51,6 +51,7 @@ def api(
 def consume() -> None:
     """Read the log into the store until told to stop. Several may run: the log shares out its partitions."""
     from infra.runtime import Shutdown
+    from infra.runtime.collector import ease_collector
     from ingest.consumer import FeedbackConsumer
 
     shutdown = Shutdown()
@@ -58,7 +59,7 @@ def consume() -> None:
     context = _open("ingest-consume")
     shutdown.add("context", context.close)
     consumer = FeedbackConsumer(context)
-    gc.freeze()
+    ease_collector()
     try:
         consumer.run(shutdown.stop)
     finally:

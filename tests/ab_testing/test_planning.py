@@ -5,7 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from ab_testing.planning import Baseline, baseline_of, days_until, plan, promotion_days, stream_threshold
+from ab_testing.planning import (
+    Baseline,
+    baseline_of,
+    days_until,
+    plan,
+    promotion_days,
+    stream_threshold,
+    with_expected_rates,
+)
 from ab_testing.planning_repository import TrafficRepository
 from ab_testing.planning_simulation import simulate_rules
 from infra.settings.ab_testing import AbTestingSettings, MetricSettings
@@ -22,9 +30,22 @@ def test_baselines_by_hand() -> None:
     found = baseline_of(LOVE, [1.0, 0.0, None, 0.0])
     assert (found.people, found.valued) == (4, 0.75)
     assert (found.mean, found.variance) == (pytest.approx(1 / 3), pytest.approx(1 / 3))
+    assert found.low is not None
+    assert found.high is not None
+    assert 0 <= found.low < 1 / 3 < found.high <= 1
     assert baseline_of(LOVE, []) == Baseline(0, 1.0, None, None)
     expected = baseline_of(LOVE.model_copy(update={"expected_rate": 0.2}), [None, 0.0, 0.0])
     assert (expected.mean, expected.variance) == (0.2, pytest.approx(0.16))
+
+
+def test_expected_rates_are_what_was_seen_before() -> None:
+    told = MetricSettings(name="told", objective="harm", role="guardrail", expected_rate=0.3)
+    few = MetricSettings(name="few", objective="harm", role="guardrail")
+    rules = RULES.model_copy(update={"metrics": (LOVE, SAFE, told, few)})
+    known = KNOWN | {"told": KNOWN["love"], "few": Baseline(1000, 0.1, 0.2, 0.16)}
+    assert [metric.expected_rate for metric in with_expected_rates(rules, known).metrics] == [0.2, 0.05, 0.3, None]
+    never = KNOWN | {"safe": Baseline(1000, 1.0, 0.0, 0.0)}
+    assert with_expected_rates(RULES, never).metrics[1].expected_rate is None
 
 
 def test_thresholds_along_the_stream() -> None:

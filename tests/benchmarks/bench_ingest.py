@@ -1,11 +1,13 @@
-"""Ingest, measured: `make bench-ingest`, or `python -m tests.benchmarks.bench_ingest [--events N --runs N --rows N]`.
+"""Ingest, measured: `make bench-ingest`, or `python -m tests.benchmarks.bench_ingest`, options by `--help`.
 
 Unique events a core-second: events over the CPU seconds (user + system) of the API's and the consumer's processes,
 from the first request to the last event in the ledger with its label; load generator, broker and database server are
 left out. Batches of 100 in the mix of `ingest_traffic`, 1 % of the requests sent twice, log at synchronous=FULL; after
 every run it is checked that every event counts once and every answer has its label. Scenarios take turns within a
 round, so that a slow moment of the machine hits all; the bare limit (`ingest_bare`) is measured in every round. Median
-of the rounds, and the range. Writes `docs/benchmarks/ingest.json` and the table in `docs/benchmarks/ingest.md`.
+of the rounds, and the range. Writes `docs/benchmarks/ingest.json` and the table in `docs/benchmarks/ingest.md`. The
+large store is filled by the database itself (`ingest_fill`), before anything is measured on it. `--only` measures one
+size and leaves the figures of the others as they are, so that the whole can be done in two halves.
 """
 
 import argparse
@@ -17,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import ingest_bare, ingest_traffic
+from tests.benchmarks.ingest_fill import fill
 from tests.benchmarks.ingest_report import machine, render, write_page
-from tests.benchmarks.ingest_scenarios import Place, Throughput, fill, latency, place, quantile, throughput
+from tests.benchmarks.ingest_scenarios import Place, Throughput, latency, place, quantile, throughput
 
 FOLDER = Path(__file__).parents[2] / "docs" / "benchmarks"
 SYSTEMS = {
@@ -91,17 +94,27 @@ def spread(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "least": min(values), "greatest": max(values)}
 
 
+def _kept(options: argparse.Namespace) -> dict[str, Any]:
+    """Figures of other sizes, written before."""
+    path = options.folder / "ingest.json"
+    if options.only is None or not path.exists():
+        return {}
+    sizes: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["sizes"]
+    return {size: figures for size, figures in sizes.items() if int(size) < options.only}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--events", type=int, default=200_000, help="unique events a run")
     parser.add_argument("--singles", type=int, default=20_000, help="events a run of single posts")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--rows", type=int, default=5_000_000, help="size of the large store; 0 leaves it out")
+    parser.add_argument("--only", type=int, help="measure this size of store alone: 0, or the rows of the large one")
     parser.add_argument("--seconds", type=float, default=20.0, help="of load while label delays are probed")
     parser.add_argument("--folder", type=Path, default=FOLDER, help="where ingest.json and ingest.md are written")
     options = parser.parse_args()
-    document = {"machine": machine(), "events": options.events, "runs": options.runs, "sizes": {}}
-    for rows in dict.fromkeys((0, options.rows)):
+    document = {"machine": machine(), "events": options.events, "runs": options.runs, "sizes": _kept(options)}
+    for rows in dict.fromkeys((0, options.rows) if options.only is None else (options.only,)):
         document["sizes"][str(rows)] = at_size(options, rows)
         options.folder.mkdir(parents=True, exist_ok=True)
         (options.folder / "ingest.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

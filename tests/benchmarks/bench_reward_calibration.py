@@ -1,8 +1,8 @@
 """Are predicted rates true, and do they foretell what people do? Writes docs/benchmarks/reward-calibration.md.
 
     python -m tests.benchmarks.bench_reward_calibration [--first-seed 2000] [--seeds 4] [--head-seeds 2]
-        [--anchor-seeds 1] [--silence-seeds 1] [--questions 400] [--people 50000] [--cache FOLDER]
-        [--keep FOLDER] [--plot PNG] [--out PAGE]
+        [--question-seeds 2] [--anchor-seeds 1] [--silence-seeds 1] [--questions 400] [--people 50000]
+        [--cache FOLDER] [--keep FOLDER] [--plot PNG] [--out PAGE]
 
 Real questions and answers of shared/data in ten manners, read by MiniLM; people are simulated, so what they think is
 known. People, tastes, hidden traits and both logs are new in each seed; two splits of the questions take turns. The
@@ -32,6 +32,7 @@ from tests.benchmarks.calibration_features import features
 from tests.benchmarks.calibration_frozen import world_digest
 from tests.benchmarks.calibration_heads import Seed, Size, Split, anchor_results, balance, head_results
 from tests.benchmarks.calibration_page import Findings, render
+from tests.benchmarks.calibration_questions import question_results
 from tests.benchmarks.calibration_texts import SHARED, Stock, available, load_stock
 from tests.benchmarks.calibration_trials import silence_results, trial_results
 
@@ -53,6 +54,7 @@ def main() -> int:
     size = Size(people=given.people)
     page, reached = render(found, size, given.first_seed, world_digest(size, given.questions))
     options = f"--first-seed {given.first_seed} --seeds {given.seeds} --head-seeds {given.head_seeds}"
+    options += f" --question-seeds {given.question_seeds}"
     options += f" --anchor-seeds {given.anchor_seeds} --silence-seeds {given.silence_seeds}"
     options += f" --questions {given.questions} --people {given.people}"
     page += f"\n`python -m tests.benchmarks.bench_reward_calibration {options}`, "
@@ -129,6 +131,7 @@ def _one(task: tuple[str, int]) -> tuple[str, list[Any]]:
 PARTS: dict[str, tuple[str, Callable[[Seed], list[Any]]]] = {
     "trials": ("seeds", lambda seed: [trial_results(seed)]),
     "heads": ("head_seeds", head_results),
+    "questions": ("question_seeds", lambda seed: [question_results(seed)]),
     "balance": ("head_seeds", lambda seed: [balance(seed)]),
     "silence": ("silence_seeds", lambda seed: [silence_results(seed)]),
     "anchors": ("anchor_seeds", lambda seed: [anchor_results(seed, ANCHORS)]),
@@ -148,6 +151,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--first-seed", type=int, default=2000)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--head-seeds", type=int, default=2)
+    parser.add_argument("--question-seeds", type=int, default=2)
     parser.add_argument("--anchor-seeds", type=int, default=1)
     parser.add_argument("--silence-seeds", type=int, default=1)
     parser.add_argument("--questions", type=int, default=400)

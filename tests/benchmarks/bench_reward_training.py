@@ -172,8 +172,14 @@ def _kept(name: str, task: dict[str, Any], arguments: argparse.Namespace) -> dic
 
 
 def report(folder: Path) -> None:
-    """The tables of the page."""
-    found = json.loads((folder / "speed.json").read_text())["result"]
+    """The tables of the page, of whatever was measured."""
+    if (folder / "speed.json").is_file():
+        _print_speed(json.loads((folder / "speed.json").read_text())["result"])
+    if (folder / "accuracy.json").is_file():
+        _print_accuracy(json.loads((folder / "accuracy.json").read_text()))
+
+
+def _print_speed(found: dict[str, Any]) -> None:
     base = next(iter(TRL))
     print("| | pairs/s | pairs/CPU-s | times TRL's (CPU-s) | peak memory |\n|---|---|---|---|---|")
     for name, rows in found["rounds"].items():
@@ -184,8 +190,17 @@ def report(folder: Path) -> None:
             f"| {name} | {_spread(wall)} | {_spread(cpu)} | {_spread(ratios)} | "
             f"{statistics.median(column['peak']) / 2**30:.2f} GiB |"
         )
-    if (folder / "accuracy.json").is_file():
-        print(json.dumps(json.loads((folder / "accuracy.json").read_text())["result"], indent=1))
+
+
+def _print_accuracy(document: dict[str, Any]) -> None:
+    told, found = document["arguments"], document["result"]
+    seeds = range(told["seed"], told["seed"] + told["seeds"])
+    print(f"| | {' | '.join(f'seed {seed}' for seed in seeds)} | together |\n{'|---' * (told['seeds'] + 2)}|")
+    for name, by_seed in found["by_seed"].items():
+        cells = [f"{share:.1%}" for share in (*by_seed, found["accuracy"][name])]
+        print(f"| {name} | {' | '.join(cells)} |")
+    interval = f"{100 * found['low']:+.1f} to {100 * found['high']:+.1f}"
+    print(f"\nDifference {100 * found['difference']:+.1f} points, 95 % interval {interval}, {found['pairs']} pairs.")
 
 
 def _spread(values: list[float]) -> str:

@@ -10,7 +10,7 @@ from torch import Tensor
 from reward_model.anchors import choose_anchors, drift, pin_scale, pinned_drift
 from reward_model.calibration import KINDS, sigmoid
 from reward_model.calibration_bins import reliability_diagram
-from reward_model.calibration_error import CalibrationReport, calibration_report, debiased_error
+from reward_model.calibration_error import CalibrationReport, calibration_p_value, calibration_report, debiased_error
 from tests.benchmarks.calibration_models import Head, fit_head, fit_love, fit_utilities, halves, joined, subspace
 from tests.benchmarks.calibration_population import OBJECTIVES, Log, World, make_world, visit
 from tests.benchmarks.calibration_texts import Stock
@@ -82,13 +82,14 @@ class Seed:
 @dataclass(frozen=True)
 class HeadResult:
     """One head of one seed: the report on its hold-out; debiased errors of each kind of calibration and of none;
-    p-values of small hold-outs."""
+    p-values of small hold-outs, and those by person alone."""
 
     objective: str
     kind: str
     report: CalibrationReport
     errors: dict[str, float]
     small: tuple[float, ...]
+    small_by_person: tuple[float, ...]
 
 
 def head_results(seed: Seed) -> list[HeadResult]:
@@ -101,17 +102,25 @@ def _head_result(seed: Seed, held: Log, objective: str) -> HeadResult:
     head = seed.head(objective)
     kept = ~np.isnan(held.targets[objective])
     y, item, person = held.targets[objective][kept], held.item[kept], held.person[kept]
-    weights = np.ones(len(y))
-    report = calibration_report(y, head.probabilities[item], weights, person, base_rate=head.rate, seed=seed.seed)
+    weights, questions = np.ones(len(y)), seed.stock.prompt[item]
+    p = head.probabilities[item]
+    report = calibration_report(y, p, weights, person, questions=questions, base_rate=head.rate, seed=seed.seed)
     fitted = {kind: fit(head.unseen, head.mean, head.mass) for kind, fit in KINDS.items()}
     tried = {"none": sigmoid(head.logits)} | {kind: one.apply(head.logits) for kind, one in fitted.items()}
-    errors = {kind: debiased_error(reliability_diagram(y, p[item], weights, person)) for kind, p in tried.items()}
-    small = []
+    errors = {
+        kind: debiased_error(reliability_diagram(y, said[item], weights, person, questions=questions))
+        for kind, said in tried.items()
+    }
+    small: list[tuple[float, ...]] = []
     for start in range(0, min(len(y), 5 * SMALL) - SMALL + 1, SMALL):
         part = slice(start, start + SMALL)
-        one = calibration_report(y[part], head.probabilities[item[part]], weights[part], person[part], resamples=500)
-        small.append(1.0 if one.p_value is None else one.p_value)
-    return HeadResult(objective, head.calibration.kind, report, errors, tuple(small))
+        values = (
+            calibration_p_value(y[part], p[part], weights[part], person[part], questions=codes, resamples=500)
+            for codes in (questions[part], None)
+        )
+        small.append(tuple(1.0 if value is None else value for value in values))
+    both, alone = zip(*small, strict=True)
+    return HeadResult(objective, head.calibration.kind, report, errors, both, alone)
 
 
 def balance(seed: Seed) -> tuple[float, float, float]:
@@ -125,7 +134,7 @@ def balance(seed: Seed) -> tuple[float, float, float]:
 
     def error(probabilities: Array) -> float:
         rows = held.targets["love"], probabilities[held.item], np.ones(len(held.item)), held.person
-        return debiased_error(reliability_diagram(*rows))
+        return debiased_error(reliability_diagram(*rows, questions=seed.stock.prompt[held.item]))
 
     return error(head.probabilities), error(corrected.apply(head.logits)), error(seed.love.probabilities)
 

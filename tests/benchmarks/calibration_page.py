@@ -9,6 +9,8 @@ from reward_model.offline_online import OfflineOnline
 from tests.benchmarks.calibration_frozen import FROZEN
 from tests.benchmarks.calibration_heads import AnchorResult, HeadResult, Size
 from tests.benchmarks.calibration_page_heads import anchors, balance, heads, seeds, span, told, word
+from tests.benchmarks.calibration_page_questions import draw_of_questions
+from tests.benchmarks.calibration_questions import QuestionResult
 from tests.benchmarks.calibration_trials import LEARNING, SilenceResult, TrialResult
 
 R, SLOPE = 0.95, (0.8, 1.2)
@@ -19,6 +21,7 @@ class Findings:
     """Results by seed; `anchors[seed]` one for each size of the anchor set."""
 
     heads: list[HeadResult] = field(default_factory=list)
+    questions: list[QuestionResult] = field(default_factory=list)
     balance: list[tuple[float, float, float]] = field(default_factory=list)
     anchors: list[list[AnchorResult]] = field(default_factory=list)
     trials: list[TrialResult] = field(default_factory=list)
@@ -33,6 +36,7 @@ def render(found: Findings, size: Size, first_seed: int, world: str) -> tuple[st
         _shift(found.trials),
         _silence(found.silence),
         heads(found.heads),
+        draw_of_questions(found.questions),
         balance(found.balance),
         anchors(found.anchors),
     ]

@@ -21,35 +21,47 @@ def heads(heads: Sequence[HeadResult]) -> tuple[list[str], bool]:
         "## Calibration of each head",
         "",
         *told(
-            "On the hold-out: new people, unseen questions, the base policy. Debiased error: root mean square "
-            "over 15 bins of equal mass with its own sampling variance, clustered by person, taken off. "
+            "On the hold-out: new people, unseen questions, the base policy. Debiased error: root mean square over 15 "
+            "bins of equal mass with its own sampling variance taken off. Labels are people times questions, and both "
+            "were drawn: the variance is clustered both ways (Cameron, Gelbach & Miller 2011), which is what training "
+            "reports use. `by person`: clustered by person alone, as if these questions were the only ones there are, "
+            "which is how this page measured before. Intervals (`upper end`, `lower end`) are both ways. "
             f"{seeds(some)}; skill = 1 - Brier / Brier of the base rate in training."
         ),
         "",
-        "| objective | labels | kind chosen | debiased error | largest upper end | plain ECE | Brier skill "
-        "| lowest lower end | reached |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| objective | labels | kind chosen | debiased error | largest upper end | by person | plain ECE | Brier skill "
+        "| lowest lower end | reached | by person |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    reached = True
+    reached = np.array([True, True])
     for objective in OBJECTIVES:
         some = [one for one in heads if one.objective == objective]
-        errors, skills = [one.report.error for one in some], [one.report.skill for one in some]
-        good = max(errors) <= TOLERANCE and min(skills) > 0 and min(one.report.labels for one in some) >= 5000
+        errors = [[one.report.error for one in some], [one.report.error_by_person for one in some]]
+        skills = [one.report.skill for one in some]
+        enough = min(skills) > 0 and min(one.report.labels for one in some) >= 5000
+        good = [enough and max(values) <= TOLERANCE for values in errors]
         reached &= good
         kinds = ", ".join(sorted({one.kind for one in some}))
         lines.append(
-            f"| {objective} | {min(one.report.labels for one in some):,} | {kinds} | {span(errors, 3)} "
-            f"| {max(one.report.error_high for one in some):.3f} | {span([one.report.ece_plain for one in some], 3)} "
-            f"| {span(skills, 3)} | {min(one.report.skill_low for one in some):.3f} | {word(good)} |"
+            f"| {objective} | {min(one.report.labels for one in some):,} | {kinds} | {span(errors[0], 3)} "
+            f"| {max(one.report.error_high for one in some):.3f} | {span(errors[1], 3)} "
+            f"| {span([one.report.ece_plain for one in some], 3)} | {span(skills, 3)} "
+            f"| {min(one.report.skill_low for one in some):.3f} | {word(good[0])} | {word(good[1])} |"
         )
-    medians = all(_median_error(heads, objective) <= TOLERANCE for objective in OBJECTIVES)
-    asked = f"Asked for: error at most {TOLERANCE} at 5,000 labels or more, skill above 0"
-    lines += ["", *told(f"{asked}: in every seed {word(reached)}, by the medians of errors {word(medians)}."), ""]
-    return lines + _kinds(heads) + _small(heads), reached
+    asked = f"Asked for: error at most {TOLERANCE} at 5,000 labels or more, skill above 0. Both ways"
+    both, alone = (all(_median(heads, objective, name) <= TOLERANCE for objective in OBJECTIVES) for name in _ERRORS)
+    verdict = (
+        f"{asked}: in every seed {word(bool(reached[0]))}, by the medians of errors {word(both)}. By person alone: "
+    )
+    verdict += f"in every seed {word(bool(reached[1]))}, by the medians {word(alone)}."
+    return [*lines, "", *told(verdict), "", *_kinds(heads), *_small(heads)], bool(reached[0])
 
 
-def _median_error(heads: Sequence[HeadResult], objective: str) -> float:
-    return float(np.median([one.report.error for one in heads if one.objective == objective]))
+_ERRORS = ("error", "error_by_person")
+
+
+def _median(heads: Sequence[HeadResult], objective: str, name: str) -> float:
+    return float(np.median([getattr(one.report, name) for one in heads if one.objective == objective]))
 
 
 def _kinds(heads: Sequence[HeadResult]) -> list[str]:
@@ -64,12 +76,14 @@ def _kinds(heads: Sequence[HeadResult]) -> list[str]:
 
 
 def _small(heads: Sequence[HeadResult]) -> list[str]:
-    values = [value for one in heads for value in one.small]
-    rejected = sum(value < 0.05 for value in values)
+    both, alone = ([value for one in heads for value in getattr(one, name)] for name in ("small", "small_by_person"))
+    rejected, by_person = (sum(value < 0.05 for value in values) for values in (both, alone))
     return [
         "",
-        "On hold-outs of 1,000 labels the bootstrap test against perfect calibration rejects "
-        f"{rejected} of {len(values)} at 5 %.",
+        *told(
+            "On hold-outs of 1,000 labels the bootstrap test against perfect calibration rejects "
+            f"{rejected} of {len(both)} at 5 % (by person alone {by_person})."
+        ),
     ]
 
 

@@ -31,6 +31,7 @@ CASES = (
     "binary .10 -> .16, designed for a third of it",
     "binary .10 -> .12, covariate r = .5",
     "bounded .50 -> .51, covariate r = .5",
+    "unbounded +.01 sd .1, covariate r = .5",
     "unbounded +.02 sd .1, covariate r = .5",
     ".95 -> .90 at 5 %",
 )
@@ -98,7 +99,7 @@ def case(name: str) -> tuple[Draw, float, float, dict[str, Test]]:
         if not r:
             tests |= {f"two-arm, blocks of {k}": two_arm_test(two_arm_design(lift, k)) for k in (10, 20)}
         return binary(low, high, int(2 * n), r), high - low, n, tests
-    effect, deviation, bounded = (0.01, 0.1, True) if name.startswith("bounded") else (0.02, 0.1, False)
+    effect, deviation, bounded = 0.02 if "+.02" in name else 0.01, 0.1, name.startswith("bounded")
     n = fixed_sample(gaussian(effect, deviation, 1000, 0.5, bounded=bounded), effect)
     tests = {"asymptotic": asymptotic_test(AsymptoticDesign(n))}
     if bounded:

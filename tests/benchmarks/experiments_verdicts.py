@@ -16,6 +16,7 @@ EXACT = "binary .10 -> .12"
 ADJUSTED = (
     "binary .10 -> .12, covariate r = .5",
     "bounded .50 -> .51, covariate r = .5",
+    "unbounded +.01 sd .1, covariate r = .5",
     "unbounded +.02 sd .1, covariate r = .5",
 )
 

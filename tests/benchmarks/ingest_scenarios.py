@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from infra.contracts import uuid7
-from infra.db import Database, insert_ignore_many, migrate
+from infra.db import Database, migrate
 from infra.db.tables.feedback import feedback_events, labels
 from infra.settings import Settings
 from infra.settings.infrastructure import EventLogSettings, StoreSettings
-from ingest.provisional import LABEL_COLUMNS
 from ingest.repository import FeedbackRepository
-from ingest.rows import LEDGER_COLUMNS
 from tests.benchmarks import ingest_traffic
 from tests.benchmarks.ingest_load import Outcome, load, rendered
 from tests.benchmarks.ingest_processes import System, running
@@ -162,34 +160,6 @@ def _probe(database: Database, system: System) -> float:
             if FeedbackRepository(connection, PROJECT).current_label(response_id, 0)[0] is not None:
                 return time.perf_counter() - started
         time.sleep(0.005)
-
-
-def fill(database: Database, rows: int) -> None:
-    """Put `rows` events of the weeks before into the ledger, with three events an answer and its label beside them."""
-    lot = 30_000
-    for start in range(0, rows, lot):
-        events, marks = [], []
-        for number in range(start, min(start + lot, rows)):
-            answer = f"chatcmpl-018b0000-{number // 3 >> 12:04x}-7{number // 3 & 0xFFF:03x}-8000-{number // 3:012x}"
-            event_id = f"018b0000-{number >> 12:04x}-7{number & 0xFFF:03x}-8000-{number:012x}"
-            at = 1.69e9 + number / 1000
-            signal = ("shown", "dwell", "copy")[number % 3]
-            events.append(
-                (event_id, answer, 0, signal, "set", 12.5 if signal == "dwell" else None, None, None, 0,
-                 f"{number % 50000:032x}", at, "mobile", None, PROJECT, at, "api")
-            )  # fmt: skip
-            if number % 3 == 0:
-                marks.append((PROJECT, answer, 0, 1, "final", _VALUES, _WEIGHTS, 3, "0" * 64, at, at + 86400))
-        with database.transaction() as connection:
-            insert_ignore_many(connection, feedback_events, LEDGER_COLUMNS, events)
-            insert_ignore_many(connection, labels, LABEL_COLUMNS, marks, json_encoded=True)
-    if database.dialect == "postgresql":
-        with database.transaction() as connection:
-            connection.execute(text("ANALYZE"))
-
-
-_VALUES = '{"love":0.0,"sentiment":null,"dwell":0.5,"reuse":1.0,"share":0.0,"harm":0.0}'
-_WEIGHTS = '{"love":1.0,"sentiment":0.0,"dwell":0.0,"reuse":1.0,"share":1.0,"harm":1.0}'
 
 
 def quantile(values: list[float], share: float) -> float:

@@ -12,7 +12,8 @@ from infra.db.tables import job_runs
 from infra.runtime import Context, open_context
 from infra.settings import Settings, load_settings
 from infra.settings.describing import toml_value
-from plaudit.demo.process import UpProcess, free_port
+from plaudit.demo.process import UpProcess
+from tests.fixtures.helpers import free_port
 
 PROJECT = "e2e"
 TRAININGS = ("reward-model", "policy-update")

@@ -14,7 +14,8 @@ from ingest.labels import InteractionFacts, Labelling, make_label
 from ingest.ledger import Version
 from ingest.objectives import DEFINITIONS, Setting
 from ingest.provisional import LABEL_COLUMNS, PROVISIONAL_COLUMNS, ProvisionalLabels, by_answer, told
-from ingest.rows import LEDGER_COLUMNS, LedgerRow, ledger_row_of
+from ingest.rows import LEDGER_COLUMNS, OPERATION, SIGNAL, USER_KEY, VALUE, LedgerRow, ledger_row_of
+from ingest.standing import BITS, NOBODY, NOTHING
 from tests.ingest.builders import PROJECT, START, event
 
 LABELLING = Labelling.of(IngestSettings(window_seconds=100.0))
@@ -56,7 +57,22 @@ def reference(rows: list[LedgerRow], facts: InteractionFacts | None) -> dict[str
         values={name: value for name, value in label.values.items() if value is not None},
         weights={name: weight for name, weight in label.weights.items() if label.values[name] is not None},
     )
-    return {column: getattr(label, name) for column, name in zip(LABEL_COLUMNS, names, strict=True)}
+    said = {column: getattr(label, name) for column, name in zip(LABEL_COLUMNS[:-2], names, strict=True)}
+    plain = facts is not None and all_plain(rows)
+    return {**said, "heard": sum({BITS[row[SIGNAL]] for row in rows}) if plain else NOTHING,
+            "user_key": (rows[0][USER_KEY] if plain else None) or NOBODY}  # fmt: skip
+
+
+def all_plain(rows: list[LedgerRow]) -> bool:
+    """Whether rows are one person's and commute: worked out apart from `ingest.standing`."""
+    signals = {row[SIGNAL] for row in rows}
+    return (
+        len({row[USER_KEY] for row in rows}) == 1
+        and {row[OPERATION] for row in rows} == {"set"}
+        and all(row[VALUE] is None or row[SIGNAL] == "dwell" for row in rows)
+        and not signals & {"rating", "duel", "regenerate"}
+        and not signals >= {"like", "dislike"}
+    )
 
 
 @given(

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import pytest
 from infra.contracts import SystemClock, uuid7
 from infra.event_log import Record, open_event_log
 from infra.settings import load_settings
+from tests.fixtures.helpers import free_port
 from tests.plaudit.test_cli import plaudit
 
 ROOT = Path(__file__).parents[2]
@@ -31,9 +31,7 @@ def variables(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def services(variables: dict[str, str], tmp_path: Path) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:
     """A feedback API and a consumer, ready; their log files stay for the failure report."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     assert plaudit("migrate", **variables).returncode == 0
     commands = [["ingest", "api", "--port", str(port)], ["ingest", "consume"]]
     processes = []

@@ -11,6 +11,7 @@ from infra.event_log import open_event_log
 from infra.settings import Settings, load_settings
 from plaudit import doctor
 from plaudit.doctor import Finding, examine, existing_ancestor, unmet
+from tests.fixtures.helpers import free_port
 
 
 def settings_in(folder: Path, **values: object) -> Settings:
@@ -19,12 +20,6 @@ def settings_in(folder: Path, **values: object) -> Settings:
 
 def findings(settings: Settings) -> dict[str, Finding]:
     return {finding.subject: finding for finding in examine(settings)}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_a_fresh_machine_has_notes_and_no_failures(tmp_path: Path) -> None:

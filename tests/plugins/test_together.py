@@ -20,9 +20,9 @@ def test_a_shared_folder_or_file_is_one_group_and_long_tests_are_alone() -> None
 
 
 def test_what_takes_long_goes_first() -> None:
-    names = ["tests/serving/test_a.py::x", "tests/plaudit/test_a.py::x", "tests/e2e/test_kill_drill.py::x"]
+    names = ["tests/infra/test_a.py::x", "tests/plaudit/test_a.py::x", "tests/e2e/test_kill_drill.py::x"]
     assert sorted(names, key=rank_of) == names[::-1]
-    assert rank_of("tests/serving/test_a.py::x") == rank_of("tests/infra/test_a.py::x")
+    assert rank_of("tests/oracles/test_a.py::x") == rank_of("tests/infra/test_a.py::x")
 
 
 def test_what_is_named_is_there() -> None:

@@ -18,8 +18,6 @@ ALONE = (
     "tests/conformance/",
     "tests/drills/",
     "tests/e2e/test_rights.py",
-    "tests/plaudit/test_cli_ingest.py",
-    "tests/plaudit/test_cli_rights.py",
     "tests/policy_update/algebra/test_properties.py",
     "tests/policy_update/test_recipes_learn.py",
     "tests/reward_model/finetuning/test_pipeline.py",
@@ -28,8 +26,8 @@ ALONE = (
 )
 """Folders and files whose tests are long or many, and make nothing for one another."""
 
-FOLDERS = ("tests/e2e/",)
-"""Each of these folders is one group: its tests share a running deployment."""
+FOLDERS = ("tests/e2e/", "tests/plaudit/")
+"""Each of these folders is one group: its tests share a running deployment, or what commands are forked from."""
 
 FIRST = (
     "tests/e2e/test_child_killed.py",
@@ -39,11 +37,12 @@ FIRST = (
     "tests/e2e/test_shutdown.py",
     "tests/drills/",
     "tests/e2e/",
+    "tests/plaudit/",
     "tests/ingest/browser/",
     "tests/integration/",
-    "tests/plaudit/",
     "tests/reward_model/",
     "tests/policy_update/",
+    "tests/serving/",
 )
 """What takes long, the longest first; the rest follows in the order of its names."""
 

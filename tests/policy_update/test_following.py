@@ -17,7 +17,7 @@ from infra.settings import load_settings
 from infra.settings.describing import toml_value
 from policy_update.following import run_together
 from reward_model.jobs import run_reward_model
-from tests.policy_update.test_processes import free_port
+from tests.fixtures.helpers import free_port
 from tests.reward_model.test_service import fill
 
 ROOT = Path(__file__).parents[2]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.helpers import free_port
 from tests.policy_update.fsdp_child import run_sharded
-from tests.policy_update.test_processes import free_port
 
 
 @pytest.mark.full

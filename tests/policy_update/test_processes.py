@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from policy_update.processes import Processes, padded_together
+from tests.fixtures.helpers import free_port
 from tests.policy_update.test_kill_drill import finished, lines, task
 from tests.policy_update.training_child import run_as
 
@@ -30,12 +30,6 @@ def same_training(one: Path, two: Path) -> None:
     first, second = (load_file(path.parent / "adapter.safetensors") for path in (one, two))
     for name, weight in first.items():
         assert torch.allclose(weight, second[name], atol=1e-4), name
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.timeout(180)

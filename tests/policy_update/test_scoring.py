@@ -1,6 +1,6 @@
 """Scores of a rollout against the reward model's own features, and likelihoods against one pass a row."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +140,11 @@ def test_a_fine_tuned_reward_model_reads_the_texts_and_teaches_and_examines(
 ) -> None:
     trained = train_lora_reward_model(tiny_loaded, make_examples(), OPTIONS)
     FinetunedRewardModel.of(trained, FeatureRecipe((), 48, 24)).save(tmp_path / "reward")
-    teacher, examiner = teacher_and_examiner(open_reward_model(tmp_path / "reward", tiny_loaded), 1, settings)
+    opened = open_reward_model(tmp_path / "reward", tiny_loaded)
+    assert isinstance(opened, FinetunedRewardModel)
+    crossed = replace(opened, halves=(opened.told(version=8), opened.told(version=9)))
+    assert [one.manifest.version for one in teacher_and_examiner(crossed, 1, settings)] == [9, 8]
+    teacher, examiner = teacher_and_examiner(opened, 1, settings)
     assert teacher is examiner, "it holds no halves"
 
     end, bound = tiny_loaded.end_ids[0], settings.policy_update.rewards.utility_bound

@@ -1,6 +1,5 @@
 """A real gateway on a loopback port: uvicorn, the tiny model, a migrated store and the embedded log."""
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from infra.settings import Settings
 from infra.settings.infrastructure import ModelSettings
 from infra.settings.serving import ServingSettings
 from serving.app import build_gateway
+from tests.fixtures.helpers import free_port
 from tests.models_fixtures import make_tiny_lora, make_tiny_model, other_tiny_model_dir, tiny_loaded, tiny_model_dir
 
 if TYPE_CHECKING:
@@ -54,9 +54,7 @@ class Served:
     def __init__(self, context: Context) -> None:
         self.context = context
         self.app = build_gateway(context)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         config = uvicorn.Config(self.app, host="127.0.0.1", port=self.port, log_config=None, lifespan="on")
         self.server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self.server.run, daemon=True)

@@ -61,6 +61,37 @@ def test_a_full_queue_refuses_the_whole_request(engine: LocalEngine) -> None:
     assert all(future.exception() is None for future in [*running, *waiting])
 
 
+def test_what_waits_is_asked_again_who_answers_and_what_has_begun_is_not(
+    engine: LocalEngine, tiny_loaded: LoadedModel, tmp_path: Path
+) -> None:
+    make_tiny_lora(tiny_loaded, tmp_path / "a")
+    engine.load_adapter("kind@1", str(tmp_path / "a"))
+    by_kind, by_base = [engine.generate([request(engine, 3, ref)])[0].token_ids for ref in ("kind@1", "base")]
+    block, asked = threading.Event(), list[str]()
+    first = GenerationRequest(
+        request(engine).prompt_token_ids, SamplingParameters(max_tokens=1), on_token=lambda *_: block.wait(20) and None
+    )
+    answer = "kind@1"
+
+    def again() -> str:
+        asked.append(answer)
+        return answer
+
+    running = engine.submit([first], again)
+    while engine.waiting():
+        pass
+    moved = engine.submit([request(engine, 3, "kind@1")] * 2, again)
+    gone = engine.submit([request(engine, 3, "kind@1")], lambda: "not loaded@1")
+    answer = "base"
+    block.set()
+    wait([*running, *moved, *gone], 20)
+    assert asked[0] == "kind@1", "the first one was asked as it began"
+    assert set(asked[1:]) == {"base"}
+    assert [future.result().token_ids for future in moved] == [by_base, by_base]
+    assert gone[0].result().token_ids == by_kind
+    assert by_kind != by_base
+
+
 def test_a_cancelled_row_ends_early_and_harms_no_other(engine: LocalEngine) -> None:
     seen: list[int] = []
     leaving = GenerationRequest(

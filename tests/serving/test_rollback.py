@@ -8,8 +8,9 @@ from typing import NamedTuple
 from sqlalchemy import update
 
 from ab_testing.effects import revert_champion
-from infra.contracts import AdapterVersion
+from infra.contracts import AdapterVersion, SamplingParameters
 from infra.db.tables import adapters
+from infra.models.port import GenerationRequest
 from infra.runtime import Context
 from serving.adapters import Adapters
 from tests.serving.conftest import Served, set_champion, wait_until
@@ -94,3 +95,36 @@ def test_a_rollback_is_served_within_a_second_also_while_an_adapter_is_loaded(
     print(f"seconds to the first answer: {', '.join(f'{seconds:.2f}' for seconds in found)}")
     assert found[0] < LIMIT_SECONDS
     assert found[1] < LIMIT_SECONDS, "loading holds nothing up"
+
+
+def test_a_request_that_waited_through_a_rollback_is_answered_by_the_champion_before(
+    served: Served, make_adapter: Callable[..., AdapterVersion]
+) -> None:
+    make_adapter("kind", 1, seed=1)
+    database = served.context.database
+    set_champion(database, "kind@1", "base")
+    gateway = served.app.state.gateway
+    wait_until(lambda: served.chat(max_tokens=1).headers["x-plaudit-adapter"] == "kind@1")
+    begun, block = threading.Event(), threading.Event()
+
+    def hold(*_: object) -> None:
+        begun.set()
+        block.wait(20)
+
+    prompt = GenerationRequest((5, 6, 7), SamplingParameters(max_tokens=1), "base", on_token=hold)
+    busy = gateway._engine.submit([prompt])
+    begun.wait(20)
+    answers: list[str] = []
+    waiting = threading.Thread(
+        target=lambda: answers.append(served.chat(max_tokens=1, user="anna").headers["x-plaudit-adapter"])
+    )
+    waiting.start()
+    wait_until(lambda: gateway._engine.waiting() == 1)
+    assert gateway.state.champion == "kind@1"
+    revert_champion(served.context, "a drill")
+    wait_until(lambda: gateway.state.champion == "base")
+    block.set()
+    waiting.join(20)
+    busy[0].result(20)
+    assert answers == ["base"]
+    assert sorted(item.adapter for item in served.logged() if item.user_key) == ["base"]

@@ -7,7 +7,7 @@ import pytest
 
 from ab_testing.layers import Router
 from infra.contracts import Experiment
-from serving.routing_state import NothingProven, Route, RoutingState, UnknownModel, held, route
+from serving.routing_state import NothingProven, Route, RoutingState, UnknownModel, held, route, still
 from tests.ab_testing.assignment_people import experiment
 
 PEOPLE = [f"user-{number}" for number in range(300)]
@@ -146,3 +146,15 @@ def test_a_rollback_or_a_breaker_unpins_at_once() -> None:
         assert held(state(CHALLENGE, **changes), CHAMPION, ARM) == CHAMPION
     promoted = state(HOLDBACK, tripped=frozenset({("b", "challenger")}))
     assert promoted.usable("style@1"), "no breaker takes the champion away"
+
+
+def test_what_waited_is_answered_by_the_champion_when_its_adapter_was_rolled_back() -> None:
+    taken = route(state(CHALLENGE), "plaudit", "user-1", True)
+    challenged = replace(ARM, phase=taken.phase)
+    assert still(state(CHALLENGE), challenged) == challenged
+    for changes in ({"rejected": frozenset({"style@2"})}, {"servable": frozenset({"style@1", "base"})}):
+        found = still(state(CHALLENGE, **changes), challenged)
+        assert (found, found.why) == (CHAMPION, "withdrawn")
+        named = Route("style@2", why="named")
+        assert still(state(CHALLENGE, **changes), named) == named
+    assert still(RoutingState(champion="style@9", last_proven="style@9"), challenged) == challenged

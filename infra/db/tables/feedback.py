@@ -108,6 +108,10 @@ labels = Table(
     Column("config_hash", String(64), nullable=False),
     instant("made_at"),
     instant("window_closes_at"),
+    # Of a provisional label the consumer wrote: what it has heard and from whom, where bits say all of it
+    # (`ingest.standing`); else 0 and "". They come and go with the provisional label.
+    Column("heard", Integer),
+    Column("user_key", String(64)),
     # Partial, so that changing a provisional label touches no index: its window stands, and `made_at` is only indexed
     # once it is final. Queries must name the condition literally, or SQLite does not see that they imply it.
     Index(

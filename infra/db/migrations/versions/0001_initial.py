@@ -354,6 +354,8 @@ def upgrade() -> None:
         sa.Column("config_hash", sa.String(length=64), nullable=False),
         sa.Column("made_at", sa.Double(), nullable=False),
         sa.Column("window_closes_at", sa.Double(), nullable=False),
+        sa.Column("heard", sa.Integer(), nullable=True),
+        sa.Column("user_key", sa.String(length=64), nullable=True),
         sa.PrimaryKeyConstraint("project", "response_id", "choice", "version", name=op.f("pk_labels")),
         sqlite_with_rowid=False,
     )

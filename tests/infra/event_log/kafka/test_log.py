@@ -74,8 +74,8 @@ def test_the_log_outlives_its_broker(connect: Connect) -> None:
     assert time.monotonic() - started < 5
     started = time.monotonic()
     with pytest.raises(EventLogUnavailable):  # reconnecting: the caller is told at once
-        log.append(topic, [record("soon after", 0)]).result(0.5)
-    assert time.monotonic() - started < 0.5
+        log.append(topic, [record("soon after", 0)]).result(1.5)
+    assert time.monotonic() - started < 1.5, "half of what an append may take"
     assert log.healthy() is not None
     with running_broker(port):  # keeps nothing: it is another broker at the same address
         wait_until(lambda: _ensured(log, topic), 20.0, "the topic at the new broker")
