@@ -3,15 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 from ab_testing.decisions import Situation
-from ab_testing.evidence import PersonValues, design_of, e_processes_of
+from ab_testing.evidence import PersonValues, ValueRow, design_of, e_processes_of
 from infra.contracts import Arm
 from infra.statistics.best_arm import decide_best_arm
 
-Row = tuple[str, float | None, int, float]
-"""(arm, value, phase, frozen_at), in the order in which people count."""
 
-
-def best_among(passed: Sequence[Arm], situations: Mapping[Arm, Situation], values: Mapping[str, Sequence[Row]]) -> Arm:
+def best_among(
+    passed: Sequence[Arm], situations: Mapping[Arm, Situation], values: Mapping[str, Sequence[ValueRow]]
+) -> Arm:
     """Of the candidates that `passed`, the one shown to be the best by the first goal; where none is, the one of the
     larger effect.
 

@@ -114,6 +114,11 @@ def silent(s: Situation) -> Verdict | None:
     return None
 
 
+def vetoed(s: Situation) -> Verdict | None:
+    """What decides cannot be trusted: the self-test failed, or the champion differs from itself."""
+    return (exhausted(s) or Verdict("hold", "vetoed", s.veto)) if s.veto else None
+
+
 def better(s: Situation) -> Verdict | None:
     """A goal is better, robustly so, the stream of challengers allows it, and every guardrail is shown not to be worse
     by its margin."""
@@ -236,6 +241,7 @@ RULES: tuple[Rule, ...] = (
     overspent,
     mismatched,
     silent,
+    vetoed,
     better,
     exhausted,
     growing,

@@ -51,6 +51,8 @@ class Situation:
     paused_at: float | None = None
     paused_seconds: float = 0.0
     allowed: Allowance = NO_STREAM
+    veto: str = ""
+    """Why nothing may be promoted, whatever the evidence: see `ab_testing.checks`."""
 
     @property
     def at(self) -> float:

@@ -108,6 +108,7 @@ def candidate_evidence(situation: Situation) -> dict[str, object]:
             "control_trips": list(situation.control_trips),
             "paused_at": situation.paused_at,
             "paused_seconds": situation.paused_seconds,
+            "veto": situation.veto,
         },
         **({} if situation.evidence is None else situation.evidence.document()),
     }

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ab_testing.metrics import RETURN
 from infra.settings.ab_testing import AbTestingSettings, MetricSettings
 from infra.statistics import (
     BettingDesign,
@@ -32,6 +33,9 @@ WEIGHTS = (0.8, 0.06, 0.03)
 INTERVAL_ALPHA = 0.05
 INTERVAL_PEOPLE = 2000.0
 """Where the confidence sequence for people to look at is narrowest; fixed beforehand."""
+
+
+ValueRow = tuple[str, float | None, int, float] | tuple[str, float | None, int, float, float | None, float | None]
 
 
 @dataclass(frozen=True)
@@ -56,15 +60,31 @@ class PersonValues:
         """Propensity of everybody."""
         return np.full(self.values.shape[0], 0.5) if self.propensity is None else self.propensity
 
+    @property
+    def means(self) -> NDArray[np.float64]:
+        """Values for plain means: a ratio is linearised about the ratio of all earlier people, R + (y - R d) / mean d
+        (Deng, Knoblich, Lu, KDD 2018), as `MetricState` does."""
+        if self.denominators is None:
+            return self.values
+        n = np.arange(self.values.shape[0])
+        earlier, line = np.cumsum(self.values) - self.values, np.cumsum(self.denominators) - self.denominators
+        ratio = np.where(line > 0, earlier / np.where(line > 0, line, 1.0), 0.5)
+        size = np.where(line > 0, line / np.maximum(n, 1), 1.0)
+        return np.asarray(ratio + (self.values - ratio * self.denominators) / size)
+
     @classmethod
-    def of(cls, rows: Sequence[tuple[str, float | None, int, float]]) -> "PersonValues":
-        """From rows (arm, value, phase, frozen_at) in order."""
-        kept = [row for row in rows if row[1] is not None]
+    def of(cls, rows: Sequence[ValueRow], candidate: str = "challenger") -> "PersonValues":
+        """From rows (arm, value, phase, frozen_at[, denominator, covariate]) of one candidate and the control."""
+        kept = [(*row, None, None)[:6] for row in rows if row[1] is not None]
+        ratio = any(row[4] is not None for row in kept)
+        adjusted = any(row[5] is not None for row in kept)
         return cls(
-            np.array([row[0] == "challenger" for row in kept], dtype=np.bool_),
+            np.array([row[0] == candidate for row in kept], dtype=np.bool_),
             np.array([row[1] for row in kept], dtype=np.float64),
             np.array([row[2] for row in kept], dtype=np.int64),
             np.array([row[3] for row in kept], dtype=np.float64),
+            denominators=np.array([1.0 if row[4] is None else row[4] for row in kept]) if ratio else None,
+            covariates=np.array([np.nan if row[5] is None else row[5] for row in kept]) if adjusted else None,
         )
 
 
@@ -113,6 +133,8 @@ class MetricEvidence:
     effect_late: float | None = None
     newest_challenger: float | None = None
     newest_control: float | None = None
+    counted_through: float | None = None
+    """The metric's own watermark: everybody filed up to here, Unix seconds, is counted."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +173,7 @@ def design_of(rules: AbTestingSettings) -> Design:
 def bets_on_scores(metric: MetricSettings) -> bool:
     """Whether the metric is tested by betting on scores, which is faster; it needs a value of everybody assigned. Where
     people without a value are left out the coin is no longer known to be fair, and the two-arm test decides."""
-    return metric.missing == "zero"
+    return metric.missing == "zero" or metric.objective == RETURN
 
 
 def harm_design(metric: MetricSettings, design: Design) -> Design:
@@ -196,7 +218,7 @@ def e_processes_of(metric: MetricSettings, people: PersonValues, design: Design)
 def effect_of(people: PersonValues) -> ConfidenceSequence:
     """Challenger minus control after every person. As the product assigns people, both arms are the same share of all
     people in every phase, so a counted person is in the challenger with probability 1/2 whatever the ramp."""
-    scores = augmented_scores(people.in_challenger, people.values, people.shares)
+    scores = augmented_scores(people.in_challenger, people.means, people.shares)
     return mean_confidence_sequence(scores, INTERVAL_PEOPLE, INTERVAL_ALPHA)
 
 
@@ -211,8 +233,8 @@ def metric_evidence(metric: MetricSettings, people: PersonValues, design: Design
         direction=metric.direction,
         people_challenger=int(arms.sum()),
         people_control=int((~arms).sum()),
-        rate_challenger=_number(people.values[arms].mean()) if arms.any() else None,
-        rate_control=_number(people.values[~arms].mean()) if (~arms).any() else None,
+        rate_challenger=_rate(people, arms),
+        rate_control=_rate(people, ~arms),
         log_e_better=_number(tests.better.last),
         # Ville's inequality bounds the highest value: harm once proven stays proven.
         log_e_worse=_number(tests.worse.highest),
@@ -252,6 +274,12 @@ def sample_ratio(rules: AbTestingSettings, exposed: ExposedPeople) -> float:
     phases = int(exposed.phase.max()) + 1 if exposed.phase.size else 0
     path = sample_ratio_e_process(exposed.in_challenger, exposed.phase, np.full(phases, 0.5), rules.srm_concentration)
     return float(path.max())
+
+
+def _rate(people: PersonValues, chosen: NDArray[np.bool_]) -> float | None:
+    """Mean value of the chosen, or their ratio of sums; None without anybody."""
+    whole = float(chosen.sum() if people.denominators is None else people.denominators[chosen].sum())
+    return _number(people.values[chosen].sum() / whole) if whole > 0 else None
 
 
 def _number(value: float) -> float | None:

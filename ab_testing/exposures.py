@@ -3,13 +3,27 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from ab_testing.metrics import RETURN
+from infra.contracts import Experiment
 from infra.settings import Settings
+from infra.settings.ab_testing import AbTestingSettings, MetricSettings
+
+FLIP = -1
+"""Stage of a person seen in two arms."""
+UNCOUNTED = 0
+"""Stage of a person who is filed and in no count yet."""
+FIRST_GROUP = 1
+"""Stage of a person counted in the sample ratio, whose values of the first group of metrics freeze next."""
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """A person's first answer in an experiment. `arms_seen` 2: seen in both arms, counted as a flip and excluded."""
+    """A person's first answer in an experiment. `arms_seen` 2: seen in two arms or more, a flip, and excluded.
+
+    `stage`: `FLIP`, `UNCOUNTED`, or n: the values of n - 1 groups of metrics are frozen.
+    """
 
     user_key: str
     arm: str
@@ -17,55 +31,98 @@ class Exposure:
     phase: int
     arms_seen: int
     first_at: float
+    stage: int = UNCOUNTED
+
+
+@dataclass(frozen=True)
+class MetricGroup:
+    """Metrics that freeze together, `freeze_after` seconds after a person's first exposure; `stage` is that of people
+    who wait for it."""
+
+    stage: int
+    freeze_after: float
+    metrics: tuple[MetricSettings, ...]
+
+
+def freeze_after_of(metric: MetricSettings, settings: Settings) -> float:
+    """From a person's first exposure to the instant this metric's value freezes, seconds.
+
+    The metric's window, then the label window of the last answer in it and the lateness after which its label is
+    final, then time for the label job to run. `return` needs no label: its window is the days after the first one.
+    """
+    rules, ingest = settings.ab_testing, settings.ingest
+    if metric.objective == RETURN:
+        span = (ingest.validity.return_days + 1) * ingest.validity.day_seconds
+        return span + ingest.allowed_lateness_seconds + rules.allowed_lateness_seconds
+    made_from = [metric.objective, metric.denominator] if metric.aggregate == "ratio" else [metric.objective]
+    labelled = max(ingest.window_of(name) for name in made_from)
+    window = metric.window_seconds or rules.metric_window_seconds
+    return window + labelled + ingest.allowed_lateness_seconds + rules.allowed_lateness_seconds
 
 
 def freeze_after_seconds(settings: Settings) -> float:
-    """From a person's first exposure to the instant their values freeze, seconds.
-
-    The metric's window, then the longest label window, over the objectives of all metrics, of the last answer in it and
-    the lateness after which its label is final, then time for the label job to run.
-    """
-    windows = [settings.ingest.window_of(metric.objective) for metric in settings.ab_testing.metrics]
-    return (
-        settings.ab_testing.metric_window_seconds
-        + max(windows, default=settings.ingest.window_seconds)
-        + settings.ingest.allowed_lateness_seconds
-        + settings.ab_testing.allowed_lateness_seconds
-    )
+    """The longest of the metrics' own: after it everything about a person is frozen."""
+    return max(freeze_after_of(metric, settings) for metric in settings.ab_testing.metrics)
 
 
-def exposures_to_write(
-    seen: Sequence[Exposure], known: Mapping[str, Exposure], frozen: frozenset[str]
-) -> list[Exposure]:
+def freeze_config(settings: Settings) -> dict[str, Any]:
+    """What an experiment keeps of the settings of other rooms, so that its people are counted as at its start."""
+    return {
+        "freeze_after_seconds": freeze_after_seconds(settings),
+        "freeze_after": {metric.name: freeze_after_of(metric, settings) for metric in settings.ab_testing.metrics},
+        "return_days": settings.ingest.validity.return_days,
+        "day_seconds": settings.ingest.validity.day_seconds,
+        "label_seconds": max(settings.ingest.window_of(metric.objective) for metric in settings.ab_testing.metrics)
+        + settings.ingest.allowed_lateness_seconds,
+    }
+
+
+def metric_groups(experiment: Experiment, rules: AbTestingSettings, freeze_after: float) -> list[MetricGroup]:
+    """The metrics by when they freeze, soonest first; `freeze_after` where the experiment names none of its own."""
+    named = experiment.config.get("freeze_after")
+    own: Mapping[str, float] = named if isinstance(named, dict) else {}
+    by_time: dict[float, list[MetricSettings]] = {}
+    for metric in rules.metrics:
+        by_time.setdefault(float(own.get(metric.name, freeze_after)), []).append(metric)
+    return [
+        MetricGroup(stage, after, tuple(by_time[after])) for stage, after in enumerate(sorted(by_time), FIRST_GROUP)
+    ]
+
+
+def exposures_to_write(seen: Sequence[Exposure], known: Mapping[str, Exposure]) -> list[Exposure]:
     """What the table of exposures lacks: new people, and people about whom an answer that came late says more.
 
-    The first exposure of a frozen person stands; only the number of arms seen still moves.
+    Once the first values of a person are frozen the first exposure stands; only the number of arms seen still moves.
+    Whoever was counted in the sample ratio stays counted there; a flip is in no later count.
     """
     changed = []
     for person in seen:
         before = known.get(person.user_key)
-        if before is not None and person.user_key in frozen:
-            person = Exposure(
-                before.user_key, before.arm, before.propensity, before.phase, person.arms_seen, before.first_at
-            )
-        if person != before:
-            changed.append(person)
+        stage = UNCOUNTED if before is None else before.stage
+        if stage != UNCOUNTED and person.arms_seen > 1:
+            stage = FLIP
+        first = person if before is None or UNCOUNTED <= before.stage <= FIRST_GROUP else before
+        found = Exposure(
+            first.user_key, first.arm, first.propensity, first.phase, person.arms_seen, first.first_at, stage
+        )
+        if found != before:
+            changed.append(found)
     return changed
 
 
 @dataclass(frozen=True)
 class Due:
-    """A person whose values may be frozen, and the instant they are filed under."""
+    """A person who may be counted, and the instant he or she is filed under."""
 
     exposure: Exposure
     frozen_at: float
 
 
 def file_in_order(due: Sequence[Exposure], freeze_after: float, frontier: tuple[float, str]) -> list[Due]:
-    """The people due, in the one order in which they count, each behind everybody already frozen.
+    """The people due, in the one order in which they count, each behind everybody already counted.
 
     The order is (frozen_at, user_key), frozen_at = first exposure + `freeze_after`. `frontier` is the greatest key
-    already frozen. Whoever would come before it (the answer reached the store too late) is filed right behind it, one
+    already counted. Whoever would come before it (the answer reached the store too late) is filed right behind it, one
     representable instant later: what a test has counted keeps its place for ever.
     """
     filed = []
@@ -88,3 +145,8 @@ def until_first_waiting(due: Sequence[Due], waiting: frozenset[str]) -> list[Due
             break
         ready.append(person)
     return ready
+
+
+def daytime_of(instant: float) -> str:
+    """Quarter of the day, UTC: `night`, `morning`, `afternoon` or `evening`."""
+    return ("night", "morning", "afternoon", "evening")[int(instant % 86400 // 21600)]

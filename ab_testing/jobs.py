@@ -7,9 +7,13 @@ DECIDE_DEADLINE_SECONDS = 300.0
 
 def run_decide(job: JobContext) -> JobOutcome:
     """Look once; skipped when no experiment runs and none can start."""
-    from ab_testing.service import decide  # numpy and scipy only when there is something to weigh
+    from ab_testing.self_test import failing
+    from ab_testing.sentinel import watch
+    from ab_testing.service import current_watermark, decide  # numpy and scipy only when there is something to weigh
 
     look = decide(job.context, job.confirm_lease)
+    failing(job.context.settings)
+    watch(job.context, current_watermark(job.context), job.confirm_lease)
     job.progress(1.0, look.text)
     if look.verdict is None and not look.holdbacks:
         return JobOutcome.skipped(look.text)

@@ -1,24 +1,19 @@
 """What a look sees: every remaining candidate's situation, from the store, at one watermark."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
 from ab_testing.candidates import best_among
+from ab_testing.checks import promotion_veto
 from ab_testing.decisions import Proof, Situation, Verdict, decide, decide_among, passing
 from ab_testing.discoveries import NO_STREAM, Discovery, allowance, stream_of
-from ab_testing.evidence import Evidence, ExposedPeople, PersonValues, gather
 from ab_testing.repository import ExperimentRepository
-from ab_testing.robustness import with_robustness
+from ab_testing.standing import evidence_of, rules_of
 from ab_testing.values_repository import ValuesRepository
 from infra.contracts import Arm, Experiment
 from infra.runtime import Context
-from infra.settings.ab_testing import AbTestingSettings
-
-
-def rules_of(experiment: Experiment) -> AbTestingSettings:
-    """The rules this experiment began with: settings that change meanwhile are for the next one."""
-    return AbTestingSettings.model_validate(experiment.config["rules"])
 
 
 def current_watermark(context: Context) -> float | None:
@@ -32,29 +27,6 @@ def current_watermark(context: Context) -> float | None:
         repository = ExperimentRepository(connection, settings.project)
         watermark = repository.watermark(settings.ingest.consumer_group, topics)
     return None if watermark is None else min(watermark, context.clock.now())
-
-
-def evidence_of(connection: Connection, experiment: Experiment) -> dict[Arm, Evidence]:
-    """What the store's frozen values say about every candidate, each against the control."""
-    repository = ValuesRepository(connection, experiment.project, experiment.experiment_id)
-    rules, rows = rules_of(experiment), repository.values()
-    exposed = repository.exposed()
-    active = ExperimentRepository(connection, experiment.project).activity(experiment.experiment_id)
-    found = {}
-    for arm in experiment.arms:
-        if arm == "control":
-            continue
-        both = (arm, "control")
-        values = {
-            metric.name: PersonValues.of(
-                [(_role(row[0]), *row[1:]) for row in rows.get(metric.name, []) if row[0] in both]
-            )
-            for metric in rules.metrics
-        }
-        people = ExposedPeople.of([(_role(p.arm), p.phase, p.arms_seen) for p in exposed if p.arm in both])
-        evidence = gather(rules, values, people, experiment.phase.index)
-        found[arm] = with_robustness(evidence, [row for row in active if row.arm in both], rules.stability_top_people)
-    return found
 
 
 def situations_of(
@@ -93,6 +65,10 @@ def situations_of(
             paused_seconds=float(str(experiment.config.get("paused_seconds", 0.0))),
             allowed=allowance(stream, rules, place) if experiment.kind == "challenge" else NO_STREAM,
         )
+    # Asked only where it matters: the self-test takes a moment, and most looks promote nobody.
+    if any(decide(situation).kind == "promote" for situation in found.values()):
+        veto = promotion_veto(context, connection)
+        found = {arm: replace(situation, veto=veto) for arm, situation in found.items()}
     return found
 
 
@@ -118,8 +94,3 @@ def proof_of(repository: ExperimentRepository, adapter: str) -> tuple[Proof, str
         f"{replica}: {detail.get('reason', status)}" for replica, status, detail in proofs if status == "refused"
     ]
     return ("refused", "; ".join(refused)) if refused else ("waiting", "")
-
-
-def _role(arm: Arm) -> Arm:
-    """The arm's part in a comparison of two."""
-    return arm if arm == "control" else "challenger"

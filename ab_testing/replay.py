@@ -16,14 +16,14 @@ from sqlalchemy import Connection
 from ab_testing.decisions import Situation, Verdict, decide, decide_among, passing
 from ab_testing.discoveries import NO_STREAM, allowance, stream_of
 from ab_testing.effects import row_evidence
-from ab_testing.evidence import Evidence, MetricEvidence, PersonValues, design_of, metric_evidence
+from ab_testing.evidence import Evidence, MetricEvidence
 from ab_testing.ledger import canonical_json, next_decision, verify_chain
-from ab_testing.looking import rules_of
 from ab_testing.repository import ExperimentRepository
-from ab_testing.values_repository import ValuesRepository
+from ab_testing.standing import MetricReplay, rules_of
+from ab_testing.values_repository import ValueRow, ValuesRepository
 from infra.contracts import Arm, Decision, Experiment
 
-Rows = Mapping[str, Sequence[tuple[str, float | None, int, float]]]
+Rows = Mapping[str, Sequence[ValueRow]]
 COMMANDS = ("pause", "resume", "abort")
 
 
@@ -142,6 +142,7 @@ def situation_again(
         control_trips=tuple(inputs["control_trips"]),
         paused_at=inputs["paused_at"],
         paused_seconds=inputs["paused_seconds"],
+        veto=inputs["veto"],
         allowed=allowance(stream_of(before, rules.fdr_since), rules, place) if challenge else NO_STREAM,
     )
 
@@ -151,25 +152,19 @@ def evidence_again(experiment: Experiment, arm: Arm, document: Any, values: Rows
     if "metrics" not in document:
         return None
     recorded = msgspec.convert({name: document[name] for name in Evidence.__dataclass_fields__}, Evidence)
-    rules, design = rules_of(experiment), design_of(rules_of(experiment))
+    rules = rules_of(experiment)
     settings = {metric.name: metric for metric in rules.metrics}
     metrics = []
     for metric in recorded.metrics:
         people = first_people(metric, arm, values)
-        again = metric_evidence(settings[metric.name], people, design, experiment.phase.index)
+        again = MetricReplay(rules, settings[metric.name], arm, people).after(len(people), experiment.phase.index)
         metrics.append(
-            replace(
-                again,
-                effect_without_top=metric.effect_without_top,
-                effect_late=metric.effect_late,
-                newest_challenger=metric.newest_challenger,
-                newest_control=metric.newest_control,
-            )
+            replace(again, effect_without_top=metric.effect_without_top, counted_through=metric.counted_through)
         )
     return replace(recorded, metrics=tuple(metrics))
 
 
-def first_people(metric: MetricEvidence, arm: Arm, values: Rows) -> PersonValues:
+def first_people(metric: MetricEvidence, arm: Arm, values: Rows) -> list[ValueRow]:
     """The people of the two arms that the row counted. Raises _Erased when fewer are left."""
     rows = [row for row in values.get(metric.name, ()) if row[0] in (arm, "control") and row[1] is not None]
     counted = metric.people_challenger + metric.people_control
@@ -177,7 +172,7 @@ def first_people(metric: MetricEvidence, arm: Arm, values: Rows) -> PersonValues
     challenger = sum(row[0] == arm for row in first)
     if len(rows) < counted or challenger != metric.people_challenger:
         raise _Erased(f"of the {counted} people of metric {metric.name!r} some were erased")
-    return PersonValues.of([("challenger" if row[0] == arm else "control", *row[1:]) for row in first])
+    return first
 
 
 def difference(row: Decision, again: Decision) -> str:

@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 from ab_testing.decisions import boundary
 from ab_testing.evidence import Evidence, PersonValues, design_of, e_processes_of, effect_of
 from ab_testing.ledger import verify_chain
-from ab_testing.looking import evidence_of, rules_of
 from ab_testing.repository import ExperimentRepository
+from ab_testing.standing import evidence_of, rules_of
 from ab_testing.values_repository import ValuesRepository
 from infra.contracts import Decision, Experiment
 from infra.settings.ab_testing import AbTestingSettings, MetricSettings
@@ -73,7 +73,7 @@ def experiment_report(
     if experiment is None:
         return None
     rules = rules_of(experiment)
-    rows = ValuesRepository(connection, project, experiment.experiment_id).values()
+    rows = ValuesRepository(connection, project, experiment.experiment_id).values("challenger")
     design = design_of(rules)
     return ExperimentReport(
         experiment=experiment,

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, select, update
 
-from ab_testing.robustness import ActivePerson
 from infra.contracts import BASE_ADAPTER, Decision, Experiment, ExperimentKind, ExperimentStatus, Phase
 from infra.contracts.adapters import AdapterState, parse_ref
 from infra.db import Dialect, insert_ignore
@@ -17,9 +16,6 @@ from infra.db.tables import (
     consumer_offsets,
     decisions,
     experiments,
-    exposures,
-    interactions,
-    person_values,
     serving_state,
 )
 
@@ -83,26 +79,6 @@ class ExperimentRepository:
             found[row.arm] = (*found.get(row.arm, ()), f"{row.replica}: {row.reason}")
         return found
 
-    def activity(self, experiment_id: str) -> list[ActivePerson]:
-        """Frozen values beside how many answers each person was given in the experiment."""
-        v, e, i = person_values.columns, exposures.columns, interactions.columns
-        answers = (
-            select(i.user_key, func.count().label("answers"))
-            .where(i.project == self._project, i.experiment == experiment_id)
-            .group_by(i.user_key)
-            .subquery()
-        )
-        query = (
-            select(v.metric, v.arm, v.value, v.user_key, v.frozen_at, e.first_at, answers.c.answers)
-            .join(
-                exposures,
-                (e.project == v.project) & (e.experiment_id == v.experiment_id) & (e.user_key == v.user_key),
-            )
-            .join(answers, answers.c.user_key == v.user_key)
-            .where(v.project == self._project, v.experiment_id == experiment_id, v.value.is_not(None))
-        )
-        return [ActivePerson(**row._mapping) for row in self._connection.execute(query)]
-
     def waiting_challengers(self, most: int = 1) -> list[str]:
         """The next `most` of the adapters that wait for an experiment: of the newest cycle those with the best gate
         gain, the earlier of equals. The others keep waiting: older cycles come when no newer one waits."""
@@ -120,6 +96,11 @@ class ExperimentRepository:
         """State of an adapter; `missing` when there is no such row."""
         state = self._connection.execute(select(adapters.columns.state).where(*self._adapter(ref))).scalar_one_or_none()
         return "missing" if state is None else str(state)
+
+    def gate(self, ref: str) -> Mapping[str, Any]:
+        """The gate document of an adapter; empty when there is no such row."""
+        found = self._connection.execute(select(adapters.columns.gate).where(*self._adapter(ref))).scalar_one_or_none()
+        return found if isinstance(found, dict) else {}
 
     def set_adapter_state(self, ref: str, state: AdapterState) -> None:
         """Move an adapter on; the base model has no row and no state."""

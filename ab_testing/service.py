@@ -13,9 +13,10 @@ from sqlalchemy import Connection
 from ab_testing.decisions import Situation, Verdict
 from ab_testing.effects import apply_verdict, last_code, record, row_evidence
 from ab_testing.freezing import freeze_up_to
-from ab_testing.looking import current_watermark, evidence_of, rules_of, situations_of, weigh
+from ab_testing.looking import current_watermark, situations_of, weigh
 from ab_testing.metrics import check_objectives
 from ab_testing.repository import ExperimentRepository
+from ab_testing.standing import evidence_of, rules_of
 from ab_testing.starting import start_challenge, start_holdback
 from ab_testing.telemetry import observe_look, observe_rest
 from infra.contracts import BASE_ADAPTER, Arm, Decision, Experiment

@@ -7,7 +7,8 @@ from sqlalchemy import Connection
 from ab_testing.decisions import Verdict
 from ab_testing.discoveries import Allowance, allowance, stream_of
 from ab_testing.effects import plain, record
-from ab_testing.exposures import freeze_after_seconds
+from ab_testing.exposures import freeze_config
+from ab_testing.off_policy import gate_advice
 from ab_testing.repository import ExperimentRepository
 from infra.contracts import Decision, Experiment, Phase
 from infra.runtime import Context
@@ -94,6 +95,7 @@ def start(
         "slot": list(experiment.slot),
         "propensity": dict.fromkeys(experiment.arms, experiment.phase.share),
         "config": experiment.config,
+        "advice": {arm: gate_advice(repository.gate(ref)) for arm, ref in experiment.remaining.items()},
         **({} if allowed is None else {"discovery": allowed.document()}),
     }
     row = record(
@@ -129,7 +131,7 @@ def new_experiment(
         started_at=now,
         config={
             "rules": rules.model_dump(mode="json"),
-            "freeze_after_seconds": freeze_after_seconds(context.settings),
+            **freeze_config(context.settings),
         },
         kind="holdback" if kind == "holdback" else "challenge",
         others=tried[1:],

@@ -1,34 +1,31 @@
-"""SQL of exposures and frozen person values of one experiment."""
+"""SQL of exposures, frozen person values and what was counted of them, of one experiment."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, Table, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, bindparam, func, or_, select, update
 
-from ab_testing.exposures import Due, Exposure
-from ab_testing.metrics import PASSIVE_SIGNALS, Values
+from ab_testing.exposures import FLIP, UNCOUNTED, Due, Exposure
+from ab_testing.metrics import Number
 from infra.db import insert_ignore_many, upsert_many
-from infra.db.tables import exposures, feedback_events, interactions, labels, person_values
+from infra.db.tables import experiment_states, exposures, interactions, person_values
+
+AT_ONCE = 400
+"""People asked about in one query."""
+
+ValueRow = tuple[str, float | None, int, float, float | None, float | None]
+"""Arm, value, phase, frozen_at, denominator, covariate of one person."""
 
 
-@dataclass(frozen=True)
-class AnswerLabel:
-    """The label of one answer, as it stood when its person's values froze."""
+class StateRow(NamedTuple):
+    """One row of `experiment_states`: sums of `arm` (a candidate's) against the control."""
 
-    user_key: str
-    values: Values
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What freezing needs to know of some people. `waiting`: people with a label that is not final yet; `responded`:
-    (user_key, first received) of every answer that drew a signal of its person's own."""
-
-    labels: tuple[AnswerLabel, ...]
-    responded: tuple[tuple[str, float], ...]
-    waiting: frozenset[str]
+    arm: str
+    metric: str
+    state: bytes
+    people: int
+    counted_through: float
 
 
 class ValuesRepository:
@@ -39,160 +36,192 @@ class ValuesRepository:
         self._project = project
         self._experiment_id = experiment_id
 
-    def seen(self, watermark: float) -> list[Exposure]:
-        """Everybody with an answer in an arm before the watermark: first answer, and how many arms."""
+    def arrivals(self, since: float, watermark: float) -> list[str]:
+        """Everybody with an answer in an arm from before the watermark that became known at `since` or later."""
         columns = interactions.columns
-        first = func.row_number().over(
-            partition_by=columns.user_key, order_by=(columns.created_at, columns.response_id)
+        query = select(columns.user_key).where(
+            *self._answers(watermark), or_(columns.known_at >= since, columns.known_at.is_(None))
         )
-        counted = (
-            select(columns.user_key, columns.arm, columns.propensity, columns.phase, columns.created_at)
-            .add_columns(first.label("place"))
-            .where(
-                columns.project == self._project,
-                columns.experiment == self._experiment_id,
-                columns.user_key.is_not(None),
-                columns.arm.is_not(None),
-                columns.created_at <= watermark,
-            )
-            .subquery()
-        )
-        arms = (
-            select(counted.c.user_key, func.count(func.distinct(counted.c.arm)).label("arms"))
-            .group_by(counted.c.user_key)
-            .subquery()
-        )
-        query = select(counted, arms.c.arms).join(arms, arms.c.user_key == counted.c.user_key)
-        return [
-            Exposure(row.user_key, row.arm, row.propensity, row.phase, row.arms, row.created_at)
-            for row in self._connection.execute(query.where(counted.c.place == 1))
-        ]
+        return sorted(self._connection.execute(query.distinct()).scalars())
 
-    def exposed(self) -> list[Exposure]:
-        """Everybody filed as exposed, in order."""
-        people = [
-            Exposure(row.user_key, row.arm, row.propensity, row.phase, row.arms_seen, row.first_at)
-            for row in self._connection.execute(select(exposures).where(*self._here(exposures)))
-        ]
+    def seen(self, watermark: float, users: Sequence[str]) -> list[Exposure]:
+        """Of these people: first answer before the watermark, and how many arms."""
+        found = []
+        for some in chunks(users):
+            rows: dict[str, list[Row[Any]]] = defaultdict(list)
+            for row in self._connection.execute(self._answers_of(some, watermark)):
+                rows[row.user_key].append(row)
+            for user, answers in rows.items():
+                first = min(answers, key=lambda row: (row.created_at, row.response_id))
+                arms = len({row.arm for row in answers})
+                found.append(Exposure(user, first.arm, first.propensity, first.phase, arms, first.created_at))
+        return found
+
+    def exposed(self, users: Sequence[str] | None = None) -> list[Exposure]:
+        """Everybody filed as exposed, or those of `users`, in order."""
+        query = select(exposures).where(*self._here(exposures))
+        parts = [query] if users is None else [query.where(exposures.c.user_key.in_(some)) for some in chunks(users)]
+        people = [_exposure(row) for part in parts for row in self._connection.execute(part)]
         # Sorted here: stores differ in how they order text.
         return sorted(people, key=lambda person: (person.first_at, person.user_key))
 
+    def due(self, stage: int, until: float) -> list[Exposure]:
+        """The first `AT_ONCE` people of a stage seen first at `until` or before, in order; those of the same instant
+        are never parted."""
+        columns = exposures.columns
+        query = select(exposures).where(*self._here(exposures), columns.stage == stage, columns.first_at <= until)
+        rows = list(self._connection.execute(query.order_by(columns.first_at).limit(AT_ONCE)))
+        if len(rows) == AT_ONCE:
+            last = rows[-1].first_at
+            tied = select(exposures).where(*self._here(exposures), columns.stage == stage, columns.first_at == last)
+            rows = [row for row in rows if row.first_at < last] + list(self._connection.execute(tied))
+        return sorted(map(_exposure, rows), key=lambda person: (person.first_at, person.user_key))
+
     def write_exposures(self, people: Sequence[Exposure]) -> None:
         """Insert or correct exposures."""
-        names = ("project", "experiment_id", "user_key", "arm", "propensity", "phase", "arms_seen", "first_at")
+        names = ("project", "experiment_id", "user_key", "arm", "propensity", "phase", "arms_seen", "first_at", "stage")
         rows = [
-            (self._project, self._experiment_id, p.user_key, p.arm, p.propensity, p.phase, p.arms_seen, p.first_at)
+            (self._project, self._experiment_id, p.user_key, p.arm, p.propensity, p.phase, p.arms_seen, p.first_at,
+             p.stage)
             for p in people
-        ]
+        ]  # fmt: skip
         upsert_many(self._connection, exposures, names, rows)
 
-    def frozen_people(self) -> frozenset[str]:
-        """Everybody whose values are frozen."""
-        query = select(person_values.columns.user_key).where(*self._here(person_values)).distinct()
-        return frozenset(self._connection.execute(query).scalars())
+    def advance(self, people: Iterable[Exposure], stage: int, answers: Mapping[str, int] | None = None) -> None:
+        """Move people on to a stage (flips to theirs), with how active they were, where that is known now."""
+        rows = [
+            {"user": p.user_key, "to": stage if p.arms_seen == 1 else FLIP, "active": (answers or {}).get(p.user_key)}
+            for p in people
+        ]
+        values: dict[str, Any] = {"stage": bindparam("to")}
+        if answers is not None:
+            values["answers"] = bindparam("active")
+        if rows:
+            statement = update(exposures).where(*self._here(exposures), exposures.c.user_key == bindparam("user"))
+            self._connection.execute(statement.values(values), rows)
 
-    def frontier(self) -> tuple[float, str]:
-        """The greatest (frozen_at, user_key) already frozen."""
+    def flips(self) -> int:
+        """How many people were seen in two arms."""
+        query = select(func.count()).where(*self._here(exposures), exposures.c.stage == FLIP)
+        return int(self._connection.execute(query).scalar_one())
+
+    def most_active(self, arms: Sequence[str], people: int) -> list[str]:
+        """Those with the most answers and signals among the frozen people of some arms."""
+        columns, found = exposures.columns, []
+        for arm in arms:
+            query = select(columns.answers, columns.user_key).where(
+                *self._here(exposures), columns.arm == arm, columns.answers.is_not(None)
+            )
+            ordered = query.order_by(columns.answers.desc(), columns.user_key).limit(people)
+            found += [(-row.answers, row.user_key) for row in self._connection.execute(ordered)]
+        return [user for _answers, user in sorted(found)[:people]]
+
+    def any_before(self, stage: int) -> bool:
+        """Whether anybody still waits for a count before `stage`."""
+        columns = exposures.columns
+        query = select(columns.user_key).where(
+            *self._here(exposures), columns.stage >= UNCOUNTED, columns.stage < stage
+        )
+        return self._connection.execute(query.limit(1)).first() is not None
+
+    def newest_key(self, metric: str, frozen_at: float) -> tuple[float, str]:
+        """The frontier of a metric: `frozen_at` and the greatest user key filed there, as far as it was not erased."""
         columns = person_values.columns
-        newest = select(func.max(columns.frozen_at)).where(*self._here(person_values)).scalar_subquery()
-        rows = self._connection.execute(
-            select(columns.frozen_at, columns.user_key).where(*self._here(person_values), columns.frozen_at == newest)
+        query = select(columns.user_key).where(
+            *self._here(person_values), columns.metric == metric, columns.frozen_at == frozen_at
         )
-        return max(((row.frozen_at, row.user_key) for row in rows), default=(float("-inf"), ""))
+        return frozen_at, max(self._connection.execute(query).scalars(), default="")
 
-    def facts(self, people: Mapping[str, Due], metric_window: float) -> Facts:
-        """What is known about the answers `people` were given in the window that began with their first one, each as
-        it stood at that person's own freezing instant."""
-        users = list(people)
-        closes = {user: due.exposure.first_at + metric_window for user, due in people.items()}
-        versions: dict[tuple[str, int], list[tuple[int, float, str, Values]]] = defaultdict(list)
-        for row in self._connection.execute(self._labels_of(users)):
-            if row.created_at <= closes[row.user_key]:
-                key = row.response_id, row.choice
-                versions[key].append((row.version, row.made_at, row.user_key, row.objective_values))
-        found, waiting = [], set()
-        for rows in versions.values():
-            final = sorted((row for row in rows if row[0] > 0), key=lambda row: row[0])
-            if not final:
-                waiting.add(rows[0][2])
-                continue
-            in_time = [row for row in final if row[1] <= people[row[2]].frozen_at]
-            _version, _made_at, user_key, values = (in_time or final[:1])[-1]
-            found.append(AnswerLabel(user_key, values))
-        responded = tuple(
-            (row.user_key, row.first)
-            for row in self._connection.execute(self._responses_of(users))
-            if row.created_at <= closes[row.user_key]
-        )
-        return Facts(tuple(found), responded, frozenset(waiting))
-
-    def write_values(self, rows: Sequence[tuple[Due, str, float | None]]) -> None:
-        """Freeze values (person, metric, value); what is frozen already stands."""
+    def write_values(self, rows: Sequence[tuple[Due, str, Number]]) -> None:
+        """Freeze values (person, metric, number); what is frozen already stands."""
         names = (
             "project", "experiment_id", "user_key", "metric", "value", "arm", "propensity", "phase", "frozen_at",
+            "denominator", "covariate",
         )  # fmt: skip
         parameters = [
             (
-                self._project, self._experiment_id, due.exposure.user_key, metric, value,
+                self._project, self._experiment_id, due.exposure.user_key, metric, number.value,
                 due.exposure.arm, due.exposure.propensity, due.exposure.phase, due.frozen_at,
+                number.denominator, number.covariate,
             )
-            for due, metric, value in rows
+            for due, metric, number in rows
         ]  # fmt: skip
         insert_ignore_many(self._connection, person_values, names, parameters)
 
-    def values(self) -> dict[str, list[tuple[str, float | None, int, float]]]:
-        """Metric -> (arm, value, phase, frozen_at) of every person, in the order in which they count."""
+    def values(self, candidate: str | None = None) -> dict[str, list[ValueRow]]:
+        """Metric -> everybody, or those of a candidate's arm and of the control, in the order in which they count."""
         columns = person_values.columns
         query = select(
-            columns.frozen_at, columns.user_key, columns.metric, columns.arm, columns.value, columns.phase
-        ).where(*self._here(person_values))
+            columns.frozen_at, columns.user_key, columns.metric, columns.arm, columns.value, columns.phase,
+            columns.denominator, columns.covariate,
+        ).where(*self._here(person_values))  # fmt: skip
+        if candidate is not None:
+            query = query.where(columns.arm.in_((candidate, "control")))
         rows = sorted(self._connection.execute(query), key=lambda row: tuple(row[:3]))
-        found: dict[str, list[tuple[str, float | None, int, float]]] = defaultdict(list)
-        for frozen_at, _user_key, metric, arm, value, phase in rows:
-            found[metric].append((arm, value, phase, frozen_at))
+        found: dict[str, list[ValueRow]] = defaultdict(list)
+        for frozen_at, _user_key, metric, arm, value, phase, denominator, covariate in rows:
+            found[metric].append((arm, value, phase, frozen_at, denominator, covariate))
         return found
+
+    def values_of(self, users: Sequence[str]) -> dict[str, list[tuple[str, float, float]]]:
+        """Metric -> (arm, value, denominator) of these people, as far as they have one."""
+        columns = person_values.columns
+        query = select(columns.metric, columns.arm, columns.value, columns.denominator)
+        found: dict[str, list[tuple[str, float, float]]] = defaultdict(list)
+        for some in chunks(users):
+            here = query.where(*self._here(person_values), columns.user_key.in_(some), columns.value.is_not(None))
+            for metric, arm, value, denominator in self._connection.execute(here):
+                found[metric].append((arm, value, 1.0 if denominator is None else denominator))
+        return found
+
+    def numbers(self, users: Sequence[str]) -> dict[tuple[str, str], Number]:
+        """(user key, metric) -> what was frozen of these people, covariates left out."""
+        columns, found = person_values.columns, {}
+        query = select(columns.user_key, columns.metric, columns.value, columns.denominator)
+        for some in chunks(users):
+            for row in self._connection.execute(query.where(*self._here(person_values), columns.user_key.in_(some))):
+                found[row.user_key, row.metric] = Number(row.value, row.denominator)
+        return found
+
+    def states(self) -> list[StateRow]:
+        """Everything that was counted, by arm and metric."""
+        columns = experiment_states.columns
+        query = select(columns.arm, columns.metric, columns.state, columns.people, columns.counted_through)
+        rows = self._connection.execute(query.where(*self._here(experiment_states)))
+        return sorted(StateRow(row[0], row[1], bytes(row[2]), row[3], row[4]) for row in rows)
+
+    def write_states(self, rows: Sequence[StateRow]) -> None:
+        """Replace what was counted. Belongs into the transaction that writes what it counts."""
+        names = ("project", "experiment_id", *StateRow._fields)
+        parameters = [(self._project, self._experiment_id, *row) for row in rows]
+        upsert_many(self._connection, experiment_states, names, parameters)
 
     def _here(self, table: Table) -> tuple[ColumnElement[bool], ...]:
         columns = table.columns
         return columns.project == self._project, columns.experiment_id == self._experiment_id
 
-    def _labels_of(self, users: Sequence[str]) -> Select[Any]:
-        """Every label version of every answer these people got in the experiment."""
-        return (
-            select(
-                interactions.c.user_key,
-                interactions.c.created_at,
-                labels.c.response_id,
-                labels.c.choice,
-                labels.c.version,
-                labels.c.made_at,
-                labels.c.objective_values,
-            )
-            .join(
-                labels,
-                (labels.c.project == interactions.c.project) & (labels.c.response_id == interactions.c.response_id),
-            )
-            .where(*self._answers_of(users))
-        )
-
-    def _responses_of(self, users: Sequence[str]) -> Select[Any]:
-        """When each of these people's answers first drew a signal of their own."""
-        events = feedback_events.columns
-        own = or_(events.user_key.is_(None), events.user_key == interactions.c.user_key)
-        return (
-            select(interactions.c.user_key, interactions.c.created_at, func.min(events.received_at).label("first"))
-            .join(
-                feedback_events,
-                (events.project == interactions.c.project) & (events.response_id == interactions.c.response_id),
-            )
-            .where(*self._answers_of(users), own, events.operation == "set", events.signal.not_in(PASSIVE_SIGNALS))
-            .group_by(interactions.c.response_id, interactions.c.user_key, interactions.c.created_at)
-        )
-
-    def _answers_of(self, users: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
+    def _answers(self, watermark: float) -> tuple[ColumnElement[bool], ...]:
         columns = interactions.columns
         return (
             columns.project == self._project,
             columns.experiment == self._experiment_id,
-            columns.user_key.in_(users),
+            columns.user_key.is_not(None),
+            columns.arm.is_not(None),
+            columns.created_at <= watermark,
         )
+
+    def _answers_of(self, users: Sequence[str], watermark: float) -> Select[Any]:
+        columns = interactions.columns
+        return select(
+            columns.user_key, columns.arm, columns.propensity, columns.phase, columns.created_at, columns.response_id
+        ).where(*self._answers(watermark), columns.user_key.in_(users))
+
+
+def chunks(users: Sequence[str]) -> Iterator[Sequence[str]]:
+    """`AT_ONCE` users at a time."""
+    for start in range(0, len(users), AT_ONCE):
+        yield users[start : start + AT_ONCE]
+
+
+def _exposure(row: Row[Any]) -> Exposure:
+    return Exposure(row.user_key, row.arm, row.propensity, row.phase, row.arms_seen, row.first_at, row.stage)

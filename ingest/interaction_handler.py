@@ -56,7 +56,7 @@ class InteractionHandler:
             placed = [one for index, one in enumerate(placed) if index not in gone]
         items = [one.item for one in placed]
         repository = FeedbackRepository(connection, project)
-        new, conflicts = repository.insert_interactions(items)
+        new, conflicts = repository.insert_interactions(items, now)
         for index in conflicts:
             _, record, position = placed[index]
             applied.letters.append(self.codec.letter(record, position, "conflict", CONFLICT))

@@ -86,9 +86,9 @@ class FeedbackRepository(ByIdsRepository):
         """The rows of the ledger with these ids."""
         return {row[0]: row for row in self._by_ids("feedback_events", "event_id", _LEDGER, event_ids)}
 
-    def insert_interactions(self, items: Sequence[Interaction]) -> tuple[int, list[int]]:
-        """Add interactions; returns as `insert_events` does."""
-        rows = [interaction_row(item) for item in items]
+    def insert_interactions(self, items: Sequence[Interaction], now: float = 0.0) -> tuple[int, list[int]]:
+        """Add interactions that are applied `now`, Unix seconds; returns as `insert_events` does."""
+        rows = [interaction_row(item, now) for item in items]
         new = insert_ignore_many(self._connection, interactions, _INTERACTION_COLUMNS, rows)
         if new == len(rows):
             return new, []

@@ -9,8 +9,8 @@ from ingest.codec import interaction_hash
 from ingest.standing import NOBODY, NOTHING
 
 
-def interaction_row(item: Interaction) -> tuple[Any, ...]:
-    """The columns of `interactions`, payload and hash included."""
+def interaction_row(item: Interaction, now: float) -> tuple[Any, ...]:
+    """The columns of `interactions`, payload and hash included; `now`: when it is applied."""
     return (
         item.project,
         item.response_id,
@@ -23,6 +23,7 @@ def interaction_row(item: Interaction) -> tuple[Any, ...]:
         item.propensity,
         item.phase,
         item.source,
+        max(now, item.created_at),
         lengths_of(item),
         msgspec.msgpack.encode(item),
         interaction_hash(item),

@@ -13,6 +13,8 @@ from infra.metrics.experiments import AB_LOOKS as AB_LOOKS
 from infra.metrics.experiments import AB_PEOPLE as AB_PEOPLE
 from infra.metrics.experiments import AB_RUNNING as AB_RUNNING
 from infra.metrics.experiments import AB_SAMPLE_RATIO as AB_SAMPLE_RATIO
+from infra.metrics.experiments import AB_SELF_TEST as AB_SELF_TEST
+from infra.metrics.experiments import AB_SENTINEL_ALARM as AB_SENTINEL_ALARM
 from infra.metrics.experiments import AB_TRAFFIC_SHARE as AB_TRAFFIC_SHARE
 from infra.metrics.experiments import AB_WATERMARK_AGE as AB_WATERMARK_AGE
 from infra.metrics.registry import REGISTRY as REGISTRY

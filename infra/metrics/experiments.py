@@ -31,6 +31,16 @@ AB_SAMPLE_RATIO = Gauge(
     "Logarithm of the highest e-value so far that people do not land in the arms as they should.",
     registry=REGISTRY,
 )
+AB_SENTINEL_ALARM = Gauge(
+    "plaudit_experiment_sentinel_alarm",
+    "1 while the champion looks different from itself and nobody has acknowledged it: promotions are blocked.",
+    registry=REGISTRY,
+)
+AB_SELF_TEST = Gauge(
+    "plaudit_experiment_self_test_failures",
+    "Injected effects that this process did not find in the right direction; above 0 promotions are blocked.",
+    registry=REGISTRY,
+)
 AB_WATERMARK_AGE = Gauge(
     "plaudit_experiment_watermark_age_seconds", "Age of the watermark of the newest look.", registry=REGISTRY
 )

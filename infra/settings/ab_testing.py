@@ -14,13 +14,22 @@ class MetricSettings(Section):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
     """How the metric is called in the ledger, in reports and in metrics."""
     objective: str
-    """Column of the label it is made from; `feedback`: whether the person gave any signal beyond being shown."""
+    """Column of the label it is made from; `feedback`: whether the person gave any signal beyond being shown;
+    `return`: whether the person was active again on days 1 to `ingest.validity.return_days` after the first day."""
     role: Literal["goal", "guardrail"]
     """A goal must be better for a promotion; a guardrail must be shown not to be worse."""
     direction: Literal["higher", "lower"] = "higher"
     """Which way is better."""
-    aggregate: Literal["any", "mean"] = "any"
-    """`any`: 1 when any of the person's answers has the objective at 0.5 or more; `mean`: mean over the answers."""
+    aggregate: Literal["any", "mean", "sum", "ratio"] = "any"
+    """`any`: 1 when any of the person's answers has the objective at 0.5 or more; `mean`: mean over the answers; `sum`:
+    sum over the answers, at most `cap`, as a share of `cap`; `ratio`: sum over the answers of everybody divided by the
+    sum of `denominator`, in which no person weighs more than `cap`."""
+    denominator: str = "answers"
+    """Of a ratio: `answers`, those that have the objective, or another objective (at least as large as the first)."""
+    cap: float = Field(1.0, gt=0)
+    """Of a sum or a ratio, fixed beforehand: the most that one person counts. What is estimated is the capped mean."""
+    window_seconds: float | None = Field(None, gt=0)
+    """Answers within this time of a person's first one count; by default `ab_testing.metric_window_seconds`."""
     missing: Literal["excluded", "zero"] = "excluded"
     """What a person counts as of whose answers none has the objective."""
     delta: float = Field(0.05, gt=0, lt=1)
@@ -29,6 +38,14 @@ class MetricSettings(Section):
     """The champion's mean, as known before the experiment. With it harm to a guardrail whose mean lies near 0 or 1 is
     found with fewer people (.95 -> .90: a seventh fewer); a wrong one costs people, never errors. Plans begin with it.
     """
+
+    @model_validator(mode="after")
+    def _ratio_of_everybody(self) -> "MetricSettings":
+        if self.aggregate == "ratio" and self.missing != "zero":
+            raise ValueError(f"metric {self.name!r} is a ratio: set missing = 'zero'; without answers one weighs 0")
+        if self.aggregate in ("sum", "ratio") and self.objective in ("feedback", "return"):
+            raise ValueError(f"metric {self.name!r}: {self.objective} is one number a person, not one an answer")
+        return self
 
 
 DEFAULT_METRICS: tuple[MetricSettings, ...] = (
@@ -68,7 +85,7 @@ class AbTestingSettings(Section):
     max_runtime_seconds: float = Field(28 * 24 * 3600.0, gt=0)
     """Length after which an undecided experiment stops and the champion stays."""
 
-    stability_top_people: int = Field(10, ge=0)
+    stability_top_people: int = Field(10, ge=0, le=1000)
     """A promotion must keep its sign without this many of the most active people of either arm; 0: not asked."""
     stability_late_half: bool = True
     """A promotion must keep its sign among the later half of those exposed: what wears off is not promoted."""
@@ -122,6 +139,17 @@ class AbTestingSettings(Section):
     testers: dict[str, str] = Field(default_factory=dict)
     """User key -> arm (`challenger`, `control`, `challenger-2`) or loaded adapter that this person gets; never
     counted."""
+
+    covariate_days: float = Field(14.0, ge=0, le=365)
+    """How far back before the first exposure a person's own earlier values are used to tell people apart; 0: not."""
+    segments: tuple[Literal["daytime", "device", "turn"], ...] = ("daytime", "device")
+    """What is known of a person before the first answer; people must land in the arms evenly in each part of it."""
+    sentinel_people: int = Field(50_000, ge=0)
+    """People in one test of the champion against itself; a new one begins after them, at most weekly. 0: never."""
+    sentinel_alpha: float = Field(0.001, gt=0, lt=0.5)
+    """Chance that one such test of the champion against itself raises a false alarm, which blocks promotions."""
+    self_test_people: int = Field(2000, ge=100)
+    """Simulated people by whom an injected effect must be found when a process begins to decide."""
 
     @field_validator("ramp_shares")
     @classmethod

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from plaudit.commands.ab_testing_plan import register
+from plaudit.commands import ab_testing_checks, ab_testing_plan
 from plaudit.commands.common import console, group, opened
 from plaudit.commands.jobs import run_once
 
@@ -154,4 +154,5 @@ def _command(what: "Command", reason: str, experiment: str | None, *, keep: bool
     console().print(f"decision {decision.sequence}: {decision.reason}")
 
 
-register(app)
+ab_testing_plan.register(app)
+ab_testing_checks.register(app)

@@ -3,15 +3,24 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ab_testing.exposures import Exposure, exposures_to_write, file_in_order, freeze_after_seconds, until_first_waiting
+from ab_testing.exposures import (
+    FIRST_GROUP,
+    FLIP,
+    UNCOUNTED,
+    Exposure,
+    exposures_to_write,
+    file_in_order,
+    freeze_after_seconds,
+    until_first_waiting,
+)
 from infra.settings import Settings
 from infra.settings.ingest import IngestSettings
 
 NOBODY = (float("-inf"), "")
 
 
-def person(user: str, first_at: float, arms_seen: int = 1, arm: str = "control") -> Exposure:
-    return Exposure(user, arm, 0.5, 0, arms_seen, first_at)
+def person(user: str, first_at: float, arms_seen: int = 1, arm: str = "control", stage: int = UNCOUNTED) -> Exposure:
+    return Exposure(user, arm, 0.5, 0, arms_seen, first_at, stage)
 
 
 def test_values_freeze_after_every_window_and_lateness(settings: Settings) -> None:
@@ -48,7 +57,27 @@ def test_nobody_overtakes_a_person_whose_labels_are_open() -> None:
 
 
 def test_only_the_arms_seen_move_once_a_person_is_frozen() -> None:
-    known = {"a": person("a", 5.0), "b": person("b", 5.0), "c": person("c", 5.0)}
-    seen = [person("a", 4.0), person("b", 4.0, arms_seen=2, arm="challenger"), person("c", 5.0), person("d", 9.0)]
-    written = exposures_to_write(seen, known, frozenset("b"))
-    assert written == [person("a", 4.0), person("b", 5.0, arms_seen=2), person("d", 9.0)]
+    known = {
+        "a": person("a", 5.0),
+        "b": person("b", 5.0, stage=2),
+        "c": person("c", 5.0),
+        "e": person("e", 5.0, stage=2),
+    }
+    seen = [
+        person("a", 4.0),
+        person("b", 4.0, arms_seen=2, arm="challenger"),
+        person("c", 5.0),
+        person("d", 9.0),
+        person("e", 4.0),
+    ]
+    written = exposures_to_write(seen, known)
+    assert written == [person("a", 4.0), person("b", 5.0, arms_seen=2, stage=FLIP), person("d", 9.0)]
+
+
+def test_a_flip_is_counted_in_the_sample_ratio_once_and_then_no_more() -> None:
+    known = {"a": person("a", 5.0), "b": person("b", 5.0, stage=FIRST_GROUP)}
+    seen = [person("a", 5.0, arms_seen=2), person("b", 4.0, arms_seen=2)]
+    assert [(p.user_key, p.first_at, p.stage) for p in exposures_to_write(seen, known)] == [
+        ("a", 5.0, UNCOUNTED),
+        ("b", 4.0, FLIP),
+    ]

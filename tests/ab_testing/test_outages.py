@@ -182,7 +182,7 @@ HOLDS: list[tuple[Delivery, tuple[str, ...]]] = [
     (LostArm("control"), ("hold:sample_ratio_mismatch", "hold:one_armed_metric")),
     (LostArm("challenger"), ("hold:sample_ratio_mismatch", "hold:one_armed_metric")),
     (NotANumber(), ("hold:not_a_number",)),
-    (NotANumber(stored=True), ("hold:not_a_number",)),
+    (NotANumber(stored=True), ()),  # what was counted is kept as sums, which rows cannot spoil afterwards
     (Skewed(), ("hold:stale", "hold:clock_behind")),
     (ADayLate(), ()),
 ]

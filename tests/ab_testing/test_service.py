@@ -1,7 +1,7 @@
 """Whole experiments on a real store and log: from a waiting challenger to a decision, and everything that must hold."""
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from ab_testing.effects import NothingToRevertTo, revert_champion
 from ab_testing.ledger import verify_chain
@@ -11,11 +11,11 @@ from ab_testing.repository import ExperimentRepository
 from ab_testing.service import bootstrap_state, decide
 from infra.contracts import Decision
 from infra.db import Database
-from infra.db.tables import adapters, interactions, labels, person_values, serving_state
+from infra.db.tables import adapters, exposures, interactions, labels, person_values, serving_state
 from infra.event_log.port import EventLog
 from infra.runtime import Context
 from infra.settings import Settings
-from tests.ab_testing.world import FREEZE_AFTER, World, quick
+from tests.ab_testing.world import FREEZE_AFTER, GRACE, World, quick
 
 
 def ledger(world: World) -> list[Decision]:
@@ -34,6 +34,14 @@ def state(world: World) -> tuple[str, str]:
 def adapter_state(world: World, ref: str = "style@1") -> str:
     with world.database.reading() as connection:
         return ExperimentRepository(connection, world.project).adapter_state(ref)
+
+
+def counted(world: World) -> int:
+    """People in the sample ratio."""
+    with world.database.reading() as connection:
+        report = experiment_report(connection, world.project)
+    assert report is not None
+    return report.evidence.exposed_challenger + report.evidence.exposed_control
 
 
 def code(world: World, seconds: float = 0.0) -> str:
@@ -363,6 +371,9 @@ def test_nobody_is_seen_beyond_the_watermark(small_world: World) -> None:
     small_world.clock.advance(1.0)
     decide(small_world.context)
     with small_world.database.reading() as connection:
-        report = experiment_report(connection, small_world.project)
-    assert report is not None
-    assert report.evidence.exposed_challenger + report.evidence.exposed_control == 20
+        assert connection.execute(select(func.count()).select_from(exposures)).scalar() == 20
+    assert counted(small_world) == 0
+    small_world.look(GRACE - 2)
+    assert counted(small_world) == 0
+    small_world.look(1.1)
+    assert counted(small_world) == 30

@@ -175,12 +175,13 @@ class World:
         answers, found = [], []
         for interaction, values in visits:
             payload = msgspec.msgpack.encode(interaction)
-            answers.append((*(getattr(interaction, name) for name in names), payload, b"12345678"))
+            known_at = max(self.clock.now(), interaction.created_at)
+            answers.append((*(getattr(interaction, name) for name in names), known_at, payload, b"12345678"))
             for version in (0, 1) if final else (0,):
                 made_at = interaction.created_at + (LABEL_WINDOW + LATENESS if version else 0.0)
                 found.append(self.label(interaction, values, version, made_at))
         with self.database.transaction() as connection:
-            insert_ignore_many(connection, interactions, (*names, "payload", "content_hash"), answers)
+            insert_ignore_many(connection, interactions, (*names, "known_at", "payload", "content_hash"), answers)
             if found:
                 insert_ignore_many(connection, labels, tuple(found[0]), [tuple(row.values()) for row in found])
 

@@ -2,7 +2,15 @@
 
 from infra.db.tables.access import api_keys, audit_entries, erased_people, erasures, exports, taints, tombstones
 from infra.db.tables.base import metadata
-from infra.db.tables.experiments import breaker_trips, decisions, experiments, exposures, person_values
+from infra.db.tables.experiments import (
+    breaker_trips,
+    decisions,
+    experiment_states,
+    experiments,
+    exposures,
+    person_values,
+    sentinels,
+)
 from infra.db.tables.feedback import consumer_offsets, dead_letters, feedback_events, interactions, labels, pairs
 from infra.db.tables.models import adapter_proofs, adapters, reward_models, serving_state
 from infra.db.tables.operations import config_snapshots, job_runs, leases
@@ -32,6 +40,7 @@ __all__ = [
     "dwell_models",
     "erased_people",
     "erasures",
+    "experiment_states",
     "experiments",
     "exports",
     "exposures",
@@ -51,6 +60,7 @@ __all__ = [
     "reward_specifications",
     "selection_habits",
     "selection_models",
+    "sentinels",
     "serving_state",
     "shadow_labels",
     "signal_validity",

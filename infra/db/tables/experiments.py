@@ -1,6 +1,6 @@
 """Experiments, exposures, frozen person values, and the ledger of decisions."""
 
-from sqlalchemy import Column, Double, Index, Integer, String, Table, Text
+from sqlalchemy import Column, Double, Index, Integer, LargeBinary, String, Table, Text
 
 from infra.db.tables.base import JSON_DOCUMENT, instant, metadata, project_column
 
@@ -35,7 +35,10 @@ exposures = Table(
     Column("phase", Integer, nullable=False),
     Column("arms_seen", Integer, nullable=False),  # 1, or 2 when the person was seen in both: counted and excluded
     instant("first_at"),
-    Index(None, "project", "experiment_id", "first_at"),
+    Column("stage", Integer, nullable=False),  # 0: in no count yet; n: values frozen of n - 1 groups; -1: a flip, done
+    Column("answers", Integer),  # answers in the window and the person's own signals on them; NULL: not frozen yet
+    Index(None, "project", "experiment_id", "stage", "first_at"),
+    Index(None, "project", "experiment_id", "arm", "answers"),
 )
 
 person_values = Table(
@@ -49,8 +52,41 @@ person_values = Table(
     Column("arm", String(16), nullable=False),
     Column("propensity", Double, nullable=False),
     Column("phase", Integer, nullable=False),
+    Column("denominator", Double),  # of a ratio
+    Column("covariate", Double),  # of before the first exposure; NULL: nothing is known from then
     instant("frozen_at"),  # window close + allowed lateness: never changed afterwards
     Index(None, "project", "experiment_id", "metric", "frozen_at"),
+)
+
+# Everything that was counted of a pair of arms (a candidate and the control), as sums: written together with the rows
+# that it counts. It has no key of a person, and stays when a person's rows are erased.
+experiment_states = Table(
+    "experiment_states",
+    metadata,
+    project_column(),
+    Column("experiment_id", String(64), primary_key=True),
+    Column("arm", String(16), primary_key=True),  # the candidate's; empty: of the whole experiment
+    Column("metric", String(128), primary_key=True),  # or what else is counted: see `ab_testing.standing`
+    Column("state", LargeBinary, nullable=False),
+    Column("people", Integer, nullable=False),
+    Column("counted_through", Double, nullable=False),  # greatest frozen_at (or first_at) that is in the state
+)
+
+# The champion against itself, on paper: never routed, so it is no row of `experiments`, which says what runs.
+sentinels = Table(
+    "sentinels",
+    metadata,
+    project_column(),
+    Column("experiment_id", String(64), primary_key=True),
+    Column("champion", String(80), nullable=False),
+    Column("salt", String(64), nullable=False),
+    Column("config", JSON_DOCUMENT, nullable=False),
+    instant("started_at"),
+    instant("ended_at", nullable=True),
+    Column("alarm", Text, nullable=False),  # what it found; empty: nothing, as it should be
+    instant("acknowledged_at", nullable=True),
+    Column("acknowledgement", Text, nullable=False),  # the reason a person gave
+    Index(None, "project", "started_at"),
 )
 
 breaker_trips = Table(

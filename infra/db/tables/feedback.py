@@ -18,6 +18,7 @@ interactions = Table(
     Column("propensity", Double),
     Column("phase", Integer),
     Column("source", String(16), nullable=False),
+    instant("known_at", nullable=True),  # when it was applied here, or created_at where that is later: what is new
     # Before the payload, so that reading it does not walk the payload's overflow pages.
     Column("lengths", Text),  # JSON: [[choice, characters, tokens], ...]
     Column("payload", LargeBinary, nullable=False),  # the whole Interaction, msgpack
@@ -26,6 +27,15 @@ interactions = Table(
     ),  # blake2b-8 of the payload: same id with other content is a dead letter
     Index(None, "project", "created_at"),
     Index(None, "project", "experiment", "user_key"),
+    # Partial, so that an answer outside an experiment costs nothing.
+    Index(
+        "ix_interactions_arrivals",
+        "project",
+        "experiment",
+        "known_at",
+        sqlite_where=text("experiment IS NOT NULL"),
+        postgresql_where=text("experiment IS NOT NULL"),
+    ),
     sqlite_with_rowid=False,
 )
 

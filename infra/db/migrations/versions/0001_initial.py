@@ -170,6 +170,17 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project", "erasure_id", name=op.f("pk_erasures")),
     )
     op.create_table(
+        "experiment_states",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("experiment_id", sa.String(length=64), nullable=False),
+        sa.Column("arm", sa.String(length=16), nullable=False),
+        sa.Column("metric", sa.String(length=128), nullable=False),
+        sa.Column("state", sa.LargeBinary(), nullable=False),
+        sa.Column("people", sa.Integer(), nullable=False),
+        sa.Column("counted_through", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "experiment_id", "arm", "metric", name=op.f("pk_experiment_states")),
+    )
+    op.create_table(
         "experiments",
         sa.Column("project", sa.String(length=63), nullable=False),
         sa.Column("experiment_id", sa.String(length=64), nullable=False),
@@ -211,12 +222,20 @@ def upgrade() -> None:
         sa.Column("phase", sa.Integer(), nullable=False),
         sa.Column("arms_seen", sa.Integer(), nullable=False),
         sa.Column("first_at", sa.Double(), nullable=False),
+        sa.Column("stage", sa.Integer(), nullable=False),
+        sa.Column("answers", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("project", "experiment_id", "user_key", name=op.f("pk_exposures")),
     )
     op.create_index(
-        op.f("ix_exposures_project_experiment_id_first_at"),
+        op.f("ix_exposures_project_experiment_id_arm_answers"),
         "exposures",
-        ["project", "experiment_id", "first_at"],
+        ["project", "experiment_id", "arm", "answers"],
+        unique=False,
+    )
+    op.create_index(
+        op.f("ix_exposures_project_experiment_id_stage_first_at"),
+        "exposures",
+        ["project", "experiment_id", "stage", "first_at"],
         unique=False,
     )
     op.create_table(
@@ -267,11 +286,20 @@ def upgrade() -> None:
         sa.Column("propensity", sa.Double(), nullable=True),
         sa.Column("phase", sa.Integer(), nullable=True),
         sa.Column("source", sa.String(length=16), nullable=False),
+        sa.Column("known_at", sa.Double(), nullable=True),
         sa.Column("lengths", sa.Text(), nullable=True),
         sa.Column("payload", sa.LargeBinary(), nullable=False),
         sa.Column("content_hash", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("project", "response_id", name=op.f("pk_interactions")),
         sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "ix_interactions_arrivals",
+        "interactions",
+        ["project", "experiment", "known_at"],
+        unique=False,
+        sqlite_where=sa.text("experiment IS NOT NULL"),
+        postgresql_where=sa.text("experiment IS NOT NULL"),
     )
     op.create_index(op.f("ix_interactions_project_created_at"), "interactions", ["project", "created_at"], unique=False)
     op.create_index(
@@ -430,6 +458,8 @@ def upgrade() -> None:
         sa.Column("arm", sa.String(length=16), nullable=False),
         sa.Column("propensity", sa.Double(), nullable=False),
         sa.Column("phase", sa.Integer(), nullable=False),
+        sa.Column("denominator", sa.Double(), nullable=True),
+        sa.Column("covariate", sa.Double(), nullable=True),
         sa.Column("frozen_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("project", "experiment_id", "user_key", "metric", name=op.f("pk_person_values")),
     )
@@ -493,6 +523,21 @@ def upgrade() -> None:
         sa.Column("fitted_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("project", "version", name=op.f("pk_selection_models")),
     )
+    op.create_table(
+        "sentinels",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("experiment_id", sa.String(length=64), nullable=False),
+        sa.Column("champion", sa.String(length=80), nullable=False),
+        sa.Column("salt", sa.String(length=64), nullable=False),
+        sa.Column("config", JSON_DOCUMENT, nullable=False),
+        sa.Column("started_at", sa.Double(), nullable=False),
+        sa.Column("ended_at", sa.Double(), nullable=True),
+        sa.Column("alarm", sa.Text(), nullable=False),
+        sa.Column("acknowledged_at", sa.Double(), nullable=True),
+        sa.Column("acknowledgement", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "experiment_id", name=op.f("pk_sentinels")),
+    )
+    op.create_index(op.f("ix_sentinels_project_started_at"), "sentinels", ["project", "started_at"], unique=False)
     op.create_table(
         "serving_state",
         sa.Column("project", sa.String(length=63), nullable=False),
@@ -576,6 +621,8 @@ def downgrade() -> None:
     op.drop_table("signal_validity")
     op.drop_table("shadow_labels")
     op.drop_table("serving_state")
+    op.drop_index(op.f("ix_sentinels_project_started_at"), table_name="sentinels")
+    op.drop_table("sentinels")
     op.drop_table("selection_models")
     op.drop_table("selection_habits")
     op.drop_table("reward_specifications")
@@ -614,17 +661,25 @@ def downgrade() -> None:
     op.drop_table("job_runs")
     op.drop_index(op.f("ix_interactions_project_experiment_user_key"), table_name="interactions")
     op.drop_index(op.f("ix_interactions_project_created_at"), table_name="interactions")
+    op.drop_index(
+        "ix_interactions_arrivals",
+        table_name="interactions",
+        sqlite_where=sa.text("experiment IS NOT NULL"),
+        postgresql_where=sa.text("experiment IS NOT NULL"),
+    )
     op.drop_table("interactions")
     op.drop_index(op.f("ix_honeypots_project_added_at"), table_name="honeypots")
     op.drop_table("honeypots")
     op.drop_index(op.f("ix_feedback_events_response_id"), table_name="feedback_events")
     op.drop_table("feedback_events")
-    op.drop_index(op.f("ix_exposures_project_experiment_id_first_at"), table_name="exposures")
+    op.drop_index(op.f("ix_exposures_project_experiment_id_stage_first_at"), table_name="exposures")
+    op.drop_index(op.f("ix_exposures_project_experiment_id_arm_answers"), table_name="exposures")
     op.drop_table("exposures")
     op.drop_index(op.f("ix_exports_project_made_at"), table_name="exports")
     op.drop_table("exports")
     op.drop_index(op.f("ix_experiments_project_status"), table_name="experiments")
     op.drop_table("experiments")
+    op.drop_table("experiment_states")
     op.drop_table("erasures")
     op.drop_index(op.f("ix_erased_people_project_erased_before"), table_name="erased_people")
     op.drop_table("erased_people")
