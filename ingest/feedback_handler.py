@@ -120,7 +120,7 @@ class FeedbackHandler:
         answers = [row[RESPONSE_ID:SIGNAL] for row in rows]
         touched = set(answers)
         standing = written.standing({response_id for response_id, _ in touched}, labelling.config_hash)
-        unheard = {response_id for response_id, _ in touched.difference(standing.bits)}
+        unheard = {response_id for response_id, _ in touched.difference(standing)}
         found = _sort(repository, rows, gone, repository.told(unheard))
         applied.new += len(found.fresh)
         applied.duplicates += found.duplicates
@@ -145,21 +145,19 @@ class FeedbackHandler:
             self._labels = ProvisionalLabels(labelling)
         ledgered = by_answer(found.known)
         heard = hear(standing, ledgered, answers, found.fresh)
-        new = heard.bits.keys() - standing.bits.keys()
-        facts = repository.owners({response_id for response_id, _ in new | heard.slow})
+        new = heard.new()
+        facts = repository.owners({response_id for response_id, _ in (*new, *heard.slow)})
         closings = {response_id: fact[2] + labelling.window_seconds for response_id, fact in facts.items()}
         # Windows of unknown interactions may move yet, and what comes late may change a final label.
         heard.give_up([answer for answer in new if closings.get(answer[0], now) <= now])
-        stood = heard.slow & standing.bits.keys()
-        ledgers = _ledgers(repository, zip(answers, found.fresh, strict=True), ledgered, heard.slow, stood)
+        ledgers = _ledgers(repository, zip(answers, found.fresh, strict=True), ledgered, heard.slow, heard.stood)
         known, others = self._labels.rows(ledgers, facts, now)
         written.put_provisional(known, labelling.config_hash, windows_stand=True)
         written.put_provisional(others, labelling.config_hash, windows_stand=False)
         _bring_forward(repository, written, known, labelling.config_hash, now)
-        new = new & heard.bits.keys()
+        new, moved = heard.new(), heard.moved()
         groups = self._labels.alike(heard.bits, new)
-        written.put_heard(groups, closings, heard.voters, now, labelling.config_hash)
-        moved = [answer for answer, bits in standing.bits.items() if heard.bits.get(answer, bits) != bits]
+        written.put_heard(groups, closings, heard.voter, now, labelling.config_hash)
         written.move_heard(self._labels.alike(heard.bits, moved), now)
         return len(new) + len(moved) + len(heard.slow)
 

@@ -6,7 +6,7 @@ holds, and the JSON of a vector of values is made once, as few different ones co
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -107,11 +107,13 @@ class ProvisionalLabels:
                 known_rows.append((*answer, *said, made_at, fact[2] + window, voter))
         return known_rows, other_rows
 
-    def alike(self, heard: Mapping[Answer, int], answers: Iterable[Answer]) -> Iterator[tuple[Said, int, list[str]]]:
+    def alike(
+        self, bits_of: Callable[[Answer], int], answers: Iterable[Answer]
+    ) -> Iterator[tuple[Said, int, list[str]]]:
         """(what their labels say, choice, responses): `answers` by what they have heard."""
         groups: defaultdict[tuple[int, int], list[str]] = defaultdict(list)
         for answer in answers:
-            groups[heard[answer], answer[1]].append(answer[0])
+            groups[bits_of(answer), answer[1]].append(answer[0])
         for (bits, choice), responses in groups.items():
             yield self._of_bits(bits), choice, sorted(responses)
 

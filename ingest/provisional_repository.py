@@ -1,6 +1,6 @@
 """SQL of provisional labels as the consumer writes them: in the transaction of the events that make them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import text
@@ -9,7 +9,7 @@ from infra.db import upsert_many
 from infra.db.tables.feedback import labels
 from ingest.by_ids_repository import ByIdsRepository
 from ingest.provisional import PROVISIONAL_COLUMNS, Answer, LabelRow, Said
-from ingest.standing import NOTHING, Standing
+from ingest.standing import NOTHING, Standing, standing_of
 
 _STANDING = "response_id, choice, heard, user_key"
 _SAID = ("objective_values", "weights", "events_counted", "heard")
@@ -31,10 +31,10 @@ class ProvisionalRepository(ByIdsRepository):
         to be written; and the server, not this process, does the reading of the ledger.
         """
         if not self._sqlite:
-            return Standing()
+            return {}
         more = f"AND version = 0 AND heard > {NOTHING} AND config_hash = :config_hash"
         rows = self._by_ids("labels", "response_id", _STANDING, response_ids, more, config_hash=config_hash)
-        return Standing({row[:2]: row[2] for row in rows}, {row[:2]: row[3] for row in rows})
+        return standing_of(rows)
 
     def put_provisional(self, rows: Sequence[LabelRow], config_hash: str, *, windows_stand: bool) -> None:
         """Write labels made by `ingest.provisional`; what says nothing new is left alone, `made_at` included.
@@ -51,14 +51,14 @@ class ProvisionalRepository(ByIdsRepository):
         self,
         groups: Iterable[Heard],
         closings: Mapping[str, float],
-        voters: Mapping[Answer, str],
+        voter: Callable[[Answer], str],
         made_at: float,
         config_hash: str,
     ) -> None:
         """As `put_provisional` where windows stand, for labels of which many say the same."""
         if not self._sqlite:  # one COPY of everything is cheaper there
             whole = [
-                (response, choice, *said, made_at, closings[response], voters[response, choice])
+                (response, choice, *said, made_at, closings[response], voter((response, choice)))
                 for said, choice, responses in groups
                 for response in responses
             ]
@@ -69,7 +69,7 @@ class ProvisionalRepository(ByIdsRepository):
                 "project": self._project, "version": 0, "status": "provisional", "config_hash": config_hash,
                 "choice": choice, **dict(zip(_SAID, said, strict=True)), "made_at": made_at,
             }  # fmt: skip
-            rows = [(response, closings[response], voters[response, choice]) for response in responses]
+            rows = [(response, closings[response], voter((response, choice))) for response in responses]
             self._put_provisional(("response_id", "window_closes_at", "user_key"), rows, shared, ())
 
     def move_heard(self, groups: Iterable[Heard], made_at: float) -> None:

@@ -9,7 +9,7 @@ read from the ledger as before. Whoever else writes a provisional label (`ingest
 bits as well: bits are only ever what the consumer heard.
 """
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -41,12 +41,20 @@ NOBODY: Final = ""
 Answer = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Labels that stand in the store: what each has heard, and from whom."""
+Label = list[Any]
+"""What one label has heard, and changes as it hears more: [bits, voter, bits in the store]. One object an answer, so
+that an event costs one look into a dict."""
+_BITS: Final = 0
+_VOTER: Final = 1
+_STORED: Final = 2
+_NEW: Final = -1
+"""In the place of the bits in the store, where there is no label."""
+Standing = dict[Answer, Label]
 
-    bits: dict[Answer, int] = field(default_factory=dict)
-    voters: dict[Answer, str] = field(default_factory=dict)
+
+def standing_of(rows: Iterable[Sequence[Any]]) -> Standing:
+    """Of rows (response_id, choice, heard, user_key)."""
+    return {row[:2]: [row[2], row[3], row[2]] for row in rows}  # type: ignore[misc]
 
 
 def heard_of(history: Iterable[tuple[Any, ...]]) -> int:
@@ -67,47 +75,64 @@ def signals_of(heard: int) -> list[str]:
 
 @dataclass(slots=True)
 class Heard:
-    """What new rows do to labels. `bits` and `voters`: of every answer whose label bits alone tell, after the rows.
-    `slow`: answers of the rows that have to be made from the ledger."""
+    """What new rows do to labels. `labels`: those of which bits tell all, after the rows. `slow`: answers of the rows
+    that have to be made from the ledger; `stood`: those of them that had a label that bits told."""
 
-    bits: dict[Answer, int]
-    voters: dict[Answer, str]
-    slow: set[Answer]
+    labels: Standing
+    slow: set[Answer] = field(default_factory=set)
+    stood: set[Answer] = field(default_factory=set)
 
     def give_up(self, answers: Iterable[Answer]) -> None:
         """Make these from the ledger after all."""
         for answer in answers:
             self.slow.add(answer)
-            self.bits.pop(answer, None)
+            label = self.labels.pop(answer, None)
+            if label is not None and label[_STORED] != _NEW:
+                self.stood.add(answer)
+
+    def new(self) -> list[Answer]:
+        """Answers that had no label."""
+        return [answer for answer, label in self.labels.items() if label[_STORED] == _NEW]
+
+    def moved(self) -> list[Answer]:
+        """Answers whose label has heard something new."""
+        return [
+            answer for answer, label in self.labels.items() if label[_BITS] != label[_STORED] and label[_STORED] != _NEW
+        ]
+
+    def bits(self, answer: Answer) -> int:
+        """What its label has heard."""
+        return int(self.labels[answer][_BITS])
+
+    def voter(self, answer: Answer) -> str:
+        """From whom."""
+        return str(self.labels[answer][_VOTER])
 
 
 def hear(
     standing: Standing, ledgered: Container[Answer], answers: Iterable[Answer], fresh: Iterable[LedgerRow]
 ) -> Heard:
-    """`answers`: those of the fresh rows, in their order. `ledgered`: answers without a standing label that have rows
-    in the ledger beside the fresh ones."""
-    heard, voters = standing.bits.copy(), standing.voters.copy()
+    """`standing` goes into what is returned. `answers`: those of the fresh rows, in their order. `ledgered`: answers
+    without a standing label that have rows in the ledger beside the fresh ones."""
     slow: set[Answer] = set()
-    bit_of = _BIT_OF.get
+    bit_of, label_of = _BIT_OF.get, standing.get
     for answer, row in zip(answers, fresh, strict=True):
         bit = bit_of(row[SIGNAL:VALUE])
         if bit is None or (row[VALUE] is not None and row[SIGNAL] not in CENSORED):
             slow.add(answer)
             continue
-        voter = row[USER_KEY] or NOBODY
-        bits = heard.get(answer)
-        if bits is None:
+        label = label_of(answer)
+        if label is None:
             if answer in ledgered:
                 slow.add(answer)
             else:
-                heard[answer] = bit
-                voters[answer] = voter
-        elif voters[answer] == voter:
-            heard[answer] = bits | bit
+                standing[answer] = [bit, row[USER_KEY] or NOBODY, _NEW]
+        elif label[_VOTER] == (row[USER_KEY] or NOBODY):
+            label[_BITS] |= bit
         else:
             slow.add(answer)
-    found = Heard(heard, voters, slow)
-    found.give_up([*slow, *[answer for answer, bits in heard.items() if _torn(bits)]])
+    found = Heard(standing)
+    found.give_up([*slow, *[answer for answer, label in standing.items() if _torn(label[_BITS])]])
     return found
 
 

@@ -18,7 +18,7 @@ from ingest.ledger import PAIR_SIGNALS
 from ingest.repository import FeedbackRepository
 from ingest.rows import LedgerRow, event_of, ledger_row_of
 from ingest.rules import RULES
-from ingest.standing import BITS, NOBODY, NOTHING, Standing, hear, heard_of, signals_of
+from ingest.standing import BITS, NOBODY, NOTHING, hear, heard_of, signals_of, standing_of
 from tests.ingest.builders import PROJECT, START, event, feedback_record, interaction, interaction_record
 from tests.ingest.test_provisional import LABELLING, ledgers, reference
 
@@ -42,7 +42,7 @@ def test_every_signal_has_a_bit_of_its_own_or_a_reason_to_have_none() -> None:
 
 
 def test_a_strength_a_second_person_or_the_opposite_vote_goes_to_the_ledger() -> None:
-    standing = Standing({ANSWER: BITS["shown"] | BITS["like"]}, {ANSWER: "ann"})
+    stored = [("r1", 0, BITS["shown"] | BITS["like"], "ann")]
     for signal, more in [
         ("dislike", {"user_key": "ann"}),
         ("like", {"user_key": "ann", "value": 0.5}),
@@ -50,18 +50,20 @@ def test_a_strength_a_second_person_or_the_opposite_vote_goes_to_the_ledger() ->
         ("copy", {"user_key": None}),
         ("shown", {"user_key": "ann", "operation": "withdraw"}),
     ]:
-        found = hear(standing, (), [ANSWER], [_row(signal, more)])
-        assert (found.slow, found.bits) == ({ANSWER}, {}), (signal, more)
+        found = hear(standing_of(stored), (), [ANSWER], [_row(signal, more)])
+        assert (found.slow, found.stood, found.labels) == ({ANSWER}, {ANSWER}, {}), (signal, more)
     rows = [_row("dwell", {"user_key": "ann", "value": 3.0}), _row("copy", {"user_key": "ann"})]
-    found = hear(standing, (), [ANSWER, ANSWER], rows)
-    assert (found.slow, found.bits) == (set(), {ANSWER: 3 | BITS["like"] | BITS["copy"]})
+    found = hear(standing_of(stored), (), [ANSWER, ANSWER], rows)
+    assert (found.slow, found.moved(), found.bits(ANSWER)) == (set(), [ANSWER], 3 | BITS["like"] | BITS["copy"])
+    assert hear(standing_of(stored), (), [ANSWER], [_row("shown", {"user_key": "ann"})]).moved() == []
 
 
 def test_an_answer_with_a_past_in_the_ledger_is_not_taken_for_new() -> None:
     row = _row("shown", {"user_key": None})
-    assert hear(Standing(), (), [ANSWER], [row]).bits == {ANSWER: 1}
-    assert hear(Standing(), (), [ANSWER], [row]).voters == {ANSWER: NOBODY}
-    assert hear(Standing(), {ANSWER: []}, [ANSWER], [row]).slow == {ANSWER}
+    found = hear({}, (), [ANSWER], [row])
+    assert (found.new(), found.moved(), found.bits(ANSWER), found.voter(ANSWER)) == ([ANSWER], [], 1, NOBODY)
+    found = hear({}, {ANSWER: []}, [ANSWER], [row])
+    assert (found.slow, found.stood, found.new()) == ({ANSWER}, set(), [])
 
 
 def _row(signal: str, more: dict[str, Any]) -> LedgerRow:
