@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
+from ab_testing.baselines import rules_at_start
 from ab_testing.decisions import Situation, Verdict
 from ab_testing.effects import apply_verdict, last_code, record, row_evidence
 from ab_testing.freezing import freeze_up_to
@@ -144,8 +145,12 @@ def _start_next(context: Context, confirm: Confirm) -> Look:
     check_objectives(context.settings.ab_testing.metrics, tuple(context.settings.ingest.objectives))
     watermark = current_watermark(context)
     observe_rest()
+    with context.database.reading() as connection:
+        if not ExperimentRepository(connection, context.settings.project).waiting_challengers():
+            return Look(None, None)
+    rules = rules_at_start(context)  # read before the write lock is taken
     with _writing(context, confirm) as connection:
-        started = start_challenge(context, connection, watermark)
+        started = start_challenge(context, connection, watermark, rules)
     return Look(None, None) if started is None else Look(*started)
 
 

@@ -18,11 +18,11 @@ WHOLE = (0.0, 1.0)
 
 
 def start_challenge(
-    context: Context, connection: Connection, watermark: float | None
+    context: Context, connection: Connection, watermark: float | None, rules: AbTestingSettings
 ) -> tuple[Verdict, Decision | None] | None:
     """Begin the next challenge, if anybody waits and the stream of challengers has something left to spend."""
     project, now = context.settings.project, context.clock.now()
-    repository, rules = ExperimentRepository(connection, project), context.settings.ab_testing
+    repository = ExperimentRepository(connection, project)
     champion = repository.champion()
     waiting = repository.waiting_challengers(rules.max_candidates)
     if champion is None or not waiting:
@@ -36,6 +36,7 @@ def start_challenge(
         tuple(waiting),
         champion,
         now,
+        rules,
         slot=challenge_slot(rules, bool(repository.running("holdback"))),
         share=min(rules.ramp_shares[0], 0.5 / len(waiting)),
     )
@@ -69,6 +70,7 @@ def start_holdback(
         (promoted,),
         before,
         now,
+        rules,
         slot=(0.0, 2 * rules.holdback_share),
         share=0.5,
         kind="holdback",
@@ -110,6 +112,7 @@ def new_experiment(
     tried: tuple[str, ...],
     control: str,
     now: float,
+    rules: AbTestingSettings,
     *,
     slot: tuple[float, float] = WHOLE,
     share: float | None = None,
@@ -119,7 +122,6 @@ def new_experiment(
     head = repository.last_decision()
     place = "\0".join([context.settings.project, *tried, head.hash if head else "", kind])
     salt = blake2b(place.encode(), digest_size=16).hexdigest()
-    rules = context.settings.ab_testing
     return Experiment(
         project=context.settings.project,
         experiment_id=f"exp-{salt[:16]}",

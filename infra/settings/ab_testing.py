@@ -92,7 +92,7 @@ class AbTestingSettings(Section):
     metric_silence_seconds: float = Field(6 * 3600.0, gt=0)
     """A metric of which an arm had no new value for so long, while time or the other arm went on, holds."""
 
-    fdr_procedure: Literal["e_lond", "closed_e_lond", "e_lord", "none"] = "e_lond"
+    fdr_procedure: Literal["e_lond", "closed_e_lond", "e_lord", "none"] = "closed_e_lond"
     """How the error budget of a stream of challengers is spent (`infra.statistics.online_fdr`); `none`: each challenger
     is judged alone, and some are promoted for nothing as the year goes on."""
     fdr_rate: float = Field(0.1, gt=0, lt=1)

@@ -15,8 +15,6 @@ Days = Annotated[float, typer.Option(min=0.01, help="How far back to look for tr
 Position = Annotated[int, typer.Option(min=0, help="Place in the year's stream of challengers; 0: alone.")]
 Rate = Annotated[float, typer.Option(min=0.001, max=0.5, help="False discovery rate over the stream.")]
 Horizon = Annotated[int, typer.Option(min=1, help="Challengers the stream's budget is meant for.")]
-SAMPLE = 5000
-"""Most people whose values are read for the mean and variance."""
 
 
 def register(app: typer.Typer) -> None:
@@ -79,14 +77,10 @@ def simulate(
 
 def _traffic(context: "Context", days: float) -> "tuple[int, dict[str, Baseline]]":
     """Different people seen, and every metric's baseline."""
-    from ab_testing.planning import DAY_SECONDS, baseline_of
-    from ab_testing.planning_repository import TrafficRepository
+    from ab_testing.baselines import traffic_of
 
-    now, metrics = context.clock.now(), context.settings.ab_testing.metrics
     with context.database.reading() as connection:
-        traffic = TrafficRepository(connection, context.settings.project, now - days * DAY_SECONDS, now)
-        people, values = traffic.people(), traffic.values(metrics, SAMPLE)
-    return people, {metric.name: baseline_of(metric, values[metric.name]) for metric in metrics}
+        return traffic_of(context, connection, days)
 
 
 def _threshold(position: int, rate: float, horizon: int) -> float:
