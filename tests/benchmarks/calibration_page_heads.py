@@ -96,8 +96,9 @@ def balance(balance: Sequence[tuple[float, float, float]]) -> tuple[list[str], b
         "## Class balance",
         "",
         *told(
-            f"Love trained on as many negatives as positives: the debiased error is {thinned:.3f} as trained, "
-            f"{corrected:.3f} after the correction for the live base rate, {full:.3f} trained on everything."
+            "Love trained on as many negatives as positives: the debiased error, by person alone, is "
+            f"{thinned:.3f} as trained, {corrected:.3f} after the correction for the live base rate, "
+            f"{full:.3f} trained on everything."
         ),
     ], True
 
