@@ -124,7 +124,7 @@ def _head_result(seed: Seed, held: Log, objective: str) -> HeadResult:
 
 
 def balance(seed: Seed) -> tuple[float, float, float]:
-    """Love trained with negatives thinned to the positives' number: debiased error as trained, corrected by
+    """Love trained with negatives thinned to the positives' number: debiased error (by person) as trained, corrected by
     `at_base_rate`, and of the head trained on everything."""
     love = seed.log.targets["love"]
     kept = (love == 1) | (seed.rng.random(len(love)) < love.mean() / (1 - love.mean()))
@@ -134,7 +134,7 @@ def balance(seed: Seed) -> tuple[float, float, float]:
 
     def error(probabilities: Array) -> float:
         rows = held.targets["love"], probabilities[held.item], np.ones(len(held.item)), held.person
-        return debiased_error(reliability_diagram(*rows, questions=seed.stock.prompt[held.item]))
+        return debiased_error(reliability_diagram(*rows))
 
     return error(head.probabilities), error(corrected.apply(head.logits)), error(seed.love.probabilities)
 

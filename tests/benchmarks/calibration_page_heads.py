@@ -25,7 +25,9 @@ def heads(heads: Sequence[HeadResult]) -> tuple[list[str], bool]:
             "bins of equal mass with its own sampling variance taken off. Labels are people times questions, and both "
             "were drawn: the variance is clustered both ways (Cameron, Gelbach & Miller 2011), which is what training "
             "reports use. `by person`: clustered by person alone, as if these questions were the only ones there are, "
-            "which is how this page measured before. Intervals (`upper end`, `lower end`) are both ways. "
+            "which is how this page measured before: these are the heads measured then, the estimator was changed "
+            "after seeing them and tried on seeds 1000 to 1003 first. Intervals (`upper end`, `lower end`) are both "
+            "ways. "
             f"{seeds(some)}; skill = 1 - Brier / Brier of the base rate in training."
         ),
         "",
@@ -48,20 +50,22 @@ def heads(heads: Sequence[HeadResult]) -> tuple[list[str], bool]:
             f"| {span([one.report.ece_plain for one in some], 3)} | {span(skills, 3)} "
             f"| {min(one.report.skill_low for one in some):.3f} | {word(good[0])} | {word(good[1])} |"
         )
-    asked = f"Asked for: error at most {TOLERANCE} at 5,000 labels or more, skill above 0. Both ways"
-    both, alone = (all(_median(heads, objective, name) <= TOLERANCE for objective in OBJECTIVES) for name in _ERRORS)
-    verdict = (
-        f"{asked}: in every seed {word(bool(reached[0]))}, by the medians of errors {word(both)}. By person alone: "
-    )
-    verdict += f"in every seed {word(bool(reached[1]))}, by the medians {word(alone)}."
-    return [*lines, "", *told(verdict), "", *_kinds(heads), *_small(heads)], bool(reached[0])
-
-
-_ERRORS = ("error", "error_by_person")
-
-
-def _median(heads: Sequence[HeadResult], objective: str, name: str) -> float:
-    return float(np.median([getattr(one.report, name) for one in heads if one.objective == objective]))
+    asked = f"Asked for: error at most {TOLERANCE} at 5,000 labels or more, skill above 0."
+    said = []
+    for way, (name, among) in enumerate({"error": "Both ways", "error_by_person": "By person alone"}.items()):
+        errors = {
+            objective: np.array([getattr(one.report, name) for one in heads if one.objective == objective])
+            for objective in OBJECTIVES
+        }
+        medians = max(float(np.median(found)) for found in errors.values())
+        pooled = {objective: float(np.sqrt(np.mean(found**2))) for objective, found in errors.items()}
+        worst = max(pooled, key=lambda objective: pooled[objective])
+        said.append(
+            f"{among}: in every seed {word(bool(reached[way]))}, by the medians over seeds "
+            f"{word(medians <= TOLERANCE)}, by their root mean square {word(pooled[worst] <= TOLERANCE)} (largest: "
+            f"{worst}, {pooled[worst]:.3f})."
+        )
+    return [*lines, "", *told(" ".join([asked, *said])), "", *_kinds(heads), *_small(heads)], bool(reached[0])
 
 
 def _kinds(heads: Sequence[HeadResult]) -> list[str]:
@@ -96,8 +100,9 @@ def balance(balance: Sequence[tuple[float, float, float]]) -> tuple[list[str], b
         "## Class balance",
         "",
         *told(
-            f"Love trained on as many negatives as positives: the debiased error is {thinned:.3f} as trained, "
-            f"{corrected:.3f} after the correction for the live base rate, {full:.3f} trained on everything."
+            "Love trained on as many negatives as positives: the debiased error, by person alone, is "
+            f"{thinned:.3f} as trained, {corrected:.3f} after the correction for the live base rate, "
+            f"{full:.3f} trained on everything."
         ),
     ], True
 

@@ -42,7 +42,13 @@ def draw_of_questions(found: Sequence[QuestionResult]) -> tuple[list[str], bool]
             *(f"{share:.0%}" for share in above),
         ]
         lines.append(f"| {told_as} | {' | '.join(cells)} |")
+    by_person, both_ways = np.concatenate([one.redrawn["head"] for one in found]).mean(0)
     lines += [
+        "",
+        *told(
+            f"In part: {1 - both_ways / by_person:.0%} of the head's mean debiased square by person is the draw of the "
+            "questions (offsets and texts), and the rest is its own miscalibration."
+        ),
         "",
         *told(
             "On the hold-out itself with fewer of its questions, the root of the mean debiased square over "
