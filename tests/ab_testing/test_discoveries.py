@@ -10,7 +10,7 @@ from ab_testing.ledger import next_decision
 from infra.contracts import Decision
 from infra.settings.ab_testing import AbTestingSettings
 
-RULES = AbTestingSettings()
+RULES = AbTestingSettings(fdr_procedure="e_lond")
 HARMONIC = sum(t**-0.5 for t in range(1, 366))
 """36.77: what the budget is divided by."""
 
