@@ -179,7 +179,8 @@ def _reject(repository: ExperimentRepository, adapters: Sequence[str], code: str
     if code in STAY:
         return
     for adapter in adapters:
-        repository.set_adapter_state(adapter, "rejected")
+        if repository.adapter_state(adapter) in ("challenger", "champion"):  # whatever else it is came from elsewhere
+            repository.set_adapter_state(adapter, "rejected")
 
 
 def revert_champion(context: Context, reason: str) -> Decision:

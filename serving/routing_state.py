@@ -174,7 +174,9 @@ def _obstacle(state: RoutingState, assignment: Assignment) -> Why | None:
     if experiment is None or experiment.uncounted != state.champion:
         # The champion was moved by a person's word: the comparison has ended, only its row does not say so yet.
         return "ended"
-    adapters = {experiment.control, *experiment.candidates}
+    if assignment.arm in experiment.dropped:
+        return "uncounted"
+    adapters = {experiment.control, *experiment.remaining.values()}
     if not adapters <= state.servable or adapters & state.rejected:
         return "unproven"
     return "tripped" if (assignment.experiment_id, assignment.arm) in state.tripped else None

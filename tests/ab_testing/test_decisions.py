@@ -91,6 +91,7 @@ HOLDS: list[tuple[str, dict[str, object]]] = [
     ("sample_ratio_mismatch", {"evidence": evidence(log_e_sample_ratio_segments={"de": 5.3})}),
     ("one_armed_metric", {"evidence": evidence(harm={"newest_control": 4979.0}), "rules": QUIET}),
     ("stale_metric", {"watermark": 5001.1, "evidence": evidence(), "rules": QUIET, "now": 5002.0}),
+    ("vetoed", {"veto": "the sentinel has an alarm"}),
     ("discovery_open", {"allowed": Allowance("e_lond", 0.1, 3, 10.1, 0.2)}),
     ("unsteady", {"evidence": evidence(love={"effect_without_top": 0.0})}),
     ("unsteady", {"evidence": evidence(love={"effect_late": -0.01})}),

@@ -1,5 +1,7 @@
 """Whole experiments on a real store and log: from a waiting challenger to a decision, and everything that must hold."""
 
+import math
+
 import pytest
 from sqlalchemy import func, select
 
@@ -377,3 +379,35 @@ def test_nobody_is_seen_beyond_the_watermark(small_world: World) -> None:
     assert counted(small_world) == 0
     small_world.look(1.1)
     assert counted(small_world) == 30
+
+
+def test_one_of_many_challengers_needs_more_than_one_alone(
+    settings: Settings, sqlite_database: Database, event_log: EventLog, clock: object
+) -> None:
+    """The first of a million needs an e-value of 20,000; alone it would need 20, and have it."""
+    world = World(quick(settings, fdr_horizon=1_000_000), clock, sqlite_database, event_log)  # type: ignore[arg-type]
+    world.start()
+    world.write(world.visits(80, challenger=0.7, control=0.2))
+    assert code(world, 2 * FREEZE_AFTER) == "discovery_open"
+    found = ledger(world)[-1].evidence["discovery"]
+    assert found["position"] == 1  # type: ignore[index]
+    assert found["log_threshold"] == pytest.approx(math.log(1998.54 / 0.1), abs=1e-4)  # type: ignore[index]
+    world.write(world.visits(200, challenger=0.7, control=0.2))
+    assert code(world, 2 * FREEZE_AFTER) == "better"
+
+
+def test_a_spent_budget_starts_nothing_and_says_so_once(
+    settings: Settings, sqlite_database: Database, event_log: EventLog, clock: object
+) -> None:
+    rules = {"fdr_horizon": 1, "max_people": 100}
+    world = World(quick(settings, **rules), clock, sqlite_database, event_log)  # type: ignore[arg-type]
+    world.start()
+    world.write(world.visits(110, challenger=0.3, control=0.3))
+    assert code(world, 2 * FREEZE_AFTER) == "max_people"
+    world.prove(world.add_adapter(version=2))
+    assert [code(world, 1.0) for _ in range(3)] == ["discoveries_exhausted"] * 3
+    assert [row.kind for row in ledger(world)] == ["start", "stop", "hold"]
+    assert adapter_state(world, "style@2") == "challenger"
+    later = quick(settings, **rules, fdr_since=world.clock.now() - 1.0)
+    renewed = World(later, world.clock, sqlite_database, event_log)
+    assert code(renewed) == "start"

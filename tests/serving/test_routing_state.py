@@ -148,6 +148,19 @@ def test_a_rollback_or_a_breaker_unpins_at_once() -> None:
     assert promoted.usable("style@1"), "no breaker takes the champion away"
 
 
+def test_a_dropped_candidate_takes_nobody_with_it() -> None:
+    """Its people get the champion, uncounted; the other arms go on, though its adapter is rejected by now."""
+    several = experiment("a", 0.15, others=("style@3", "style@4"), config={"dropped": ["challenger-2"]})
+    found = routes(state(several, rejected=frozenset({"style@3"}))).values()
+    assert {taken.arm for taken in found} == {"challenger", "challenger-3", "control", None}
+    before = routes(state(experiment("a", 0.15, others=("style@3", "style@4"))))
+    moved = {person for person, taken in before.items() if taken.arm == "challenger-2"}
+    assert moved
+    after = routes(state(several, rejected=frozenset({"style@3"})))
+    assert {person for person in PEOPLE if before[person] != after[person]} == moved
+    assert {after[person].adapter for person in moved} == {"style@1"}
+
+
 def test_what_waited_is_answered_by_the_champion_when_its_adapter_was_rolled_back() -> None:
     taken = route(state(CHALLENGE), "plaudit", "user-1", True)
     challenged = replace(ARM, phase=taken.phase)
