@@ -55,7 +55,7 @@ def test_explain_gives_the_numbers_of_a_row(world: World, tmp_path: Path) -> Non
     assert "hold: not enough evidence either way yet" in told
     assert "step 1 of the ramp: 50.0% of people in each arm, drawn from the buckets 0 to 1" in told
     assert "worse: not shown; e-value" in told
-    assert "challenger 1 of its stream (e_lond, rate 0.1," in told
+    assert "challenger 1 of its stream (closed_e_lond, rate 0.1," in told
     with world.database.reading() as connection:
         from ab_testing.repository import ExperimentRepository
 
