@@ -82,8 +82,8 @@ def test_an_arm_whose_weights_rot_in_memory_is_left_at_once(
     """The adapter was proven; then its merged copy turns to NaN, and all it says is blank."""
     make_adapter("kind", 1, seed=1)
     start_experiment(served.context.database, "kind@1")
-    wait_until(lambda: "kind@1" in served.models())
     gateway = served.app.state.gateway
+    wait_until(lambda: "kind@1" in gateway.state.servable)
     secret = user_secret(served.context.settings)
     draw = gateway.state.router.draw
     people = [f"user-{n}" for n in range(60) if draw(user_key_of(f"user-{n}", secret)).arm == "challenger"][:14]

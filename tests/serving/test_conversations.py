@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
 import pytest
 from sqlalchemy import text
 
@@ -31,7 +30,7 @@ def ask(served: Served, user: str, conversation: str, messages: list[dict[str, s
         "model": "plaudit", "messages": messages, "user": user, "max_tokens": 2,
         "metadata": {"conversation_id": conversation, **more.pop("metadata", {})},
     }  # fmt: skip
-    answer = httpx.post(f"{served.url}/v1/chat/completions", json=body, timeout=60, **more)
+    answer = served.client.post("/v1/chat/completions", json=body, **more)
     assert answer.status_code == 200, answer.text
     return answer.headers["x-plaudit-adapter"]
 
@@ -51,7 +50,7 @@ def test_a_conversation_keeps_its_adapter_through_a_start_and_loses_it_by_a_roll
     before = {f"user-{number}": ask(served, f"user-{number}", f"old-{number}") for number in range(8)}
     assert set(before.values()) == {"base"}
     start_experiment(database, "kind@1")
-    wait_until(lambda: "kind@1" in served.models())
+    wait_until(lambda: "kind@1" in served.app.state.gateway.state.servable)
     treated = [user for user in challenged(served, 80) if user in before]
     assert treated
     for user in treated:
@@ -100,7 +99,7 @@ def test_testers_force_arms_and_rules_keep_people_out(testing: Served, make_adap
     assert ask(testing, "somebody", "c5", headers=headers["admin"], metadata=forced) == "kind@1"
     for who, arm, status in (("infer", "challenger", 403), ("admin", "kind@9", 404), ("admin", "challenger-2", 404)):
         body = {"messages": FIRST, "metadata": {"plaudit_force_arm": arm}}
-        answer = httpx.post(f"{testing.url}/v1/chat/completions", json=body, headers=headers[who])
+        answer = testing.client.post("/v1/chat/completions", json=body, headers=headers[who])
         assert answer.status_code == status, answer.text
         assert answer.json()["error"]["param"] == "plaudit_force_arm"
     arms = {item.conversation_id: item.arm for item in testing.logged()}
