@@ -156,9 +156,9 @@ class FeedbackHandler:
         written.put_provisional(others, labelling.config_hash, windows_stand=False)
         _bring_forward(repository, written, known, labelling.config_hash, now)
         new, moved = heard.new(), heard.moved()
-        groups = self._labels.alike(heard.bits, new)
-        written.put_heard(groups, closings, heard.voter, now, labelling.config_hash)
-        written.move_heard(self._labels.alike(heard.bits, moved), now)
+        groups = self._labels.alike(heard.labels, new)
+        written.put_heard(groups, closings, heard.labels, now, labelling.config_hash)
+        written.move_heard(self._labels.alike(heard.labels, moved), now)
         return len(new) + len(moved) + len(heard.slow)
 
 
@@ -196,18 +196,17 @@ def _sort(repository: FeedbackRepository, rows: list[LedgerRow], gone: set[int],
     new = repository.insert_events(list(candidates.values()))
     if new == len(rows):
         return Sorted(rows, known)
-    found = Sorted(known=known)
     taken = _taken(repository, candidates, last) if new < len(candidates) else set()
-    holders = {**candidates, **repository.events(taken | (before & {row[EVENT_ID] for row in rows}))}
+    found = Sorted([row for row in candidates.values() if row[EVENT_ID] not in taken], known)
+    stored = repository.events(taken | (before & {row[EVENT_ID] for row in rows}))
     for index, row in enumerate(rows):
-        if index in gone:
+        event_id = row[EVENT_ID]
+        if (candidates.get(event_id) is row and event_id not in taken) or index in gone:
             continue
-        if not same_content(holders[row[EVENT_ID]], row):
-            found.conflicts.append(index)
-        elif candidates.get(row[EVENT_ID]) is row and row[EVENT_ID] not in taken:
-            found.fresh.append(row)
-        else:
+        if same_content(stored.get(event_id) or candidates[event_id], row):
             found.duplicates += 1
+        else:
+            found.conflicts.append(index)
     return found
 
 

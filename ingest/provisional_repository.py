@@ -1,6 +1,6 @@
 """SQL of provisional labels as the consumer writes them: in the transaction of the events that make them."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import text
@@ -8,8 +8,8 @@ from sqlalchemy import text
 from infra.db import upsert_many
 from infra.db.tables.feedback import labels
 from ingest.by_ids_repository import ByIdsRepository
-from ingest.provisional import PROVISIONAL_COLUMNS, Answer, LabelRow, Said
-from ingest.standing import NOTHING, Standing, standing_of
+from ingest.provisional import PROVISIONAL_COLUMNS, LabelRow, Said
+from ingest.standing import NOTHING, VOTER_AT, Standing, standing_of
 
 _STANDING = "response_id, choice, heard, user_key"
 _SAID = ("objective_values", "weights", "events_counted", "heard")
@@ -51,14 +51,14 @@ class ProvisionalRepository(ByIdsRepository):
         self,
         groups: Iterable[Heard],
         closings: Mapping[str, float],
-        voter: Callable[[Answer], str],
+        standing: Standing,
         made_at: float,
         config_hash: str,
     ) -> None:
         """As `put_provisional` where windows stand, for labels of which many say the same."""
         if not self._sqlite:  # one COPY of everything is cheaper there
             whole = [
-                (response, choice, *said, made_at, closings[response], voter((response, choice)))
+                (response, choice, *said, made_at, closings[response], standing[response, choice][VOTER_AT])
                 for said, choice, responses in groups
                 for response in responses
             ]
@@ -67,10 +67,12 @@ class ProvisionalRepository(ByIdsRepository):
         for said, choice, responses in groups:
             shared = {
                 "project": self._project, "version": 0, "status": "provisional", "config_hash": config_hash,
-                "choice": choice, **dict(zip(_SAID, said, strict=True)), "made_at": made_at,
+                "choice": choice, **dict(zip(_SAID, said, strict=True)),
             }  # fmt: skip
-            rows = [(response, closings[response], voter((response, choice))) for response in responses]
-            self._put_provisional(("response_id", "window_closes_at", "user_key"), rows, shared, ())
+            rows = [
+                (response, made_at, closings[response], standing[response, choice][VOTER_AT]) for response in responses
+            ]
+            self._put_provisional(("response_id", "made_at", "window_closes_at", "user_key"), rows, shared, ())
 
     def move_heard(self, groups: Iterable[Heard], made_at: float) -> None:
         """Write what labels say now that stand (`standing`, in this transaction). On SQLite only, as that is."""

@@ -44,8 +44,8 @@ Answer = tuple[str, int]
 Label = list[Any]
 """What one label has heard, and changes as it hears more: [bits, voter, bits in the store]. One object an answer, so
 that an event costs one look into a dict."""
-_BITS: Final = 0
-_VOTER: Final = 1
+BITS_AT: Final = 0
+VOTER_AT: Final = 1
 _STORED: Final = 2
 _NEW: Final = -1
 """In the place of the bits in the store, where there is no label."""
@@ -97,16 +97,10 @@ class Heard:
     def moved(self) -> list[Answer]:
         """Answers whose label has heard something new."""
         return [
-            answer for answer, label in self.labels.items() if label[_BITS] != label[_STORED] and label[_STORED] != _NEW
+            answer
+            for answer, label in self.labels.items()
+            if label[BITS_AT] != label[_STORED] and label[_STORED] != _NEW
         ]
-
-    def bits(self, answer: Answer) -> int:
-        """What its label has heard."""
-        return int(self.labels[answer][_BITS])
-
-    def voter(self, answer: Answer) -> str:
-        """From whom."""
-        return str(self.labels[answer][_VOTER])
 
 
 def hear(
@@ -127,12 +121,12 @@ def hear(
                 slow.add(answer)
             else:
                 standing[answer] = [bit, row[USER_KEY] or NOBODY, _NEW]
-        elif label[_VOTER] == (row[USER_KEY] or NOBODY):
-            label[_BITS] |= bit
+        elif label[VOTER_AT] == (row[USER_KEY] or NOBODY):
+            label[BITS_AT] |= bit
         else:
             slow.add(answer)
     found = Heard(standing)
-    found.give_up([*slow, *[answer for answer, label in standing.items() if _torn(label[_BITS])]])
+    found.give_up([*slow, *[answer for answer, label in standing.items() if _torn(label[BITS_AT])]])
     return found
 
 

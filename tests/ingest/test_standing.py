@@ -54,14 +54,14 @@ def test_a_strength_a_second_person_or_the_opposite_vote_goes_to_the_ledger() ->
         assert (found.slow, found.stood, found.labels) == ({ANSWER}, {ANSWER}, {}), (signal, more)
     rows = [_row("dwell", {"user_key": "ann", "value": 3.0}), _row("copy", {"user_key": "ann"})]
     found = hear(standing_of(stored), (), [ANSWER, ANSWER], rows)
-    assert (found.slow, found.moved(), found.bits(ANSWER)) == (set(), [ANSWER], 3 | BITS["like"] | BITS["copy"])
+    assert (found.slow, found.moved(), found.labels[ANSWER][0]) == (set(), [ANSWER], 3 | BITS["like"] | BITS["copy"])
     assert hear(standing_of(stored), (), [ANSWER], [_row("shown", {"user_key": "ann"})]).moved() == []
 
 
 def test_an_answer_with_a_past_in_the_ledger_is_not_taken_for_new() -> None:
     row = _row("shown", {"user_key": None})
     found = hear({}, (), [ANSWER], [row])
-    assert (found.new(), found.moved(), found.bits(ANSWER), found.voter(ANSWER)) == ([ANSWER], [], 1, NOBODY)
+    assert (found.new(), found.moved(), found.labels[ANSWER][:2]) == ([ANSWER], [], [1, NOBODY])
     found = hear({}, {ANSWER: []}, [ANSWER], [row])
     assert (found.slow, found.stood, found.new()) == ({ANSWER}, set(), [])
 
