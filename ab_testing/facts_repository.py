@@ -2,11 +2,11 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, Select, Subquery, case, func, or_, select, union_all
+from sqlalchemy import ColumnElement, Connection, Row, Select, Subquery, func, or_, select, union_all
 
 from ab_testing.exposures import Due, Exposure
 from ab_testing.metrics import PASSIVE_SIGNALS, Values
@@ -76,9 +76,7 @@ class FactsRepository:
             else:
                 found.append(AnswerLabel(label.user_key, label.created_at, label.objective_values))
         responses = tuple(
-            Response(row.user_key, row.created_at, row.first, int(row.signals))
-            for row in self._connection.execute(self._responses_of(people, window))
-            if row.created_at <= closes[row.user_key]
+            response for response in self._responses(people, window) if response.created_at <= closes[response.user_key]
         )
         return Facts(tuple(found), responses, frozenset(waiting))
 
@@ -152,22 +150,23 @@ class FactsRepository:
             .where(*self._answers_of(list(people)), *self._between(people, window))
         )  # fmt: skip
 
-    def _responses_of(self, people: Mapping[str, Due], window: float) -> Select[Any]:
-        """When each of these people's answers first drew a signal of their own, and how many it drew in time."""
+    def _responses(self, people: Mapping[str, Due], window: float) -> list[Response]:
+        """When each of these people's answers first drew a signal of their own, and how many it drew in time. Grouped
+        here: a store may walk all answers to have them in groups."""
         events, answers = feedback_events.columns, interactions.columns
         label_seconds = float(str(self._experiment.config.get("label_seconds", "inf")))
-        in_time = 1 if label_seconds == float("inf") else case(
-            (events.received_at <= answers.created_at + label_seconds, 1), else_=0
-        )  # fmt: skip
-        return (
-            select(answers.user_key, answers.created_at, func.min(events.received_at).label("first"))
-            .add_columns(func.sum(in_time).label("signals"))
-            .join(
-                feedback_events, (events.project == answers.project) & (events.response_id == answers.response_id)
-            )
+        query = (
+            select(answers.response_id, answers.user_key, answers.created_at, events.received_at)
+            .join(feedback_events, (events.project == answers.project) & (events.response_id == answers.response_id))
             .where(*self._answers_of(list(people)), *self._between(people, window), *_own(answers.user_key))
-            .group_by(answers.response_id, answers.user_key, answers.created_at)
-        )  # fmt: skip
+        )
+        found: dict[str, Response] = {}
+        for row in self._connection.execute(query):
+            known = found.get(row.response_id, Response(row.user_key, row.created_at, row.received_at, 0))
+            in_time = row.received_at <= row.created_at + label_seconds
+            first = min(known.first, row.received_at)
+            found[row.response_id] = replace(known, first=first, signals=known.signals + in_time)
+        return list(found.values())
 
     def _answers_of(self, users: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
         columns = interactions.columns
