@@ -149,8 +149,8 @@ def test_the_look_up_walks_an_index(url: str, request: pytest.FixtureRequest) ->
     """Without one it would read every interaction of the project at each miss."""
     database: Database = request.getfixturevalue(f"{url}_database")
     rows = []
-    for number in range(300):
-        rows.append(_turn(number, f"c{number}", user_key=f"u{number % 50}"))
+    for number in range(600):  # half of them in an experiment, whose arrivals have an index of their own
+        rows.append(_turn(number, f"c{number}", user_key=f"u{number % 50}", experiment="e1" if number % 2 else None))
     with database.transaction() as connection:
         connection.execute(interactions.insert(), rows)
     for experiment_id in (None, "e1"):
@@ -168,4 +168,4 @@ def test_the_look_up_walks_an_index(url: str, request: pytest.FixtureRequest) ->
         assert "response_id=?" in plan or url == "postgres", "rows by their primary key, one by one"
     with database.reading() as connection:
         found = ServingRepository(connection, PROJECT).last_of_conversation("u7", "c57", ["e1"])
-    assert found == ("base", None, None)
+    assert found == ("base", "e1", None)
