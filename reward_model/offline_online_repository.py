@@ -80,6 +80,7 @@ class OfflineOnlineRepository:
             .where(
                 points.project == self._project,
                 points.realised_at.is_(None),
+                trials.kind == "challenge",
                 trials.status != "running",
                 trials.ended_at.is_not(None),
             )

@@ -32,12 +32,12 @@ AB_SAMPLE_RATIO = Gauge(
     registry=REGISTRY,
 )
 AB_SENTINEL_ALARM = Gauge(
-    "plaudit_experiment_sentinel_alarm",
+    "plaudit_experiment_sentinel_alarms_waiting",
     "1 while the champion looks different from itself and nobody has acknowledged it: promotions are blocked.",
     registry=REGISTRY,
 )
 AB_SELF_TEST = Gauge(
-    "plaudit_experiment_self_test_failures",
+    "plaudit_experiment_self_test_effects_missing",
     "Injected effects that this process did not find in the right direction; above 0 promotions are blocked.",
     registry=REGISTRY,
 )

@@ -102,6 +102,7 @@ def test_the_reading_model_stays_while_an_experiment_runs(peopled: "Context", cl
     running = {
         "project": PROJECT, "experiment_id": "e1", "challenger": "c@1", "control": CHAMPION, "salt": "s",
         "status": "running", "phases": [], "config": {}, "started_at": clock.now(),
+        "kind": "challenge", "others": [], "slot": [0.0, 1.0],
     }  # fmt: skip
     with peopled.database.transaction() as connection:
         connection.execute(insert(experiments).values(running))

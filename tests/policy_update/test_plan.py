@@ -121,7 +121,7 @@ def test_only_the_first_of_a_cycle_holds_the_loop(sqlite_database: "Database", r
         connection.execute(
             insert(experiments).values(
                 project="default", experiment_id="exp-1", challenger="loop@2", control="loop@1", salt="s",
-                status="running", phases=[], started_at=1.0, config={},
+                status="running", phases=[], started_at=1.0, config={}, kind="challenge", others=[], slot=[0.0, 1.0],
             )
         )  # fmt: skip
     assert plan(sqlite_database, ready) == "experiment exp-1 is running; its challenger comes first"

@@ -63,6 +63,9 @@ def trial(database: Database, name: str, candidate: str, *, ended_at: float | No
         "config": {"freeze_after_seconds": 100.0},
         "started_at": NOW - 1000.0,
         "ended_at": ended_at,
+        "kind": "challenge",
+        "others": [],
+        "slot": [0.0, 1.0],
     }
     with database.transaction() as connection:
         connection.execute(insert(experiments).values(row))
