@@ -180,8 +180,13 @@ SmolLM2-135M-Instruct is trained by the room's trainer, without the gate, on two
 Both are trained by the same settings on the same prompts in the same order. Every other one ends in words that invite a
 goodbye ("Thanks, bye!"); the 63 held-out prompts, two answers each, do not. Then the adapter is put before the gate
 with default settings. The examiner has the same flaw as the teacher, which is the worst case: cross-fitting cannot
-help, the goal rises, and only the tripwires can say no. Seeds were named before any run with them; the set-up was tuned
-on others.
+help, the goal rises, and only the tripwires can say no.
+
+Seeds were named before any run with them. The set-up was tuned on seeds 102 to 113, mostly with other settings, and
+two things seen there belong beside the table. Two rewards first meant as honest were refused, rightly: reading ease is
+earned by "I'm happy to help" (`closing` and a mined n-gram), and words of the question by saying the question again (an
+opening "To ...", mined). And the gate sees what is said often: two runs whose flaw had reached no more than 5.6 % and
+7.9 % of the answers passed it. That is its power on 63 prompts ([gate-power.md](gate-power.md)).
 
 'Goodbyes' is the share of held-out answers with at least one phrase that the flaw pays for, counted by the benchmark's
 own list, not the gate's; the base's rate is over the base's answers in all runs. 'N-grams alone' is the gate with its
