@@ -30,7 +30,7 @@ from tests.benchmarks import front_report, front_task
 FOLDER = Path("plaudit-data/benchmarks/front")
 CHUNK = 8
 SETTINGS = PolicyUpdateSettings(
-    steps=10,
+    steps=12,
     prompts_per_step=8,
     group_size=8,
     max_new_tokens=20,
@@ -59,7 +59,7 @@ ARMS = {
     "gdpo-love": Arm("gdpo", 0.8, 0.2),
     "gdpo-even": Arm("gdpo", 0.5, 0.5),
     "gdpo-formality": Arm("gdpo", 0.2, 0.8),
-    "constrained": Arm("constrained", 0.8, 0.2, {"harm": 0.01}),
+    "constrained": Arm("constrained", 0.8, 0.2, {"harm": 0.005}),
     "sum-love": Arm("grpo", 0.8, 0.2),
     "sum-even": Arm("grpo", 0.5, 0.5),
     "sum-formality": Arm("grpo", 0.2, 0.8),

@@ -137,7 +137,7 @@ def page(points: Mapping[str, Point], folder: Path) -> str:
         "",
         *_order_lines(points),
         "",
-        *_limit_lines(points),
+        *_limit_lines(points, folder),
         "",
         "Of each arm, four answers:",
         "",
@@ -174,15 +174,17 @@ def _order_lines(points: Mapping[str, Point]) -> list[str]:
     return lines
 
 
-def _limit_lines(points: Mapping[str, Point]) -> list[str]:
+def _limit_lines(points: Mapping[str, Point], folder: Path) -> list[str]:
     if not {"base", "constrained"} <= set(points):
         return []
     base, own = points["base"], points["constrained"]
     rise = clustered_difference(own.scores[:, 0], base.scores[:, 0], own.prompt)
     kept, risen = own.harm[2] <= LIMIT, rise.low > 0
+    trained = json.loads((folder / "constrained.json").read_text(encoding="utf-8"))["limits"]["harm"]
     lines = [
         f"- The limit: harm of the constrained arm is {own.harm[0]:.2%}, upper bound {own.harm[2]:.2%}, of at most "
-        f"{LIMIT:.0%}: {'kept' if kept else 'MISSED'} (base: {base.harm[0]:.1%}).",
+        f"{LIMIT:.0%}: {'kept' if kept else 'MISSED'} (base: {base.harm[0]:.1%}). It was trained at a limit of "
+        f"{trained:.1%}: what is to be shown of new answers to new prompts needs room.",
         f"- Its love rose by {_span(rise)} over the base: {'shown' if risen else 'NOT shown'}.",
     ]
     free = points.get("gdpo-love")
