@@ -112,7 +112,9 @@ def people(
             connection.execute(insert(interactions).values(shown))
             seen = {"project": project, "experiment_id": name, "user_key": user, "arm": arm, "propensity": 0.5}
             connection.execute(
-                insert(exposures).values(seen | {"phase": 0, "arms_seen": arms_seen, "first_at": NOW - 500.0})
+                insert(exposures).values(
+                    seen | {"phase": 0, "arms_seen": arms_seen, "first_at": NOW - 500.0, "stage": 2}
+                )
             )
             connection.execute(insert(labels).values(label(project, response, version, love)))
 
