@@ -37,7 +37,7 @@ class IngestSettings(Specification):
     consumer_batch_records: int = Field(500, ge=1)
     """Most log records applied in one transaction of the store. Larger transactions cost less an event; only a backlog
     fills them."""
-    consumer_gather_seconds: float = Field(0.6, ge=0)
+    consumer_gather_seconds: float = Field(0.4, ge=0)
     """Least time from the beginning of one transaction of a topic to the next while records come: an event costs less
     in a large transaction, and its label waits so much longer at most. No wait after silence, nor in a backlog."""
     poll_seconds: float = Field(0.1, gt=0)
