@@ -61,6 +61,13 @@ def command(
         verdict = Verdict(what, _code(what, keep), f"{_WORDS[what]}: {reason}")
         evidence = row_evidence(experiment, situations, verdict)
         decision = record(repository, context, experiment.experiment_id, verdict, evidence, watermark, now)
+        if repository.experiment(experiment.experiment_id) != experiment:
+            # Only where the store lets two transactions write at once; the row just written keeps later ones out.
+            raise NotInThatState(
+                f"{experiment.experiment_id} was changed by a decision just now: see `plaudit ab-testing status`, and "
+                "say it again if it still applies",
+                field="experiment",
+            )
         _apply(repository, experiment, what, now, keep)
         witness(connection, decision)
     return decision

@@ -147,7 +147,8 @@ def overspent(s: Situation) -> Verdict | None:
 
 def exhausted(s: Situation) -> Verdict | None:
     """Enough people and time spent without an answer: the champion stays. Time while paused does not count."""
-    people = max((m.people_challenger + m.people_control for m in s.known.metrics), default=0)
+    metrics = () if s.evidence is None else s.evidence.metrics
+    people = max((m.people_challenger + m.people_control for m in metrics), default=0)
     if people >= s.rules.max_people:
         return Verdict("stop", "max_people", f"undecided after {people} people; the champion stays")
     if s.at - s.started_at - s.paused_seconds >= s.rules.max_runtime_seconds:
@@ -163,8 +164,12 @@ def growing(s: Situation) -> Verdict | None:
     least = min(m.least_people_in_phase for m in s.goals)
     if least < s.rules.min_people_per_phase:
         return None
-    # Half way (in nats) to a rollback is no time to give the challenger to more people.
-    if any((m.log_e_worse or 0.0) >= s.boundaries.worse / 2 for m in s.known.metrics):
+    # No value is no evidence of no harm: a guardrail that is slower than the goals, or silent, keeps the ramp waiting.
+    if any(min(m.people_challenger, m.people_control) == 0 for m in s.known.metrics):
+        return None
+    # Half way (in nats) to a rollback is no time to give the challenger to more people. As it stands now: one metric in
+    # eight of a challenger that is no worse has been there once, and the ramp would wait for ever.
+    if any((m.log_e_worse_now or 0.0) >= s.boundaries.worse / 2 for m in s.known.metrics):
         return Verdict("hold", "warned", "a metric points to harm; the ramp waits")
     return Verdict("ramp", "ramp", f"{least} people or more in each arm at share {s.phase.share:g}", share=larger[0])
 
@@ -227,6 +232,20 @@ def unsteady(s: Situation, metric: MetricEvidence) -> str:
     return " nor ".join(where for where, effect in asked if effect is None or not sign * effect > 0)
 
 
+def until_the_deadline(rule: Rule) -> Rule:
+    """`rule`, but where it would have an experiment wait whose time or people are spent, that ends: what never gets
+    better (a value that is no number, an adapter that no replica proves) would hold for ever otherwise. A pause has
+    no deadline."""
+
+    def asked(s: Situation) -> Verdict | None:
+        verdict = rule(s)
+        if verdict is not None and verdict.kind == "hold" and s.paused_at is None:
+            return exhausted(s) or verdict
+        return verdict
+
+    return asked
+
+
 def _finite(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
@@ -234,8 +253,8 @@ def _finite(value: float | None) -> bool:
 RULES: tuple[Rule, ...] = (
     ineligible,
     tripped,
-    blind,
-    unusable,
+    until_the_deadline(blind),
+    until_the_deadline(unusable),
     harmful,
     paused,
     overspent,

@@ -1,10 +1,11 @@
 """What a decision changes in the store: the ledger's row and everything that follows from it, in one transaction."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from sqlalchemy import Connection
 
 from ab_testing.decisions import Situation, Verdict
 from ab_testing.discoveries import entry_of
@@ -183,10 +184,15 @@ def _reject(repository: ExperimentRepository, adapters: Sequence[str], code: str
             repository.set_adapter_state(adapter, "rejected")
 
 
-def revert_champion(context: Context, reason: str) -> Decision:
+def revert_champion(
+    context: Context,
+    reason: str,
+    witness: Callable[[Connection, Decision], None] = lambda _connection, _decision: None,
+) -> Decision:
     """Go back to the champion before, now, on a person's word; a running experiment stops at its next look.
 
-    Raises NothingToRevertTo when there is none. The decision is a `rollback` of no experiment.
+    Raises NothingToRevertTo when there is none. The decision is a `rollback` of no experiment; `witness` writes the act
+    down elsewhere, in the same transaction.
     """
     with context.database.transaction() as connection:
         repository = ExperimentRepository(connection, context.settings.project)
@@ -199,4 +205,5 @@ def revert_champion(context: Context, reason: str) -> Decision:
         repository.set_adapter_state(champion, "rejected")
         repository.set_adapter_state(before, "champion")
         repository.move_champion(before, before, decision.decision_id, decision.decided_at)
+        witness(connection, decision)
     return decision

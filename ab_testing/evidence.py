@@ -135,6 +135,8 @@ class MetricEvidence:
     newest_control: float | None = None
     counted_through: float | None = None
     """The metric's own watermark: everybody filed up to here, Unix seconds, is counted."""
+    log_e_worse_now: float | None = None
+    """Where `log_e_worse`, the highest it has been, stands at this look: what once looked like harm may have passed."""
 
 
 @dataclass(frozen=True)
@@ -243,6 +245,7 @@ def metric_evidence(metric: MetricSettings, people: PersonValues, design: Design
         low=_last(sequence.low),
         high=_last(sequence.high),
         least_people_in_phase=int(min((arms & here).sum(), (~arms & here).sum())),
+        log_e_worse_now=_number(tests.worse.last),
     )
 
 

@@ -140,6 +140,7 @@ class MetricState:
             effect_late=difference(self.later.later(sum(count.values()), self.sums)),
             newest_challenger=self.newest["challenger"] or None,
             newest_control=self.newest["control"] or None,
+            log_e_worse_now=self.worse.log_e,
         )
 
     def pack(self) -> bytes:

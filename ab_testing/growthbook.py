@@ -76,13 +76,15 @@ def mass(found: Range, version: HashVersion) -> float:
 
 
 def outcomes(experiment: Experiment, version: HashVersion) -> tuple[list[tuple[Range, Assignment]], Assignment]:
-    """(range, assignment) of every arm, and the assignment of everybody else."""
+    """(range, assignment) of every arm that has not been dropped, and the assignment of everybody else."""
     phase = experiment.phase
     named = [("control", experiment.control)]
     named += [(arm_of(index), adapter) for index, adapter in enumerate(experiment.candidates)]
     made = []
     left = 1.0
     for (arm, adapter), found in zip(named, arm_ranges(experiment), strict=True):
+        if arm in experiment.dropped:
+            continue
         share = mass(found, version)
         left -= share
         made.append((found, Assignment(experiment.experiment_id, arm, adapter, share, phase.index)))

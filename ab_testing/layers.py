@@ -103,10 +103,12 @@ def _cell(experiment: Experiment) -> _Cell:
     """The arms of the newest phase as sorted edges; each outcome is one shared `Assignment`."""
     phase, known = experiment.phase, len(experiment.candidates)
     share, edge, name = phase.share, edge_of(phase.share), experiment.experiment_id
-    rest = Assignment(name, None, experiment.uncounted, 1.0 - (known + 1) * share, phase.index)
+    gone = experiment.dropped
+    rest = Assignment(name, None, experiment.uncounted, 1.0 - (known - len(gone) + 1) * share, phase.index)
     pieces: list[tuple[int, Assignment]] = []
     for index, adapter in enumerate(experiment.candidates):
-        arm = Assignment(name, arm_of(index), adapter, share, phase.index)
+        left = arm_of(index) in gone
+        arm = rest if left else Assignment(name, arm_of(index), adapter, share, phase.index)
         low, next_low = -(-index * POINTS // (2 * known)), -(-(index + 1) * POINTS // (2 * known))
         pieces += [(low, arm), (min(index * POINTS // (2 * known) + edge, next_low), rest)]
     control = Assignment(name, "control", experiment.control, share, phase.index)

@@ -93,9 +93,11 @@ def with_expected_rates(rules: AbTestingSettings, baselines: dict[str, Baseline]
     def told(metric: MetricSettings) -> MetricSettings:
         known = baselines[metric.name]
         mean, seen = known.mean, known.people * known.valued
-        if metric.expected_rate is not None or mean is None or not 0 < mean < 1 or seen < LEAST_PEOPLE:
+        # As it is kept: a mean that rounds to 0 or 1 is no rate, and rules that hold one could not be read again.
+        rate = 0.0 if mean is None else round(mean, 6)
+        if metric.expected_rate is not None or not 0 < rate < 1 or seen < LEAST_PEOPLE:
             return metric
-        return metric.model_copy(update={"expected_rate": round(mean, 6)})
+        return metric.model_copy(update={"expected_rate": rate})
 
     return rules.model_copy(update={"metrics": tuple(told(metric) for metric in rules.metrics)})
 
@@ -107,12 +109,15 @@ def stream_threshold(position: int, rate: float, horizon: int) -> float:
     return next_log_threshold([-math.inf] * earlier, [False] * earlier, rate, power_spending(position, horizon))
 
 
-def days_until(people: float, per_day: float, rules: AbTestingSettings) -> float:
+def days_until(people: float, per_day: float, rules: AbTestingSettings, freeze_after: float | None = None) -> float:
     """Days until `people` counted people have frozen values, `per_day` new ones coming each day, along the ramp: each
-    phase lasts as long as it must, and a person's value is frozen a window after the first answer."""
+    phase lasts as long as it must, and a person's value is frozen `freeze_after` seconds after the first answer (by
+    default the window and the lateness of experiments alone: of a metric that waits for no label)."""
     if not per_day > 0 or not math.isfinite(people):
         return math.inf
-    lag = (rules.metric_window_seconds + rules.allowed_lateness_seconds) / DAY_SECONDS
+    if freeze_after is None:
+        freeze_after = rules.metric_window_seconds + rules.allowed_lateness_seconds
+    lag = freeze_after / DAY_SECONDS
     counted, days = 0.0, 0.0
     for place, share in enumerate(rules.ramp_shares):
         a_day = 2 * min(share, 0.5) * per_day
@@ -126,22 +131,27 @@ def days_until(people: float, per_day: float, rules: AbTestingSettings) -> float
 
 
 def plan(
-    rules: AbTestingSettings, baselines: dict[str, Baseline], per_day: float, log_threshold: float = -math.inf
+    rules: AbTestingSettings,
+    baselines: dict[str, Baseline],
+    per_day: float,
+    log_threshold: float = -math.inf,
+    freeze_after: float | None = None,
 ) -> list[Answer]:
     """Every question that a promotion asks, and harm. `log_threshold`: what the stream of challengers asks of the mean
-    of the goals' e-values (nats); -inf for a challenger alone. `per_day`: new people who use the product."""
+    of the goals' e-values (nats); -inf for a challenger alone. `per_day`: new people who use the product;
+    `freeze_after` as in `days_until`."""
     goals = sum(metric.role == "goal" for metric in rules.metrics)
     better = max(boundary(rules.alpha_promote, goals), log_threshold + math.log(goals))
     found = []
     for metric in rules.metrics:
         goal = metric.role == "goal"
         if goal:
-            found.append(_answer(metric, "better", rules, baselines[metric.name], per_day, better))
+            found.append(_answer(metric, "better", rules, baselines[metric.name], per_day, better, freeze_after))
         else:
             limit = boundary(rules.alpha_promote, 1)
-            found.append(_answer(metric, "not worse", rules, baselines[metric.name], per_day, limit))
+            found.append(_answer(metric, "not worse", rules, baselines[metric.name], per_day, limit, freeze_after))
         limit = boundary(rules.alpha_rollback, len(rules.metrics))
-        found.append(_answer(metric, "harm", rules, baselines[metric.name], per_day, limit))
+        found.append(_answer(metric, "harm", rules, baselines[metric.name], per_day, limit, freeze_after))
     return found
 
 
@@ -152,6 +162,7 @@ def _answer(
     known: Baseline,
     per_day: float,
     log_threshold: float,
+    freeze_after: float | None,
 ) -> Answer:
     relative = metric.role == "goal"
     effect = None if known.mean is None else rules.smallest_relative_effect * known.mean if relative else metric.delta
@@ -175,8 +186,8 @@ def _answer(
         half,
         most,
         chance_to_reach(log_threshold, rules.max_people * known.valued, rate, wealth=wealth),
-        days_until(half / known.valued, per_day, rules),
-        days_until(most / known.valued, per_day, rules),
+        days_until(half / known.valued, per_day, rules, freeze_after),
+        days_until(most / known.valued, per_day, rules, freeze_after),
     )
 
 

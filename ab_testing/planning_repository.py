@@ -29,7 +29,7 @@ class TrafficRepository:
         """Metric -> value of each of at most `most` people who did not have a challenger, as labels stand now. Keys of
         people are hashes, so the first ones are a sample at random."""
         columns = interactions.columns
-        champion = or_(columns.arm.is_(None), columns.arm != "challenger")
+        champion = or_(columns.arm.is_(None), columns.arm == "control")
         query = select(columns.user_key).distinct().where(*self._here(), champion).order_by(columns.user_key)
         users = list(self._connection.execute(query.limit(most)).scalars())
         found: dict[str, list[float | None]] = {metric.name: [] for metric in metrics}

@@ -49,7 +49,8 @@ def assign(experiment: Experiment, user_key: str) -> Assignment:
     """The arm of `user_key` in the newest phase of `experiment`, and the probability it was made with.
 
     `propensity` is the probability of this very outcome among the people the experiment draws on: share for every arm,
-    1 - (k + 1) share for the uncounted rest, 1 for people outside its slot. Other experiments and people held out are
+    1 - (k + 1) share for the uncounted rest, 1 for people outside its slot. People of a candidate that has left belong
+    to that rest, and k counts the others. Other experiments and people held out are
     not this function's matter: see `layers.Router`.
     """
     phase, candidates = experiment.phases[-1], experiment.candidates
@@ -60,7 +61,8 @@ def assign(experiment: Experiment, user_key: str) -> Assignment:
     place = point(experiment.salt, user_key)
     if place >= POINTS - edge:
         return Assignment(experiment.experiment_id, "control", experiment.control, share, phase.index)
-    zone = place * 2 * known // POINTS
-    if zone < known and place - zone * POINTS // (2 * known) < edge:
+    zone, gone = place * 2 * known // POINTS, experiment.dropped
+    if zone < known and place - zone * POINTS // (2 * known) < edge and arm_of(zone) not in gone:
         return Assignment(experiment.experiment_id, arm_of(zone), candidates[zone], share, phase.index)
-    return Assignment(experiment.experiment_id, None, experiment.uncounted, 1.0 - (known + 1) * share, phase.index)
+    rest = 1.0 - (known - len(gone) + 1) * share
+    return Assignment(experiment.experiment_id, None, experiment.uncounted, rest, phase.index)

@@ -105,7 +105,7 @@ def _weigh_and_write(
             decision = write(context, connection, experiment, situations, verdict, passed)
             after = ExperimentRepository(connection, experiment.project).experiment(experiment.experiment_id)
     except Overtaken:
-        return Look(Verdict("hold", "overtaken", "a command changed the experiment during this look"), None), None
+        return Look(Verdict("hold", "overtaken", "a command changed something during this look"), None), None
     return Look(verdict, decision), after if verdict.kind == "drop" else None
 
 
@@ -117,7 +117,8 @@ def write(
     verdict: Verdict,
     passed: list[Arm],
 ) -> Decision:
-    """The verdict's row and effects. Raises Overtaken when a command changed the experiment since it was read.
+    """The verdict's row and effects. Raises Overtaken when a command changed the experiment, or a person the champion
+    or a candidate's state, since they were read.
 
     The row goes first: its number is taken from then on, so no command can come in between.
     """
@@ -125,13 +126,25 @@ def write(
     some = next(iter(situations.values()))
     evidence = row_evidence(experiment, situations, verdict, passed)
     decision = record(repository, context, experiment.experiment_id, verdict, evidence, some.watermark, some.now)
-    if repository.experiment(experiment.experiment_id) != experiment:
+    if repository.experiment(experiment.experiment_id) != experiment or _moved(repository, experiment, situations):
         raise Overtaken
     apply_verdict(repository, experiment, verdict, decision, passed)
     if verdict.kind == "promote":
         promoted = experiment.arms[verdict.arm or "challenger"]
         start_holdback(context, repository, promoted, experiment.control, some.watermark)
     return decision
+
+
+def _moved(repository: ExperimentRepository, experiment: Experiment, situations: dict[Arm, Situation]) -> bool:
+    """Whether the champion or a candidate is no longer what the verdict rests on: a revert is no change of the
+    experiment's row, and must not be undone by a promotion that was weighed before it."""
+    champion = repository.champion()
+    return any(
+        (champion == experiment.control) != seen.champion_is_control
+        or (champion == experiment.arms[arm]) != seen.champion_is_challenger
+        or repository.adapter_state(experiment.arms[arm]) != seen.challenger_state
+        for arm, seen in situations.items()
+    )
 
 
 def _observe(experiment: Experiment, situations: dict[Arm, Situation], verdict: Verdict) -> None:

@@ -17,7 +17,7 @@ import structlog
 from ab_testing.layers import Router
 from infra.contracts import BASE_ADAPTER, AdapterRef, AdapterVersion, Clock, Experiment, Fingerprint, PlauditError
 from infra.contracts.adapters import parse_ref
-from infra.db import Database
+from infra.db import Database, StoreUnavailable
 from infra.metrics import catalogue as metrics
 from infra.models.errors import AdapterRefused
 from infra.models.fingerprint import Proof, nearest
@@ -149,6 +149,8 @@ class Adapters:
     def _load(self, ref: AdapterRef) -> None:
         try:
             proof = self._prove(ref)
+        except StoreUnavailable:
+            raise  # says nothing about the adapter, whose experiment would end by a refusal
         except PlauditError as error:
             self._refuse(ref, error.code, error.message, {})
             return

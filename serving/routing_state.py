@@ -122,8 +122,13 @@ def route(
 
 
 def forced_adapter(state: RoutingState, forced: str) -> AdapterRef | None:
-    """The usable adapter of that name, or of the arm of that name in the oldest experiment that has it; None: none."""
-    found = next((e.arms[forced] for e in state.router.experiments if forced in e.arms), forced)
+    """The usable adapter of that name, or of the arm of that name; None: none.
+
+    Of several experiments a challenge is meant rather than a holdback, in which `challenger` is the champion; then the
+    oldest.
+    """
+    routed = sorted(state.router.experiments, key=lambda experiment: experiment.kind == "holdback")
+    found = next((e.arms[forced] for e in routed if forced in e.arms), forced)
     return found if state.usable(found) else None
 
 

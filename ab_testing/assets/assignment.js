@@ -142,7 +142,8 @@
     const made = (arm, adapter, propensity) =>
       Object.freeze({experiment_id: experiment.experiment_id, arm, adapter, propensity, phase: phase.index});
     const champion = experiment.kind === "holdback" ? experiment.challenger : experiment.control;
-    return {phase, candidates, made, champion, k: BigInt(candidates.length)};
+    const dropped = (experiment.config && experiment.config.dropped) || []; // arms that were taken back
+    return {phase, candidates, made, champion, dropped, k: BigInt(candidates.length)};
   };
 
   // Sorted pieces [first point, what holds from there] as two arrays of halves, to be searched by a digest's halves.
@@ -160,12 +161,12 @@
     };
   };
   const cellOf = (experiment) => {
-    const {phase, candidates, made, champion, k} = parts(experiment), edge = edgeOf(phase.share), pieces = [];
-    const rest = made(null, champion, 1 - (candidates.length + 1) * phase.share);
+    const {phase, candidates, made, champion, dropped, k} = parts(experiment), edge = edgeOf(phase.share), pieces = [];
+    const rest = made(null, champion, 1 - (candidates.length - dropped.length + 1) * phase.share);
     const up = (index) => (index * POINTS + 2n * k - 1n) / (2n * k);
     candidates.forEach((adapter, index) => {
       const i = BigInt(index);
-      pieces.push([up(i), made(armOf(index), adapter, phase.share)]);
+      pieces.push([up(i), dropped.includes(armOf(index)) ? rest : made(armOf(index), adapter, phase.share)]);
       pieces.push([smaller(i * POINTS / (2n * k) + edge, up(i + 1n)), rest]);
     });
     pieces.push([POINTS - edge, made("control", experiment.control, phase.share)]);
@@ -195,13 +196,14 @@
   const growthbook = (project, experiments, holdoutShare, version) => {
     const grid = version === 1 ? 1000 : 10000, top = 1 - holdoutShare;
     const compiled = experiments.map((experiment) => {
-      const {phase, candidates, made, champion} = parts(experiment), variations = candidates.length + 1;
+      const {phase, candidates, made, champion, dropped} = parts(experiment), variations = candidates.length + 1;
       const named = [["control", experiment.control], ...candidates.map((adapter, index) => [armOf(index), adapter])];
       let left = 1;
-      const arms = rangesOf(variations, variations * phase.share).map((range, index) => {
-        const share = mass(range, grid);
+      const arms = rangesOf(variations, variations * phase.share).flatMap((range, index) => {
+        const [arm, adapter] = named[index], share = mass(range, grid);
+        if (dropped.includes(arm)) return [];
         left -= share;
-        return [range, made(named[index][0], named[index][1], share)];
+        return [[range, made(arm, adapter, share)]];
       });
       return {slot: experiment.slot, salt: experiment.salt, arms, rest: made(null, champion, Math.max(left, 0))};
     });

@@ -9,10 +9,13 @@ from plaudit.commands.common import console, group, opened
 from plaudit.commands.jobs import run_once
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlalchemy import Connection
 
     from ab_testing.control import Command
     from infra.contracts import Decision
+    from infra.runtime import Context
 
 app = group("Experiments and decisions.")
 
@@ -34,14 +37,9 @@ def revert(
 ) -> None:
     """Go back to the champion before, now: a pointer move to an adapter that is still loaded."""
     from ab_testing.effects import revert_champion
-    from infra.runtime import open_context
-    from infra.settings import load_settings
 
-    context = open_context(load_settings())
-    try:
-        decision = revert_champion(context, reason)
-    finally:
-        context.close()
+    with opened("ab-testing") as context:
+        decision = revert_champion(context, reason, _witness(context, "champion.revert", reason))
     console().print(f"decision {decision.sequence}: {decision.reason}")
 
 
@@ -135,23 +133,24 @@ def verify_ledger(
 
 def _command(what: "Command", reason: str, experiment: str | None, *, keep: bool = False) -> None:
     from ab_testing.control import command
-    from ingest.access import audit
 
     with opened("ab-testing") as context:
-
-        def witness(connection: "Connection", decision: "Decision") -> None:
-            detail = {"experiment": decision.experiment_id, "decision": decision.decision_id, "reason": reason}
-            audit.record(
-                connection,
-                audit.operator(),
-                f"experiment.{what}",
-                detail,
-                project=context.settings.project,
-                at=decision.decided_at,
-            )
-
+        witness = _witness(context, f"experiment.{what}", reason)
         decision = command(context, what, reason, experiment, keep=keep, witness=witness)
     console().print(f"decision {decision.sequence}: {decision.reason}")
+
+
+def _witness(context: "Context", action: str, reason: str) -> "Callable[[Connection, Decision], None]":
+    """Enters the act in the audit trail, in the transaction of the ledger's row."""
+    from ingest.access import audit
+
+    def witness(connection: "Connection", decision: "Decision") -> None:
+        detail = {"experiment": decision.experiment_id, "decision": decision.decision_id, "reason": reason}
+        audit.record(
+            connection, audit.operator(), action, detail, project=context.settings.project, at=decision.decided_at
+        )
+
+    return witness
 
 
 ab_testing_plan.register(app)

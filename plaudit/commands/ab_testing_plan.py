@@ -12,9 +12,17 @@ if TYPE_CHECKING:
     from infra.runtime import Context
 
 Days = Annotated[float, typer.Option(min=0.01, help="How far back to look for traffic and values, in days.")]
-Position = Annotated[int, typer.Option(min=0, help="Place in the year's stream of challengers; 0: alone.")]
-Rate = Annotated[float, typer.Option(min=0.001, max=0.5, help="False discovery rate over the stream.")]
-Horizon = Annotated[int, typer.Option(min=1, help="Challengers the stream's budget is meant for.")]
+Position = Annotated[
+    int | None, typer.Option(min=0, help="Place in the year's stream of challengers, by default the next; 0: alone.")
+]
+Rate = Annotated[
+    float | None,
+    typer.Option(min=0.001, max=0.5, help="False discovery rate over the stream; by default ab_testing.fdr_rate."),
+]
+Horizon = Annotated[
+    int | None,
+    typer.Option(min=1, help="Challengers the stream's budget is meant for; by default ab_testing.fdr_horizon."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -25,23 +33,24 @@ def register(app: typer.Typer) -> None:
 
 def plan(
     days: Days = 7.0,
-    position: Position = 1,
-    false_discovery_rate: Rate = 0.10,
-    horizon: Horizon = 365,
+    position: Position = None,
+    false_discovery_rate: Rate = None,
+    horizon: Horizon = None,
     people_per_day: Annotated[float, typer.Option(min=0, help="Instead of the traffic seen.")] = 0.0,
 ) -> None:
     """People, power and days of the next experiment for each metric, at the traffic seen."""
+    from ab_testing.exposures import freeze_after_seconds
     from ab_testing.planning import plan as planned
 
     with opened("ab-testing-plan") as context:
         seen, known = _traffic(context, days)
         per_day = people_per_day or seen / days
-        rules = context.settings.ab_testing
-    threshold = _threshold(position, false_discovery_rate, horizon)
-    answers = planned(rules, known, per_day, threshold)
+        rules, freeze_after = context.settings.ab_testing, freeze_after_seconds(context.settings)
+        place, threshold = _asked(context, position, false_discovery_rate, horizon)
+    answers = planned(rules, known, per_day, threshold, freeze_after)
     told = "given" if people_per_day else f"{seen} different people in {days:g} days"
-    console().print(f"{per_day:,.0f} people a day ({told}); challenger {position or 'alone'} of the stream")
-    _show(answers, known, rules.max_people)
+    console().print(f"{per_day:,.0f} people a day ({told}); challenger {place or 'alone'} of the stream")
+    _show(answers, known, rules.max_people, rules.max_runtime_seconds / 86_400.0)
 
 
 def simulate(
@@ -50,9 +59,9 @@ def simulate(
     people: Annotated[int, typer.Option(min=10, help="Counted people of an experiment.")] = 5000,
     runs: Annotated[int, typer.Option(min=10, max=20_000, help="Experiments.")] = 300,
     days: Days = 7.0,
-    position: Position = 1,
-    false_discovery_rate: Rate = 0.10,
-    horizon: Horizon = 365,
+    position: Position = None,
+    false_discovery_rate: Rate = None,
+    horizon: Horizon = None,
 ) -> None:
     """Whole simulated experiments by the rules: what happens to challengers that are equal, better and worse."""
     from rich.table import Table
@@ -66,7 +75,7 @@ def simulate(
             raise typer.BadParameter(f"{metric!r} is none of {', '.join(names)}", param_hint="--metric")
         chosen = names[metric] if metric else next(each for each in rules.metrics if each.role == "goal")
         mean = rate or _traffic(context, days)[1][chosen.name].mean or 0.0
-    threshold = _threshold(position, false_discovery_rate, horizon)
+        _place, threshold = _asked(context, position, false_discovery_rate, horizon)
     table = Table("challenger", "rate", "promoted", "rolled back", "median people", box=None, header_style="bold")
     for each in simulate_rules(rules, chosen, mean, people=people, runs=runs, log_threshold=threshold):
         shares = f"{each.promoted:.1%}", f"{each.rolled_back:.1%}"
@@ -83,13 +92,23 @@ def _traffic(context: "Context", days: float) -> "tuple[int, dict[str, Baseline]
         return traffic_of(context, connection, days)
 
 
-def _threshold(position: int, rate: float, horizon: int) -> float:
+def _asked(context: "Context", position: int | None, rate: float | None, horizon: int | None) -> tuple[int, float]:
+    """Place in the stream (0: alone) and what it asks there, nats: by the settings and the ledger where not told."""
+    from ab_testing.discoveries import stream_of
     from ab_testing.planning import stream_threshold
+    from ab_testing.repository import ExperimentRepository
 
-    return stream_threshold(position, rate, horizon) if position else -math.inf
+    rules = context.settings.ab_testing
+    if position is None and rules.fdr_procedure != "none":
+        with context.database.reading() as connection:
+            ends = ExperimentRepository(connection, context.settings.project).ends()
+        position = len(stream_of(ends, rules.fdr_since)) + 1
+    if not position:
+        return 0, -math.inf
+    return position, stream_threshold(position, rate or rules.fdr_rate, horizon or rules.fdr_horizon)
 
 
-def _show(answers: "list[Answer]", known: "dict[str, Baseline]", max_people: int) -> None:
+def _show(answers: "list[Answer]", known: "dict[str, Baseline]", max_people: int, max_days: float) -> None:
     from rich.table import Table
 
     from ab_testing.planning import promotion_days
@@ -116,6 +135,11 @@ def _show(answers: "list[Answer]", known: "dict[str, Baseline]", max_people: int
         )
     else:
         console().print(f"Four in five such challengers are promoted within about {_days(days)} days.")
+        if days > max_days:
+            console().print(
+                f"That is longer than ab_testing.max_runtime_seconds allows ({_days(max_days)} days): most would stop "
+                "undecided. With few people begin at larger ab_testing.ramp_shares, or look for larger effects."
+            )
 
 
 def _mean(known: "Baseline") -> str:

@@ -61,6 +61,7 @@ def test_ten_thousand_people_get_the_same_arms(mode: str, tmp_path: object) -> N
     more = [
         {**whole, "experiments": [experiment("a", 1 / 6, others=("o@1", "o@2"), salt="ü😀")]},
         {**whole, "experiments": [experiment("a", 0.1 + 0.2, slot=(0.1, 1.0)), experiment("b", 0.01, slot=(0, 0.7))]},
+        {**whole, "experiments": [experiment("a", 0.2, others=("o@1", "o@2"), config={"dropped": ["challenger-2"]})]},
         {**whole, "experiments": [experiment("s", 0.5, kind="sentinel", started_at=0.0)], "holdout_share": 0.2},
         {**whole, "experiments": [experiment("a", 0.5, kind="holdback")], "holdout_share": 1 / 3},
     ]

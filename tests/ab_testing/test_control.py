@@ -1,14 +1,17 @@
 """Commands: what waits while an experiment is paused, and how one ends by a person's word."""
 
+from collections.abc import Callable
+
 import pytest
 
 from ab_testing.control import NoSuchExperiment, NotInThatState, command
 from ab_testing.discoveries import stream_of
+from ab_testing.effects import revert_champion
 from ab_testing.freezing import freeze_up_to
 from ab_testing.ledger import verify_chain
 from ab_testing.looking import current_watermark, rules_of, situations_of, weigh
 from ab_testing.repository import ExperimentRepository
-from ab_testing.service import Overtaken, write
+from ab_testing.service import Overtaken, bootstrap_state, write
 from infra.contracts import Decision
 from tests.ab_testing.world import FREEZE_AFTER, World
 
@@ -81,8 +84,31 @@ def test_a_witness_that_fails_leaves_nothing(small_world: World) -> None:
     assert [row.kind for row in ledger(small_world)] == ["start"]
 
 
-def test_a_command_between_reading_and_writing_wins(small_world: World) -> None:
-    """The look that was about to promote finds the experiment aborted."""
+def revert(world: World) -> None:
+    revert_champion(world.context, "just now")
+
+
+def withdraw(world: World) -> None:
+    with world.database.transaction() as connection:
+        ExperimentRepository(connection, world.project).set_adapter_state("style@1", "rejected")
+
+
+def abort(world: World) -> None:
+    command(world.context, "abort", "just now")
+
+
+@pytest.mark.parametrize(
+    ("act", "rows", "champion"),
+    [(abort, ["start", "abort"], "old@1"), (revert, ["start", "rollback"], "base"), (withdraw, ["start"], "old@1")],
+)
+def test_a_command_between_reading_and_writing_wins(
+    small_world: World, act: Callable[[World], None], rows: list[str], champion: str
+) -> None:
+    """The look that was about to promote finds the experiment aborted, the champion reverted, the challenger gone."""
+    small_world.add_adapter("old", state="champion")
+    with small_world.database.transaction() as connection:
+        bootstrap_state(connection, small_world.project)
+        ExperimentRepository(connection, small_world.project).move_champion("old@1", "base", "", 0.0)
     small_world.start()
     small_world.write(small_world.visits(300, challenger=0.7, control=0.3))
     small_world.clock.advance(2 * FREEZE_AFTER)
@@ -93,7 +119,9 @@ def test_a_command_between_reading_and_writing_wins(small_world: World) -> None:
         situations = situations_of(context, connection, experiment, current_watermark(context), now)
         verdict, passed = weigh(connection, experiment, situations)
     assert verdict.kind == "promote"
-    command(context, "abort", "just now")
+    act(small_world)
     with pytest.raises(Overtaken), context.database.transaction() as connection:
         write(context, connection, experiment, situations, verdict, passed)
-    assert [row.kind for row in ledger(small_world)] == ["start", "abort"]
+    assert [row.kind for row in ledger(small_world)] == rows
+    with context.database.reading() as connection:
+        assert ExperimentRepository(connection, small_world.project).champion() == champion

@@ -120,6 +120,25 @@ STOPS: list[tuple[str, dict[str, object]]] = [
 ]
 
 
+LATE: dict[str, object] = {"watermark": 100_000.0, "now": 100_001.0}
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("not_a_number", {"evidence": evidence(unusable="1 frozen values of metric 'love' are not numbers")}),
+        ("not_a_number", {"evidence": evidence(love={"log_e_better": None})}),
+        ("no_evidence", {"evidence": None}),
+        ("unproven", {"proof": "waiting"}),
+    ],
+)
+def test_what_never_gets_better_does_not_outlive_the_deadline(code: str, changes: dict[str, object]) -> None:
+    """One value that is no number once held an experiment for ever, and with it every challenger after it."""
+    assert decide(situation(**changes)).code == code
+    assert decide(situation(**changes, **LATE)).code == "max_runtime"
+    assert decide(situation(**changes, **LATE, paused_at=4000.0)).code == code, "a pause has no deadline"
+
+
 @pytest.mark.parametrize(("code", "changes"), STOPS, ids=[f"{n}-{code}" for n, (code, _) in enumerate(STOPS)])
 def test_stops_keep_the_champion(code: str, changes: dict[str, object]) -> None:
     verdict = decide(situation(**changes))
@@ -142,8 +161,13 @@ def test_the_ramp_waits_for_people_time_and_peace() -> None:
     fewer = evidence(love=calm | {"least_people_in_phase": 49})
     assert decide(situation(evidence=fewer, **early)).code == "undecided"
     assert decide(situation(evidence=evidence(love=calm), phase=Phase(0, 0.1, 4950.0))).code == "undecided"
-    warned = evidence(love=calm, harm={"log_e_worse": boundary(RULES.alpha_rollback, 3) / 2})
+    unseen = evidence(love=calm, harm={"people_control": 0})
+    assert decide(situation(evidence=unseen, **early)).code == "no_values", "nothing is known of harm"
+    half = boundary(RULES.alpha_rollback, 3) / 2
+    warned = evidence(love=calm, harm={"log_e_worse": half, "log_e_worse_now": half})
     assert decide(situation(evidence=warned, **early)).code == "warned"
+    passed = evidence(love=calm, harm={"log_e_worse": half, "log_e_worse_now": half - 0.01})
+    assert decide(situation(evidence=passed, **early)).code == "ramp", "what looked like harm has passed"
 
 
 def test_boundaries_by_hand() -> None:

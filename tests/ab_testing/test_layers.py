@@ -13,6 +13,7 @@ from scipy import stats
 from ab_testing.layers import Router
 from ab_testing.routing import POINTS, assign, drawn_on, layer_salt, point
 from infra.contracts import Experiment, Phase
+from infra.settings.ab_routing import HashMode
 from tests.ab_testing.assignment_people import assigned, experiment, in_process, moved, python_command, snapshots
 
 USERS = [f"user-{number}" for number in range(10_000)]
@@ -93,6 +94,23 @@ def test_the_top_of_the_layer_is_held_out_of_everything() -> None:
     assert all(point(layer_salt("shop"), user) / POINTS > 0.9 for user in held)
     other = Router("shop", [experiment("b", 0.5, salt="other")], holdout_share=0.1).draw
     assert held == [user for user in USERS if other(user) is None], "the same people, whatever runs"
+
+
+@pytest.mark.parametrize("mode", ["own", "growthbook_v1", "growthbook_v2"])
+def test_a_candidate_that_has_left_takes_nobody_and_moves_nobody(mode: HashMode) -> None:
+    """Its people get the champion here and in whatever asks this router or its twin, not what was taken back."""
+    before = experiment("a", 0.1, others=("o@1", "o@2"))
+    after = msgspec.structs.replace(before, config={"dropped": ["challenger-2"]})
+    first, then = (Router("shop", [one], hash_mode=mode).draw for one in (before, after))
+    for user in USERS[:2000]:
+        was, found = first(user), then(user)
+        assert was is not None
+        assert found is not None
+        if was.arm in (None, "challenger-2"):
+            assert (found.arm, found.adapter, found.propensity) == (None, "style@1", pytest.approx(0.7, abs=0.002))
+        else:
+            assert found == was
+        assert mode != "own" or found == assign(after, user)
 
 
 def test_a_sentinel_takes_nobody() -> None:

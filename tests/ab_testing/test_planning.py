@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from ab_testing.planning import (
     Baseline,
@@ -44,8 +45,10 @@ def test_expected_rates_are_what_was_seen_before() -> None:
     rules = RULES.model_copy(update={"metrics": (LOVE, SAFE, told, few)})
     known = KNOWN | {"told": KNOWN["love"], "few": Baseline(1000, 0.1, 0.2, 0.16)}
     assert [metric.expected_rate for metric in with_expected_rates(rules, known).metrics] == [0.2, 0.05, 0.3, None]
-    never = KNOWN | {"safe": Baseline(1000, 1.0, 0.0, 0.0)}
-    assert with_expected_rates(RULES, never).metrics[1].expected_rate is None
+    for mean in (0.0, 4e-7, 1 - 4e-7):
+        never = with_expected_rates(RULES, KNOWN | {"safe": Baseline(1000, 1.0, mean, 0.0)})
+        assert never.metrics[1].expected_rate is None
+        assert AbTestingSettings.model_validate(never.model_dump(mode="json")) == never, "what an experiment keeps"
 
 
 def test_thresholds_along_the_stream() -> None:
@@ -65,6 +68,8 @@ def test_days_along_the_ramp_by_hand() -> None:
     assert days_until(2000, 1000, rules) == pytest.approx(1 + 1.8 + 0.5)
     assert days_until(100, 1000, rules) == pytest.approx(0.5 + 0.5)
     assert days_until(2000, 0, rules) == math.inf
+    # A label that takes a day and a half more: 2 days a value, so 2.5 days of the first step, in which 500 came.
+    assert days_until(2000, 1000, rules, 2 * 86_400.0) == pytest.approx(2.5 + 1.5 + 2)
     assert days_until(1, 1e9, AbTestingSettings(min_runtime_seconds=7 * 86_400.0)) == 7
 
 
@@ -143,16 +148,19 @@ def test_traffic_is_read_from_the_store(world: World) -> None:
     """Champion's people only, as labels stand; silent people have a value where the metric says so."""
     world.start()
     now = world.clock.now()
-    visits = world.visits(60, challenger=1.0, control=0.0, harm_challenger=1.0)
+    visits = [
+        (structs.replace(made, arm="challenger-2") if made.arm == "challenger" and number % 2 else made, values)
+        for number, (made, values) in enumerate(world.visits(60, challenger=1.0, control=0.0, harm_challenger=1.0))
+    ]
     world.write(visits)
-    first = next(interaction for interaction, _values in visits if interaction.arm != "challenger")
+    first = next(interaction for interaction, _values in visits if interaction.arm == "control")
     world.feedback(first, "thumbs", now + 1)
     rate = MetricSettings(name="rate", objective="feedback", role="guardrail", missing="zero")
     with world.database.reading() as connection:
         traffic = TrafficRepository(connection, world.project, now - 1, now + 3600)
         people, values = traffic.people(), traffic.values((LOVE, SAFE, rate), 1000)
         none = TrafficRepository(connection, world.project, now + 3600, now + 7200).people()
-    champions = sum(interaction.arm != "challenger" for interaction, _values in visits)
+    champions = sum(interaction.arm == "control" for interaction, _values in visits)
     assert (people, none) == (60, 0)
     assert len(values["love"]) == champions < 60
     assert set(values["love"]) == {0.0}

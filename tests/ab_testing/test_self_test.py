@@ -21,12 +21,25 @@ EVERY_KIND = (
     MetricSettings(name="rate", objective="feedback", role="guardrail", direction="lower", missing="zero"),
 )
 
+RULES = AbTestingSettings()
+
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_every_kind_of_metric_is_found_in_either_direction(seed: int) -> None:
     found = self_test(AbTestingSettings(metrics=EVERY_KIND), seed)
     assert (found.checked, found.failures) == (12, ())
     assert self_test(AbTestingSettings(), seed).failures == ()
+
+
+def test_people_drawn_by_bad_luck_veto_nothing() -> None:
+    """Of the people of seed 29 those of the better arm complain more at first: a rollback, as a sound test may err."""
+    assert module._course(module._quick(RULES), RULES.metrics[0], False, 29)[0].kind == "rollback"
+    assert self_test(RULES, 29).failures == ()
+
+
+def test_a_large_cap_vetoes_nothing() -> None:
+    copies = MetricSettings(name="copies", objective="reuse", role="goal", aggregate="sum", missing="zero", cap=500)
+    assert self_test(AbTestingSettings(metrics=(copies, *RULES.metrics))).failures == ()
 
 
 def test_it_is_run_once_for_a_configuration(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import update
 from typer.testing import CliRunner
 
+from ab_testing.repository import ExperimentRepository
 from infra.contracts import ManualClock, PlauditError
 from infra.db.tables import decisions
 from infra.runtime import open_context
@@ -57,8 +58,6 @@ def test_explain_gives_the_numbers_of_a_row(world: World, tmp_path: Path) -> Non
     assert "worse: not shown; e-value" in told
     assert "challenger 1 of its stream (closed_e_lond, rate 0.1," in told
     with world.database.reading() as connection:
-        from ab_testing.repository import ExperimentRepository
-
         row = ExperimentRepository(connection, world.project).decisions()[1]
     assert row.hash in told
     assert ask(tmp_path, "explain", row.decision_id) == told
@@ -76,6 +75,14 @@ def test_commands_stand_in_the_ledger_and_in_the_audit_trail(world: World, tmp_p
     assert [entry.action for entry in trail] == ["experiment.pause", "experiment.resume", "experiment.abort"]
     assert trail[0].detail["reason"] == "lunch"
     assert ask(tmp_path, "status").strip() == "no experiment runs"
+
+
+def test_a_revert_stands_in_the_audit_trail_too(world: World, tmp_path: Path) -> None:
+    with world.database.transaction() as connection:
+        ExperimentRepository(connection, world.project).move_champion("style@1", "base", "", 0.0)
+    assert ask(tmp_path, "revert", "--reason", "complaints").strip().endswith("back from style@1 to base: complaints")
+    (entry,) = audit_trail(world.context, "champion")
+    assert (entry.action, entry.detail["reason"]) == ("champion.revert", "complaints")
 
 
 def test_verify_ledger_checks_the_chain_and_makes_it_again(world: World, tmp_path: Path) -> None:

@@ -48,6 +48,17 @@ def test_a_plan(variables: dict[str, str]) -> None:
     assert "never" in run(variables, "plan", "--position", "400")[1]
 
 
+def test_a_plan_asks_what_the_settings_ask(variables: dict[str, str]) -> None:
+    """Of two challengers the first needs 17, below the 20 of one alone; a place too slow is told so."""
+    told = run(variables | {"PLAUDIT_AB_TESTING__FDR_HORIZON": "2"}, "plan", "--days", "1")[1]
+    assert "  20 " in next(line for line in told.splitlines() if "love" in line and "better" in line)
+    alone = run(variables | {"PLAUDIT_AB_TESTING__FDR_PROCEDURE": "none"}, "plan", "--days", "1")[1]
+    assert "challenger alone of the stream" in alone
+    rates = '[{"name": "love", "objective": "love", "role": "goal", "expected_rate": 0.5}]'
+    few = run(variables | {"PLAUDIT_AB_TESTING__METRICS": rates}, "plan", "--people-per-day", "100")[1]
+    assert "longer than ab_testing.max_runtime_seconds allows (28 days)" in few
+
+
 def test_a_simulation(variables: dict[str, str]) -> None:
     code, told = run(variables, "simulate", "--rate", "0.3", "--people", "400", "--runs", "20", "--position", "0")
     assert code == 0, told

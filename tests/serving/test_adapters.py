@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from infra.contracts import AdapterVersion, ManualClock
-from infra.db import Database
+from infra.db import Database, StoreUnavailable
 from infra.db.tables import adapter_proofs, adapters
 from infra.models.fingerprint import measure
 from infra.models.hashes import hash_folder
@@ -139,6 +140,38 @@ def test_an_identical_twin_is_admitted_by_hash_alone_and_says_so(
     reconciled.reconcile()
     assert proof(sqlite_database, "kind@2")[0] == "indistinguishable"
     assert "kind@2" in reconciled.state.servable
+
+
+class AwayOnce:
+    """A store that does not answer the reading in the middle of a proof, once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._readings = 0
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        self._readings += 1
+        if self._readings == 2:
+            raise StoreUnavailable("the store does not answer")
+        return self._database.reading()
+
+    def transaction(self) -> AbstractContextManager[Connection]:
+        return self._database.transaction()
+
+
+def test_a_store_that_is_away_says_nothing_about_an_adapter(
+    engine: LocalEngine, make_adapter: MakeAdapter, sqlite_database: Database, clock: ManualClock
+) -> None:
+    """A refusal ends the experiment of a challenger and rejects it: it takes more than a store that did not answer."""
+    make_adapter("kind", seed=1)
+    set_champion(sqlite_database, "kind@1")
+    store: Any = AwayOnce(sqlite_database)
+    reconciled = Adapters(engine, store, clock, project=PROJECT, replica="r1", retry_seconds=60.0)
+    with pytest.raises(StoreUnavailable):
+        reconciled.reconcile()
+    assert reconciled.refusal("kind@1") is None
+    reconciled.reconcile()
+    assert proof(sqlite_database, "kind@1")[0] == "proven"
 
 
 def test_a_restored_adapter_is_tried_again_after_a_while(

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as replace_struct
 
 from ab_testing.layers import Router
 from infra.contracts import Experiment
@@ -102,6 +103,15 @@ def test_forced_answers_come_from_the_arm_or_adapter_and_never_count() -> None:
         route(replace(found, rejected=frozenset({"style@0"})), "plaudit", "u", True, forced="style@0").adapter
         == "style@1"
     )
+
+
+def test_a_forced_arm_is_meant_of_the_challenge_though_a_holdback_is_older() -> None:
+    held = replace_struct(HOLDBACK, started_at=0.5)
+    found = state(CHALLENGE, held)
+    assert found.router.experiments[0] == held
+    for forced, adapter in (("challenger", "style@2"), ("control", "style@1")):
+        assert route(found, "plaudit", "user-1", True, forced=forced) == Route(adapter)
+    assert route(state(held), "plaudit", "user-1", True, forced="control") == Route("style@0")
 
 
 def test_named_models_are_pinned_and_unknown_ones_refused() -> None:
