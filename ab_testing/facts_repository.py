@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, or_, select
 from ab_testing.exposures import Due, Exposure
 from ab_testing.metrics import PASSIVE_SIGNALS, Values
 from infra.contracts import Experiment, Interaction
-from infra.db import rows_by_keys, unindexed
+from infra.db import rows_by_keys
 from infra.db.tables import experiments, feedback_events, interactions, labels
 
 
@@ -204,15 +204,14 @@ class FactsRepository:
 
     def _in(self, experiment_id: str | None, users: Sequence[str], since: float, until: float) -> list[Answer]:
         columns = interactions.columns
-        at = unindexed(columns.created_at)
         rows = rows_by_keys(
             self._connection,
             (columns.response_id, columns.user_key, columns.created_at),
             columns.user_key,
             users,
             {"project": self._project, "experiment": experiment_id},
-            at >= since,
-            at <= until,
+            columns.created_at >= since,
+            columns.created_at <= until,
         )
         return sorted(Answer(row.response_id, row.user_key, row.created_at) for row in rows)
 

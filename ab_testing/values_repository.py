@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, bindparam, func, s
 
 from ab_testing.exposures import FLIP, UNCOUNTED, Due, Exposure
 from ab_testing.metrics import Number
-from infra.db import insert_ignore_many, rows_by_keys, unindexed, upsert_many
+from infra.db import insert_ignore_many, rows_by_keys, upsert_many
 from infra.db.tables import experiment_states, exposures, interactions, person_values
 
 AT_ONCE = 400
@@ -232,7 +232,7 @@ def chunks(users: Sequence[str]) -> Iterator[Sequence[str]]:
 def _counted(watermark: float) -> tuple[ColumnElement[bool], ...]:
     """Answers in an arm to somebody, from before the watermark."""
     columns = interactions.columns
-    return columns.user_key.is_not(None), columns.arm.is_not(None), unindexed(columns.created_at) <= watermark
+    return columns.user_key.is_not(None), columns.arm.is_not(None), columns.created_at <= watermark
 
 
 def _exposure(row: Row[Any]) -> Exposure:

@@ -2,7 +2,7 @@
 
 from infra.db.database import Database, Dialect, NestedTransaction, StoreUnavailable
 from infra.db.engines import InvalidStoreUrl
-from infra.db.keyed import rows_by_keys, unindexed
+from infra.db.keyed import rows_by_keys
 from infra.db.migration import current_revision, migrate, newest_revision
 from infra.db.statements import insert_ignore, insert_ignore_many, upsert, upsert_many
 
@@ -18,7 +18,6 @@ __all__ = [
     "migrate",
     "newest_revision",
     "rows_by_keys",
-    "unindexed",
     "upsert",
     "upsert_many",
 ]

@@ -44,8 +44,7 @@ def rows_by_keys(
     """`columns` of the rows of `key`'s table whose `key` is one of `keys`, whose columns `fixed` have these values
     (None: NULL), and for which `where` holds, in no order. A row's attributes are the columns' names.
 
-    `key` and `fixed` are to be the first columns of an index or of the primary key. In `where`, a column that begins or
-    continues another index must not be compared as it is: take `unindexed`.
+    `key` and `fixed` are to be the first columns of an index or of the primary key.
     """
     if not keys:
         return []
@@ -60,11 +59,6 @@ def rows_by_keys(
     # What has no partner is left out here: a condition in the query would make an inner join of it again.
     query: Select[Any] = select(*columns, key.label("found_by")).select_from(found)
     return [row for row in connection.execute(query) if row.found_by is not None]
-
-
-def unindexed(column: ColumnElement[float]) -> ColumnElement[float]:
-    """The same number, for which no store looks into an index."""
-    return column + 0.0
 
 
 def _clustered_by_others(key: Column[str]) -> bool:
