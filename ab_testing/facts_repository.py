@@ -3,15 +3,24 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, Select, Subquery, func, or_, select, union_all
+from sqlalchemy import ColumnElement, Connection, Row, or_, select
 
 from ab_testing.exposures import Due, Exposure
 from ab_testing.metrics import PASSIVE_SIGNALS, Values
 from infra.contracts import Experiment, Interaction
+from infra.db import rows_by_keys
 from infra.db.tables import experiments, feedback_events, interactions, labels
+
+
+class Answer(NamedTuple):
+    """An answer that a person got, and when."""
+
+    response_id: str
+    user_key: str
+    created_at: float
 
 
 @dataclass(frozen=True)
@@ -64,41 +73,35 @@ class FactsRepository:
         """What is known about the answers `people` were given in the window that began with their first one, each as
         it stood at that person's own freezing instant."""
         closes = {user: due.exposure.first_at + window for user, due in people.items()}
-        versions: dict[tuple[str, int], list[Row[Any]]] = defaultdict(list)
-        for row in self._connection.execute(self._labels_of(people, window)):
-            if row.created_at <= closes[row.user_key]:
-                versions[row.response_id, row.choice].append(row)
+        since, until = min(due.exposure.first_at for due in people.values()), max(closes.values())
+        shown = self._shown(list(people), since, until)
+        answers = {a.response_id: a for a in shown if a.created_at <= closes[a.user_key]}
         found, waiting = [], set()
-        for rows in versions.values():
-            label = _newest(rows, people[rows[0].user_key].frozen_at)
+        for (response_id, _choice), rows in self._labels_of(answers).items():
+            answer = answers[response_id]
+            label = _newest(rows, people[answer.user_key].frozen_at)
             if label is None:
-                waiting.add(rows[0].user_key)
+                waiting.add(answer.user_key)
             else:
-                found.append(AnswerLabel(label.user_key, label.created_at, label.objective_values))
-        responses = tuple(
-            response for response in self._responses(people, window) if response.created_at <= closes[response.user_key]
-        )
-        return Facts(tuple(found), responses, frozenset(waiting))
+                found.append(AnswerLabel(answer.user_key, answer.created_at, label.objective_values))
+        return Facts(tuple(found), tuple(self._responses(answers)), frozenset(waiting))
 
     def histories(self, people: Mapping[str, Due], seconds: float, day_seconds: float) -> dict[str, History]:
         """What was known of each person before the first exposure, about the `seconds` before it."""
         first = {user: due.exposure.first_at for user, due in people.items()}
-        earlier = self._around(list(people), min(first.values()) - seconds, max(first.values()))
+        earlier = self._before(first, seconds)
         found: dict[str, History] = defaultdict(History)
-        versions: dict[tuple[str, int], list[Row[Any]]] = defaultdict(list)
-        for row in self._connection.execute(_labelled(earlier, self._project)):
-            before = first[row.user_key]
-            if before - seconds <= row.created_at < before:
-                found[row.user_key].days.add(int(row.created_at // day_seconds))
-                if row.version is not None and row.version > 0 and row.made_at <= before:
-                    versions[row.response_id, row.choice].append(row)
-        for rows in versions.values():
-            label = max(rows, key=lambda row: row.version)
-            found[label.user_key].labels.append(label.objective_values)
-        for row in self._connection.execute(_reacted(earlier, self._project)):
-            before = first[row.user_key]
-            if before - seconds <= row.created_at < before and row.first < before:
-                found[row.user_key].responded.add(row.response_id)
+        for answer in earlier.values():
+            found[answer.user_key].days.add(int(answer.created_at // day_seconds))
+        for (response_id, _choice), rows in self._labels_of(earlier).items():
+            user = earlier[response_id].user_key
+            made = [row for row in rows if row.version > 0 and row.made_at <= first[user]]
+            if made:
+                found[user].labels.append(made[-1].objective_values)
+        for row in self._signals_of(earlier):
+            user = earlier[row.response_id].user_key
+            if row.received_at < first[user]:
+                found[user].responded.add(row.response_id)
         return found
 
     def active_days(self, people: Mapping[str, Due], seconds: float, day_seconds: float) -> dict[str, set[int]]:
@@ -106,102 +109,111 @@ class FactsRepository:
         on and for `seconds`."""
         first = [due.exposure.first_at for due in people.values()]
         found: dict[str, set[int]] = defaultdict(set)
-        around = self._around(list(people), min(first), max(first) + seconds)
-        for row in self._connection.execute(select(around.c.user_key, around.c.created_at)):
-            found[row.user_key].add(int(row.created_at // day_seconds))
+        for answer in self._around(list(people), min(first), max(first) + seconds):
+            found[answer.user_key].add(int(answer.created_at // day_seconds))
         return found
 
     def devices(self, people: Sequence[Exposure], seconds: float) -> dict[str, str]:
         """The device of each person's newest reaction before the first exposure; people without one are left out."""
         first = {person.user_key: person.first_at for person in people}
-        earlier = self._around(list(first), min(first.values()) - seconds, max(first.values()))
+        earlier = self._before(first, seconds)
         events = feedback_events.columns
-        query = (
-            select(earlier.c.user_key, events.received_at, events.event_id, events.device)
-            .join(feedback_events, events.response_id == earlier.c.response_id)
-            .where(events.project == self._project, events.device.is_not(None))
-        )
-        rows = [row for row in self._connection.execute(query) if row.received_at < first[row.user_key]]
-        return {row.user_key: row.device for row in sorted(rows, key=lambda row: (row.received_at, row.event_id))}
+        wanted = (events.response_id, events.received_at, events.event_id, events.device)
+        known = [
+            row
+            for row in self._events_of(earlier, wanted, events.device.is_not(None))
+            if row.received_at < first[earlier[row.response_id].user_key]
+        ]
+        known.sort(key=lambda row: (row.received_at, row.event_id))
+        return {earlier[row.response_id].user_key: row.device for row in known}
 
     def turns(self, people: Sequence[Exposure]) -> dict[str, int]:
         """How many messages of people the first answer in the experiment had before it."""
         first = {person.user_key: person.first_at for person in people}
-        columns = interactions.columns
-        query = select(columns.user_key, columns.created_at, columns.payload).where(*self._answers_of(list(first)))
-        found = {}
-        for row in self._connection.execute(query):
-            if row.created_at == first[row.user_key]:
-                made = msgspec.msgpack.decode(row.payload, type=Interaction)
-                found[row.user_key] = sum(message.role == "user" for message in made.messages)
+        answers = self._shown(list(first), min(first.values()), max(first.values()))
+        begun = {a.response_id: a.user_key for a in answers if a.created_at == first[a.user_key]}
+        columns, found = interactions.columns, {}
+        fixed, wanted = {"project": self._project}, (columns.response_id, columns.payload)
+        for row in rows_by_keys(self._connection, wanted, columns.response_id, list(begun), fixed):
+            made = msgspec.msgpack.decode(row.payload, type=Interaction)
+            found[begun[row.response_id]] = sum(message.role == "user" for message in made.messages)
         return found
 
-    def _labels_of(self, people: Mapping[str, Due], window: float) -> Select[Any]:
-        """Every label version of every answer these people got in the experiment."""
-        return (
-            select(
-                interactions.c.user_key, interactions.c.created_at, labels.c.response_id, labels.c.choice,
-                labels.c.version, labels.c.made_at, labels.c.objective_values,
-            )
-            .join(
-                labels,
-                (labels.c.project == interactions.c.project) & (labels.c.response_id == interactions.c.response_id),
-            )
-            .where(*self._answers_of(list(people)), *self._between(people, window))
-        )  # fmt: skip
+    def _labels_of(self, answers: Mapping[str, Answer]) -> dict[tuple[str, int], list[Row[Any]]]:
+        """(response id, choice) -> every version of its label, the oldest first."""
+        columns = labels.columns
+        wanted = (columns.response_id, columns.choice, columns.version, columns.made_at, columns.objective_values)
+        rows = rows_by_keys(self._connection, wanted, columns.response_id, list(answers), {"project": self._project})
+        versions: dict[tuple[str, int], list[Row[Any]]] = defaultdict(list)
+        for row in sorted(rows, key=lambda row: tuple(row[:3])):
+            versions[row.response_id, row.choice].append(row)
+        return versions
 
-    def _responses(self, people: Mapping[str, Due], window: float) -> list[Response]:
-        """When each of these people's answers first drew a signal of their own, and how many it drew in time. Grouped
-        here: a store may walk all answers to have them in groups."""
-        events, answers = feedback_events.columns, interactions.columns
+    def _responses(self, answers: Mapping[str, Answer]) -> list[Response]:
+        """When each of these answers first drew a signal of its person's own, and how many it drew in time."""
         label_seconds = float(str(self._experiment.config.get("label_seconds", "inf")))
-        query = (
-            select(answers.response_id, answers.user_key, answers.created_at, events.received_at)
-            .join(feedback_events, (events.project == answers.project) & (events.response_id == answers.response_id))
-            .where(*self._answers_of(list(people)), *self._between(people, window), *_own(answers.user_key))
-        )
         found: dict[str, Response] = {}
-        for row in self._connection.execute(query):
-            known = found.get(row.response_id, Response(row.user_key, row.created_at, row.received_at, 0))
-            in_time = row.received_at <= row.created_at + label_seconds
+        for row in self._signals_of(answers):
+            answer = answers[row.response_id]
+            known = found.get(row.response_id, Response(answer.user_key, answer.created_at, row.received_at, 0))
+            in_time = row.received_at <= answer.created_at + label_seconds
             first = min(known.first, row.received_at)
             found[row.response_id] = replace(known, first=first, signals=known.signals + in_time)
         return list(found.values())
 
-    def _answers_of(self, users: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
-        columns = interactions.columns
-        return (
-            columns.project == self._project,
-            columns.experiment == self._experiment.experiment_id,
-            columns.user_key.in_(users),
-        )
+    def _signals_of(self, answers: Mapping[str, Answer]) -> list[Row[Any]]:
+        """Signals that these answers drew of their own person, beyond those that an app sends by itself."""
+        events = feedback_events.columns
+        wanted = (events.response_id, events.received_at, events.user_key)
+        active = (events.operation == "set", events.signal.not_in(PASSIVE_SIGNALS))
+        return [
+            row
+            for row in self._events_of(answers, wanted, *active)
+            if row.user_key in (None, answers[row.response_id].user_key)
+        ]
 
-    def _between(self, people: Mapping[str, Due], window: float) -> tuple[ColumnElement[bool], ...]:
-        first = [due.exposure.first_at for due in people.values()]
-        created_at = interactions.columns.created_at
-        return created_at >= min(first), created_at <= max(first) + window
+    def _events_of(
+        self, answers: Mapping[str, Answer], wanted: Sequence[ColumnElement[Any]], *where: ColumnElement[bool]
+    ) -> list[Row[Any]]:
+        by_answer, fixed = feedback_events.columns.response_id, {"project": self._project}
+        return rows_by_keys(self._connection, wanted, by_answer, list(answers), fixed, *where)
 
-    def _around(self, users: Sequence[str], since: float, until: float) -> Subquery:
-        """Answers of these people in a span of time, in no experiment or in whichever ran then. Two halves, so that
-        each finds its people by the index of experiments and people."""
+    def _shown(self, users: Sequence[str], since: float, until: float) -> list[Answer]:
+        """The answers that these people got in the experiment, in a span of time."""
+        return self._in(self._experiment.experiment_id, users, since, until)
+
+    def _before(self, first: Mapping[str, float], seconds: float) -> dict[str, Answer]:
+        """The answers that each person got in the `seconds` before the first one of the experiment, by response id."""
+        around = self._around(list(first), min(first.values()) - seconds, max(first.values()))
+        return {
+            answer.response_id: answer
+            for answer in around
+            if first[answer.user_key] - seconds <= answer.created_at < first[answer.user_key]
+        }
+
+    def _around(self, users: Sequence[str], since: float, until: float) -> list[Answer]:
+        """Answers of these people in a span of time, in no experiment or in whichever ran then: one after the other,
+        each by the index of experiments and people."""
         ran = select(experiments.c.experiment_id).where(
             experiments.c.project == self._project,
             experiments.c.started_at <= until,
             or_(experiments.c.ended_at.is_(None), experiments.c.ended_at >= since),
         )
-        ids = list(self._connection.execute(ran).scalars())
+        ids = self._connection.execute(ran).scalars()
+        return [answer for ran_then in (None, *ids) for answer in self._in(ran_then, users, since, until)]
+
+    def _in(self, experiment_id: str | None, users: Sequence[str], since: float, until: float) -> list[Answer]:
         columns = interactions.columns
-        named = (columns.user_key, columns.created_at, columns.response_id)
-        here = (
-            columns.project == self._project,
-            columns.user_key.in_(users),
+        rows = rows_by_keys(
+            self._connection,
+            (columns.response_id, columns.user_key, columns.created_at),
+            columns.user_key,
+            users,
+            {"project": self._project, "experiment": experiment_id},
             columns.created_at >= since,
             columns.created_at <= until,
         )
-        return union_all(
-            select(*named).where(*here, columns.experiment.is_(None)),
-            select(*named).where(*here, columns.experiment.in_(ids)),
-        ).subquery("around")
+        return sorted(Answer(row.response_id, row.user_key, row.created_at) for row in rows)
 
 
 def _newest(rows: Sequence[Row[Any]], frozen_at: float) -> Row[Any] | None:
@@ -211,31 +223,3 @@ def _newest(rows: Sequence[Row[Any]], frozen_at: float) -> Row[Any] | None:
     if not final:
         return None
     return in_time[-1] if in_time else final[0]
-
-
-def _own(user_key: ColumnElement[str]) -> tuple[ColumnElement[bool], ...]:
-    """Signals that the person gave, beyond those that an app sends by itself."""
-    events = feedback_events.columns
-    own = or_(events.user_key.is_(None), events.user_key == user_key)
-    return own, events.operation == "set", events.signal.not_in(PASSIVE_SIGNALS)
-
-
-def _labelled(around: Subquery, project: str) -> Select[Any]:
-    return select(
-        around.c.user_key, around.c.created_at, around.c.response_id, labels.c.choice, labels.c.version,
-        labels.c.made_at, labels.c.objective_values,
-    ).join(
-        labels, (labels.c.project == project) & (labels.c.response_id == around.c.response_id), isouter=True
-    )  # fmt: skip
-
-
-def _reacted(around: Subquery, project: str) -> Select[Any]:
-    events = feedback_events.columns
-    return (
-        select(
-            around.c.user_key, around.c.created_at, around.c.response_id, func.min(events.received_at).label("first")
-        )
-        .join(feedback_events, events.response_id == around.c.response_id)
-        .where(events.project == project, *_own(around.c.user_key))
-        .group_by(around.c.response_id, around.c.user_key, around.c.created_at)
-    )

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, func, select, update
 
 from ab_testing.exposures import Exposure
-from ab_testing.facts_repository import FactsRepository
+from ab_testing.facts_repository import Answer, FactsRepository
 from ab_testing.routing import assign
 from ab_testing.values_repository import ValuesRepository, chunks
 from infra.contracts import Experiment, Phase
@@ -74,13 +74,17 @@ class PaperValuesRepository(ValuesRepository):
 class PaperFactsRepository(FactsRepository):
     """Answers of a sentinel's people: the champion's."""
 
-    def _answers_of(self, users: Sequence[str]) -> tuple[ColumnElement[bool], ...]:
+    def _shown(self, users: Sequence[str], since: float, until: float) -> list[Answer]:
+        """Read by their time: people who are due together were seen first within minutes of each other."""
         columns = interactions.columns
-        return (
+        query = select(columns.response_id, columns.user_key, columns.created_at).where(
             columns.project == self._project,
             columns.adapter == self._experiment.control,
             columns.user_key.in_(users),
+            columns.created_at >= since,
+            columns.created_at <= until,
         )
+        return sorted(Answer(*row) for row in self._connection.execute(query))
 
 
 class SentinelRepository:

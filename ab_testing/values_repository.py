@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, bindparam, func, select, update
 
 from ab_testing.exposures import FLIP, UNCOUNTED, Due, Exposure
 from ab_testing.metrics import Number
-from infra.db import insert_ignore_many, upsert_many
+from infra.db import insert_ignore_many, rows_by_keys, upsert_many
 from infra.db.tables import experiment_states, exposures, interactions, person_values
 
 AT_ONCE = 400
@@ -39,17 +39,26 @@ class ValuesRepository:
     def arrivals(self, since: float, watermark: float) -> list[str]:
         """Everybody with an answer in an arm from before the watermark that became known at `since` or later."""
         columns = interactions.columns
-        query = select(columns.user_key).where(
-            *self._answers(watermark), or_(columns.known_at >= since, columns.known_at.is_(None))
-        )
-        return sorted(self._connection.execute(query.distinct()).scalars())
+        here = (columns.project == self._project, columns.experiment == self._experiment_id)
+        # One after the other, ids alone: each is a range of one index, which holds all that is asked for.
+        new = [
+            response_id
+            for known_at in (columns.known_at >= since, columns.known_at.is_(None))
+            for response_id in self._connection.execute(select(columns.response_id).where(*here, known_at)).scalars()
+        ]
+        fixed, rows = {"project": self._project}, list[Row[Any]]()
+        for some in chunks(new):
+            rows += rows_by_keys(
+                self._connection, [columns.user_key], columns.response_id, some, fixed, *_counted(watermark)
+            )
+        return sorted({row.user_key for row in rows})
 
     def seen(self, watermark: float, users: Sequence[str]) -> list[Exposure]:
         """Of these people: first answer before the watermark, and how many arms."""
         found = []
         for some in chunks(users):
             rows: dict[str, list[Row[Any]]] = defaultdict(list)
-            for row in self._connection.execute(self._answers_of(some, watermark)):
+            for row in self._answers_of(some, watermark):
                 rows[row.user_key].append(row)
             for user, answers in rows.items():
                 first = min(answers, key=lambda row: (row.created_at, row.response_id))
@@ -59,9 +68,12 @@ class ValuesRepository:
 
     def exposed(self, users: Sequence[str] | None = None) -> list[Exposure]:
         """Everybody filed as exposed, or those of `users`, in order."""
-        query = select(exposures).where(*self._here(exposures))
-        parts = [query] if users is None else [query.where(exposures.c.user_key.in_(some)) for some in chunks(users)]
-        people = [_exposure(row) for part in parts for row in self._connection.execute(part)]
+        rows: Iterable[Row[Any]]
+        if users is None:
+            rows = self._connection.execute(select(exposures).where(*self._here(exposures)))
+        else:
+            rows = self._of(exposures, list(exposures.columns), users)
+        people = [_exposure(row) for row in rows]
         # Sorted here: stores differ in how they order text.
         return sorted(people, key=lambda person: (person.first_at, person.user_key))
 
@@ -166,22 +178,19 @@ class ValuesRepository:
     def values_of(self, users: Sequence[str]) -> dict[str, list[tuple[str, float, float]]]:
         """Metric -> (arm, value, denominator) of these people, as far as they have one."""
         columns = person_values.columns
-        query = select(columns.metric, columns.arm, columns.value, columns.denominator)
+        wanted = [columns.metric, columns.arm, columns.value, columns.denominator]
         found: dict[str, list[tuple[str, float, float]]] = defaultdict(list)
-        for some in chunks(users):
-            here = query.where(*self._here(person_values), columns.user_key.in_(some), columns.value.is_not(None))
-            for metric, arm, value, denominator in self._connection.execute(here):
-                found[metric].append((arm, value, 1.0 if denominator is None else denominator))
+        for row in self._of(person_values, wanted, users):
+            if row.value is not None:
+                found[row.metric].append((row.arm, row.value, 1.0 if row.denominator is None else row.denominator))
         return found
 
     def numbers(self, users: Sequence[str]) -> dict[tuple[str, str], Number]:
         """(user key, metric) -> what was frozen of these people, covariates left out."""
-        columns, found = person_values.columns, {}
-        query = select(columns.user_key, columns.metric, columns.value, columns.denominator)
-        for some in chunks(users):
-            for row in self._connection.execute(query.where(*self._here(person_values), columns.user_key.in_(some))):
-                found[row.user_key, row.metric] = Number(row.value, row.denominator)
-        return found
+        columns = person_values.columns
+        wanted = [columns.user_key, columns.metric, columns.value, columns.denominator]
+        rows = self._of(person_values, wanted, users)
+        return {(row.user_key, row.metric): Number(row.value, row.denominator) for row in rows}
 
     def states(self) -> list[StateRow]:
         """Everything that was counted, by arm and metric."""
@@ -200,27 +209,30 @@ class ValuesRepository:
         columns = table.columns
         return columns.project == self._project, columns.experiment_id == self._experiment_id
 
-    def _answers(self, watermark: float) -> tuple[ColumnElement[bool], ...]:
-        columns = interactions.columns
-        return (
-            columns.project == self._project,
-            columns.experiment == self._experiment_id,
-            columns.user_key.is_not(None),
-            columns.arm.is_not(None),
-            columns.created_at <= watermark,
-        )
+    def _of(self, table: Table, columns: Sequence[ColumnElement[Any]], users: Sequence[str]) -> Iterator[Row[Any]]:
+        for some in chunks(users):
+            fixed = {"project": self._project, "experiment_id": self._experiment_id}
+            yield from rows_by_keys(self._connection, columns, table.columns.user_key, some, fixed)
 
-    def _answers_of(self, users: Sequence[str], watermark: float) -> Select[Any]:
+    def _answers_of(self, users: Sequence[str], watermark: float) -> list[Row[Any]]:
         columns = interactions.columns
-        return select(
+        wanted = (
             columns.user_key, columns.arm, columns.propensity, columns.phase, columns.created_at, columns.response_id
-        ).where(*self._answers(watermark), columns.user_key.in_(users))
+        )  # fmt: skip
+        fixed = {"project": self._project, "experiment": self._experiment_id}
+        return rows_by_keys(self._connection, wanted, columns.user_key, users, fixed, *_counted(watermark))
 
 
 def chunks(users: Sequence[str]) -> Iterator[Sequence[str]]:
     """`AT_ONCE` users at a time."""
     for start in range(0, len(users), AT_ONCE):
         yield users[start : start + AT_ONCE]
+
+
+def _counted(watermark: float) -> tuple[ColumnElement[bool], ...]:
+    """Answers in an arm to somebody, from before the watermark."""
+    columns = interactions.columns
+    return columns.user_key.is_not(None), columns.arm.is_not(None), columns.created_at <= watermark
 
 
 def _exposure(row: Row[Any]) -> Exposure:

@@ -1,13 +1,17 @@
 """SQL of the points of predicted against realised rates."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select, update
+from sqlalchemy import Connection, Row, select, update
 
-from infra.db import Dialect, insert_ignore
+from infra.db import Dialect, insert_ignore, rows_by_keys
 from infra.db.tables import experiments, exposures, interactions, labels, offline_online_points
 from reward_model.offline_online import Point, Rate
+
+AT_ONCE = 400
+"""People asked about in one query."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +97,19 @@ class OfflineOnlineRepository:
 
     def arm_labels(self, experiment_id: str, objective: str, until: float) -> list[ArmLabel]:
         """Newest final labels made by `until` of the answers an experiment gave to people of one arm alone."""
-        found = []
-        for row in self._connection.execute(self._labels_of(experiment_id, until)):
-            value, weight = row.objective_values.get(objective), row.weights.get(objective, 1.0)
-            if value is not None and weight > 0.0:
-                found.append(ArmLabel(row.arm, row.user_key, float(value), float(weight)))
+        people = exposures.c
+        query = select(people.user_key, people.arm).where(
+            people.project == self._project, people.experiment_id == experiment_id, people.arms_seen == 1
+        )
+        arm_of = {row.user_key: row.arm for row in self._connection.execute(query)}
+        found, users = [], sorted(arm_of)
+        for start in range(0, len(users), AT_ONCE):
+            shown = self._shown(experiment_id, users[start : start + AT_ONCE])
+            for row in self._newest_labels(list(shown), until):
+                user_key, arm = shown[row.response_id]
+                value, weight = row.objective_values.get(objective), row.weights.get(objective, 1.0)
+                if arm == arm_of[user_key] and value is not None and weight > 0.0:
+                    found.append(ArmLabel(arm, user_key, float(value), float(weight)))
         return found
 
     def realise(self, waiting: Waiting, challenger: Realised, control: Realised | None, now: float) -> bool:
@@ -143,29 +155,20 @@ class OfflineOnlineRepository:
             for row in self._connection.execute(query).mappings()
         ]
 
-    def _labels_of(self, experiment_id: str, until: float) -> Select[Any]:
-        made, shown, people = labels.c, interactions.c, exposures.c
-        place = func.row_number().over(partition_by=(made.response_id, made.choice), order_by=made.version.desc())
-        numbered = (
-            select(shown.arm, shown.user_key, made.objective_values, made.weights, place.label("place"))
-            .join(labels, (made.project == shown.project) & (made.response_id == shown.response_id))
-            .join(
-                exposures,
-                (people.project == shown.project)
-                & (people.experiment_id == shown.experiment)
-                & (people.user_key == shown.user_key),
-            )
-            .where(
-                shown.project == self._project,
-                shown.experiment == experiment_id,
-                shown.arm == people.arm,
-                people.arms_seen == 1,
-                made.version >= 1,
-                made.made_at <= until,
-            )
-            .subquery()
-        )
-        return select(numbered).where(numbered.c.place == 1)
+    def _shown(self, experiment_id: str, users: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Response id -> person and arm, of the answers these people got in the experiment."""
+        columns, fixed = interactions.c, {"project": self._project, "experiment": experiment_id}
+        wanted = (columns.response_id, columns.user_key, columns.arm)
+        rows = rows_by_keys(self._connection, wanted, columns.user_key, users, fixed)
+        return {row.response_id: (row.user_key, row.arm) for row in rows}
+
+    def _newest_labels(self, responses: Sequence[str], until: float) -> list[Row[Any]]:
+        """Of every choice, the newest final label made by `until`."""
+        columns, fixed = labels.c, {"project": self._project}
+        wanted = (columns.response_id, columns.choice, columns.version, columns.objective_values, columns.weights)
+        final = (columns.version >= 1, columns.made_at <= until)
+        rows = rows_by_keys(self._connection, wanted, columns.response_id, responses, fixed, *final)
+        return list({tuple(row[:2]): row for row in sorted(rows, key=lambda row: tuple(row[:3]))}.values())
 
 
 def _rate(value: float | None, error: float | None) -> Rate | None:

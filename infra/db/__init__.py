@@ -2,6 +2,7 @@
 
 from infra.db.database import Database, Dialect, NestedTransaction, StoreUnavailable
 from infra.db.engines import InvalidStoreUrl
+from infra.db.keyed import rows_by_keys
 from infra.db.migration import current_revision, migrate, newest_revision
 from infra.db.statements import insert_ignore, insert_ignore_many, upsert, upsert_many
 
@@ -16,6 +17,7 @@ __all__ = [
     "insert_ignore_many",
     "migrate",
     "newest_revision",
+    "rows_by_keys",
     "upsert",
     "upsert_many",
 ]

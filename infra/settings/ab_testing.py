@@ -140,9 +140,8 @@ class AbTestingSettings(Section):
     """User key -> arm (`challenger`, `control`, `challenger-2`) or loaded adapter that this person gets; never
     counted."""
 
-    covariate_days: float = Field(0.0, ge=0, le=365)
-    """How far back before the first exposure a person's own earlier values are used to tell people apart; 0: not.
-    On SQLite every 400 people then cost a pass over all answers of those days."""
+    covariate_days: float = Field(14.0, ge=0, le=365)
+    """How far back before the first exposure a person's own earlier values are used to tell people apart; 0: not."""
     segments: tuple[Literal["daytime", "device", "turn"], ...] = ("daytime", "device")
     """What is known of a person before the first answer; people must land in the arms evenly in each part of it."""
     sentinel_people: int = Field(50_000, ge=0)

@@ -1,8 +1,9 @@
 """How long a look at an experiment takes with many people in it: `python -m tests.benchmarks.bench_decide [people]`.
 
-A real store (SQLite), the product's own path: answers and final labels of 10 people of each metric's kind go in, the
-job's function `decide` freezes, counts and decides. Afterwards looks with new people, one every 15 s of the store's
-time, as the job runs. From frozen value to decision = the wait for the next look (at most 15 s) + the look.
+A real store (SQLite), the product's own path: answers and final labels go in, everybody with two more from the days
+before the experiment, and the job's function `decide` freezes, counts and decides with covariates and segments.
+Afterwards looks with new people, one every 15 s of the store's time, as the job runs. From frozen value to decision =
+the wait for the next look (at most 15 s) + the look.
 """
 
 import platform
@@ -28,6 +29,8 @@ from tests.ab_testing.world import FREEZE_AFTER, LABEL_WINDOW, LATENESS, World, 
 LOOK_EVERY = 15.0
 LOOKS = 40
 PEOPLE_A_LOOK = 250
+EARLIER = (2 * 86400.0, 9 * 86400.0)
+"""How long before the first answer in the experiment each person got another one, seconds."""
 METRICS = (
     {"name": "love", "objective": "love", "role": "goal"},
     {"name": "liked", "objective": "love", "role": "goal", "aggregate": "ratio", "missing": "zero", "cap": 10.0},
@@ -47,27 +50,34 @@ _LABEL = (
 
 
 def arrive(world: World, count: int, span: float) -> None:
-    """That many new people with one answer and one final label each, over the `span` seconds before now."""
+    """That many new people with one answer and one final label each, over the `span` seconds before now, and as many of
+    either from before the experiment as `EARLIER` says."""
     experiment, now = world.experiment(), world.clock.now()
-    loves = world.draw.random((count, 3)) < (0.3, 0.5, 0.02)
+    loves = world.draw.random((count, 1 + len(EARLIER), 3)) < (0.3, 0.5, 0.02)
     answers, made = [], []
     for k in range(count):
         world.people += 1
-        user, response_id, at = f"user-{world.people:07d}", f"r-{world.people:07d}", now - span * (1 - k / count)
+        user, at = f"user-{world.people:07d}", now - span * (1 - k / count)
         arm = assign(experiment, user)
-        interaction = Interaction(
-            project=world.project, response_id=response_id, conversation_id=user, created_at=at, messages=(),
-            answers=(), adapter=arm.adapter, user_key=user, experiment=experiment.experiment_id, arm=arm.arm,
-            propensity=arm.propensity, phase=arm.phase,
-        )  # fmt: skip
-        payload = msgspec.msgpack.encode(interaction)
-        answers.append((
-            world.project, response_id, user, user, at, arm.adapter, experiment.experiment_id, arm.arm,
-            arm.propensity, arm.phase, "gateway", now, payload, b"12345678",
-        ))  # fmt: skip
-        values = {"love": float(loves[k, 0]), "dwell": float(loves[k, 1]) * 0.5, "harm": float(loves[k, 2])}
-        closed = at + LABEL_WINDOW
-        made.append((world.project, response_id, 0, 1, "final", values, {}, 1, "", closed + LATENESS, closed))
+        for place, before in enumerate((0.0, *EARLIER)):
+            here = (experiment.experiment_id, arm.arm, arm.propensity, arm.phase) if place == 0 else (None,) * 4
+            response_id, created_at = f"r-{world.people:07d}-{place}", at - before
+            interaction = Interaction(
+                project=world.project, response_id=response_id, conversation_id=user, created_at=created_at,
+                messages=(), answers=(), adapter=arm.adapter, user_key=user, experiment=here[0], arm=here[1],
+                propensity=here[2], phase=here[3],
+            )  # fmt: skip
+            payload = msgspec.msgpack.encode(interaction)
+            answers.append((
+                world.project, response_id, user, user, created_at, arm.adapter, *here, "gateway", now - before,
+                payload, b"12345678",
+            ))  # fmt: skip
+            love, dwell, harm = loves[k, place]
+            values = {"love": float(love), "dwell": float(dwell) * 0.5, "harm": float(harm)}
+            closed = created_at + LABEL_WINDOW
+            made.append((
+                world.project, response_id, 0, 1, "final", values, {}, 1, "", closed + LATENESS, closed,
+            ))  # fmt: skip
     with world.database.transaction() as connection:
         insert_ignore_many(connection, interactions, _INTERACTION, answers)
         insert_ignore_many(connection, labels, _LABEL, made)
