@@ -23,7 +23,6 @@ from ab_testing.standing import MetricReplay, rules_of
 from ab_testing.values_repository import ValueRow, ValuesRepository
 from infra.contracts import Arm, Decision, Experiment
 
-Rows = Mapping[str, Sequence[ValueRow]]
 COMMANDS = ("pause", "resume", "abort")
 
 
@@ -44,33 +43,57 @@ class _Erased(Exception):
     """Some of the people a row counted are gone."""
 
 
+class People:
+    """The frozen people of one experiment, counted again: a state for each candidate and metric that goes on from row
+    to row, so that a whole ledger costs one pass over its people."""
+
+    def __init__(self, experiment: Experiment, rows: Mapping[str, Sequence[ValueRow]]) -> None:
+        self._rules, self._rows = rules_of(experiment), rows
+        self._metrics = {metric.name: metric for metric in self._rules.metrics}
+        self._counted: dict[tuple[Arm, str], MetricReplay] = {}
+
+    def after(self, recorded: MetricEvidence, arm: Arm, phase: int) -> MetricEvidence:
+        """The metric's evidence over as many people as the row counted. Raises _Erased when they are not all there."""
+        name = recorded.name
+        if (arm, name) not in self._counted:
+            rows = [row for row in self._rows.get(name, ()) if row[0] in (arm, "control")]
+            self._counted[arm, name] = MetricReplay(self._rules, self._metrics[name], arm, rows)
+        people = recorded.people_challenger + recorded.people_control
+        again = self._counted[arm, name].after(people, phase)
+        if (again.people_challenger, again.people_control) != (recorded.people_challenger, recorded.people_control):
+            raise _Erased(f"of the {people} people of metric {name!r} some were erased")
+        # Who was most active at the time is not kept: what the row says of it stands.
+        return replace(again, effect_without_top=recorded.effect_without_top, counted_through=recorded.counted_through)
+
+
 def replay_ledger(connection: Connection, project: str) -> Replay:
     """Check the chain and every row of a project's ledger. Raises LedgerTampered when the chain itself is broken."""
     repository = ExperimentRepository(connection, project)
     rows = repository.decisions()
     found = Replay(len(rows), verify_chain(rows))
-    values: dict[str, Rows] = {}
+    people: dict[str, People] = {}
     experiments: dict[str, Experiment | None] = {}
     for place, row in enumerate(rows):
         name = row.experiment_id
         if "inputs" not in row.evidence:
             found.taken += 1
             continue
-        if name not in values:
-            values[name] = ValuesRepository(connection, project, name).values()
+        if name not in experiments:
             experiments[name] = repository.experiment(name)
         experiment = experiments[name]
         if experiment is None:
             found.differing.append(f"decision {row.sequence}: its experiment {name} is not in the store")
             continue
-        _compare(found, rows, place, experiment, values[name])
+        if name not in people:
+            people[name] = People(experiment, ValuesRepository(connection, project, name).values())
+        _compare(found, rows, place, experiment, people[name])
     return found
 
 
-def _compare(found: Replay, rows: Sequence[Decision], place: int, experiment: Experiment, values: Rows) -> None:
+def _compare(found: Replay, rows: Sequence[Decision], place: int, experiment: Experiment, people: People) -> None:
     row = rows[place]
     try:
-        again = decision_again(rows, place, experiment, values)
+        again = decision_again(rows, place, experiment, people)
     except _Erased as gone:
         found.erased.append(f"decision {row.sequence} ({row.kind}): {gone}")
         return
@@ -80,13 +103,13 @@ def _compare(found: Replay, rows: Sequence[Decision], place: int, experiment: Ex
         found.differing.append(f"decision {row.sequence} ({row.kind}): {difference(row, again)}")
 
 
-def decision_again(rows: Sequence[Decision], place: int, experiment: Experiment, values: Rows) -> Decision:
+def decision_again(rows: Sequence[Decision], place: int, experiment: Experiment, people: People) -> Decision:
     """The row at `place`, made from the rows before it and the frozen values. Raises _Erased."""
     row, before = rows[place], rows[:place]
     known = experiment_at(experiment, row, before)
     documents = row.evidence.get("candidates") or {row.evidence["arm"]: row.evidence}
     assert isinstance(documents, dict)
-    situations = {arm: situation_again(known, arm, documents[arm], row, before, values) for arm in known.remaining}
+    situations = {arm: situation_again(known, arm, documents[arm], row, before, people) for arm in known.remaining}
     verdicts = {arm: decide(situation) for arm, situation in situations.items()}
     passed = passing(verdicts)
     if row.kind in COMMANDS:
@@ -117,7 +140,7 @@ def experiment_at(experiment: Experiment, row: Decision, before: Sequence[Decisi
 
 
 def situation_again(
-    experiment: Experiment, arm: Arm, document: Any, row: Decision, before: Sequence[Decision], values: Rows
+    experiment: Experiment, arm: Arm, document: Any, row: Decision, before: Sequence[Decision], people: People
 ) -> Situation:
     """One candidate's situation: numbers from the frozen values, the rest as the row has it."""
     rules, inputs = rules_of(experiment), document["inputs"]
@@ -133,7 +156,7 @@ def situation_again(
         proof_detail=inputs["proof_detail"],
         champion_is_control=inputs["champion_is_control"],
         challenger_state=inputs["challenger_state"],
-        evidence=evidence_again(experiment, arm, document, values),
+        evidence=evidence_again(experiment, arm, document, people),
         kind=experiment.kind,
         arm=arm,
         candidates=len(experiment.candidates),
@@ -147,32 +170,13 @@ def situation_again(
     )
 
 
-def evidence_again(experiment: Experiment, arm: Arm, document: Any, values: Rows) -> Evidence | None:
+def evidence_again(experiment: Experiment, arm: Arm, document: Any, people: People) -> Evidence | None:
     """The evidence with every metric computed anew; None where the row has none. Raises _Erased."""
     if "metrics" not in document:
         return None
     recorded = msgspec.convert({name: document[name] for name in Evidence.__dataclass_fields__}, Evidence)
-    rules = rules_of(experiment)
-    settings = {metric.name: metric for metric in rules.metrics}
-    metrics = []
-    for metric in recorded.metrics:
-        people = first_people(metric, arm, values)
-        again = MetricReplay(rules, settings[metric.name], arm, people).after(len(people), experiment.phase.index)
-        metrics.append(
-            replace(again, effect_without_top=metric.effect_without_top, counted_through=metric.counted_through)
-        )
+    metrics = [people.after(metric, arm, experiment.phase.index) for metric in recorded.metrics]
     return replace(recorded, metrics=tuple(metrics))
-
-
-def first_people(metric: MetricEvidence, arm: Arm, values: Rows) -> list[ValueRow]:
-    """The people of the two arms that the row counted. Raises _Erased when fewer are left."""
-    rows = [row for row in values.get(metric.name, ()) if row[0] in (arm, "control") and row[1] is not None]
-    counted = metric.people_challenger + metric.people_control
-    first = rows[:counted]
-    challenger = sum(row[0] == arm for row in first)
-    if len(rows) < counted or challenger != metric.people_challenger:
-        raise _Erased(f"of the {counted} people of metric {metric.name!r} some were erased")
-    return first
 
 
 def difference(row: Decision, again: Decision) -> str:

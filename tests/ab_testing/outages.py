@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import Engine, event
 
-from ab_testing.ledger import canonical_json, verify_chain
-from ab_testing.repository import ExperimentRepository
+from ab_testing.ledger import canonical_json
 from ab_testing.service import Look, decide
 from infra.contracts import Decision, Interaction, ManualClock
 from infra.db import Database, migrate
 from infra.event_log.port import EventLog
 from infra.settings import Settings
-from tests.ab_testing.world import FREEZE_AFTER, LATENESS, World, quick
+from tests.ab_testing.world import FREEZE_AFTER, LATENESS, World, ledger, quick
 
 Visit = tuple[Interaction, dict[str, float | None]]
 EVERY = 10.0
@@ -62,14 +61,6 @@ def story(world: World, rates: tuple[float, float], delivery: Delivery | None = 
         delivery.later(world, number)
         delivery.look(world)
     return ledger(world)
-
-
-def ledger(world: World) -> list[Decision]:
-    """The ledger, whole."""
-    with world.database.reading() as connection:
-        rows = ExperimentRepository(connection, world.project).decisions()
-    verify_chain(rows)
-    return rows
 
 
 def text(rows: list[Decision]) -> str:

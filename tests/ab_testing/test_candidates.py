@@ -3,14 +3,12 @@
 import pytest
 
 from ab_testing.discoveries import stream_of
-from ab_testing.ledger import verify_chain
 from ab_testing.replay import replay_ledger
 from ab_testing.repository import ExperimentRepository
-from infra.contracts import Decision
 from infra.db import Database
 from infra.event_log.port import EventLog
 from infra.settings import Settings
-from tests.ab_testing.world import FREEZE_AFTER, World, quick
+from tests.ab_testing.world import FREEZE_AFTER, World, ledger, quick
 
 
 @pytest.fixture
@@ -29,13 +27,6 @@ def states(world: World) -> list[str]:
     with world.database.reading() as connection:
         repository = ExperimentRepository(connection, world.project)
         return [repository.adapter_state(f"style@{version}") for version in (1, 2, 3, 9)]
-
-
-def ledger(world: World) -> list[Decision]:
-    with world.database.reading() as connection:
-        rows = ExperimentRepository(connection, world.project).decisions()
-    verify_chain(rows)
-    return rows
 
 
 def test_the_best_of_those_that_pass_is_promoted(three: World) -> None:

@@ -8,19 +8,11 @@ from ab_testing.control import NoSuchExperiment, NotInThatState, command
 from ab_testing.discoveries import stream_of
 from ab_testing.effects import revert_champion
 from ab_testing.freezing import freeze_up_to
-from ab_testing.ledger import verify_chain
 from ab_testing.looking import current_watermark, rules_of, situations_of, weigh
 from ab_testing.repository import ExperimentRepository
 from ab_testing.service import Overtaken, bootstrap_state, write
 from infra.contracts import Decision
-from tests.ab_testing.world import FREEZE_AFTER, World
-
-
-def ledger(world: World) -> list[Decision]:
-    with world.database.reading() as connection:
-        rows = ExperimentRepository(connection, world.project).decisions()
-    verify_chain(rows)
-    return rows
+from tests.ab_testing.world import FREEZE_AFTER, World, ledger
 
 
 def adapter_state(world: World) -> str:

@@ -3,14 +3,13 @@
 import pytest
 from sqlalchemy import insert, select
 
-from ab_testing.ledger import verify_chain
 from ab_testing.repository import ExperimentRepository
-from infra.contracts import Decision, Experiment
+from infra.contracts import Experiment
 from infra.db import Database
 from infra.db.tables import breaker_trips, serving_state
 from infra.event_log.port import EventLog
 from infra.settings import Settings
-from tests.ab_testing.world import FREEZE_AFTER, World, quick
+from tests.ab_testing.world import FREEZE_AFTER, World, ledger, quick
 
 
 def promoted(settings: Settings, database: Database, event_log: EventLog, clock: object, **rules: object) -> World:
@@ -29,13 +28,6 @@ def held(settings: Settings, sqlite_database: Database, event_log: EventLog, clo
 def holdbacks(world: World) -> list[Experiment]:
     with world.database.reading() as connection:
         return ExperimentRepository(connection, world.project).running("holdback")
-
-
-def ledger(world: World) -> list[Decision]:
-    with world.database.reading() as connection:
-        rows = ExperimentRepository(connection, world.project).decisions()
-    verify_chain(rows)
-    return rows
 
 
 def champion(world: World) -> tuple[str, str]:

@@ -14,8 +14,8 @@ from infra.db import Database
 from infra.event_log.port import EventLog
 from infra.settings import Settings
 from tests.ab_testing import outage_child
-from tests.ab_testing.outages import BETTER, EVERY, LOOKS, PEOPLE, WAVES, kinds, ledger, new_world, text
-from tests.ab_testing.world import World
+from tests.ab_testing.outages import BETTER, EVERY, LOOKS, PEOPLE, WAVES, kinds, new_world, text
+from tests.ab_testing.world import World, ledger
 
 
 def told(settings: Settings, event_log: EventLog, path: Path) -> World:

@@ -2,18 +2,17 @@
 
 import pytest
 
-from ab_testing.ledger import verify_chain
 from ab_testing.repository import ExperimentRepository
 from ab_testing.routing import assign
 from ab_testing.sentinel import NoAlarm, acknowledge, sentinel_alarm, watch
 from ab_testing.sentinel_repository import SentinelRepository
 from ab_testing.service import bootstrap_state, current_watermark
 from ab_testing.standing import standing_of
-from infra.contracts import Decision, Experiment, Interaction, ManualClock
+from infra.contracts import Experiment, Interaction, ManualClock
 from infra.db import Database
 from infra.event_log.port import EventLog
 from infra.settings import Settings
-from tests.ab_testing.world import FREEZE_AFTER, World, quick
+from tests.ab_testing.world import FREEZE_AFTER, World, ledger, quick
 
 
 @pytest.fixture
@@ -56,13 +55,6 @@ def people(world: World, count: int, love: tuple[float, float] = (0.4, 0.4), ada
 def counted(world: World) -> dict[tuple[str, str], int]:
     with world.database.reading() as connection:
         return standing_of(connection, current(world)).people
-
-
-def ledger(world: World) -> list[Decision]:
-    with world.database.reading() as connection:
-        rows = ExperimentRepository(connection, world.project).decisions()
-    verify_chain(rows)
-    return rows
 
 
 def test_it_counts_the_champions_people_and_finds_nothing(watched: World) -> None:

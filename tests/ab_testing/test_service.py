@@ -6,25 +6,16 @@ import pytest
 from sqlalchemy import func, select
 
 from ab_testing.effects import NothingToRevertTo, revert_champion
-from ab_testing.ledger import verify_chain
 from ab_testing.metrics import UnknownMetricObjective
 from ab_testing.report import experiment_report
 from ab_testing.repository import ExperimentRepository
 from ab_testing.service import bootstrap_state, decide
-from infra.contracts import Decision
 from infra.db import Database
 from infra.db.tables import adapters, exposures, interactions, labels, person_values, serving_state
 from infra.event_log.port import EventLog
 from infra.runtime import Context
 from infra.settings import Settings
-from tests.ab_testing.world import FREEZE_AFTER, GRACE, World, quick
-
-
-def ledger(world: World) -> list[Decision]:
-    with world.database.reading() as connection:
-        rows = ExperimentRepository(connection, world.project).decisions()
-    verify_chain(rows)
-    return rows
+from tests.ab_testing.world import FREEZE_AFTER, GRACE, World, ledger, quick
 
 
 def state(world: World) -> tuple[str, str]:

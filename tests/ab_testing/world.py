@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
+from ab_testing.ledger import verify_chain
+from ab_testing.repository import ExperimentRepository
 from ab_testing.routing import assign
 from ab_testing.service import Look, decide
-from infra.contracts import Experiment, Interaction, ManualClock
+from infra.contracts import Decision, Experiment, Interaction, ManualClock
 from infra.db import Database, insert_ignore_many, upsert
 from infra.db.tables import adapter_proofs, adapters, consumer_offsets, feedback_events, interactions, labels
 from infra.event_log.port import EventLog
@@ -205,3 +207,11 @@ class World:
                     received_at=received_at, source="api",
                 )
             )  # fmt: skip
+
+
+def ledger(world: World) -> list[Decision]:
+    """The project's whole ledger, its chain checked."""
+    with world.database.reading() as connection:
+        rows = ExperimentRepository(connection, world.project).decisions()
+    verify_chain(rows)
+    return rows
