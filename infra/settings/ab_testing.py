@@ -72,8 +72,12 @@ class AbTestingSettings(Section):
     ramp_shares: tuple[float, ...] = (0.01, 0.05, 0.1, 0.25, 0.5)
     """Share of people given the challenger, phase by phase; as large a share of the others is the counted control. Of k
     candidates each gets as much, up to 0.5 / k. The last step, everybody, is the promotion."""
+    ramp_start: Literal["traffic", "first"] = "traffic"
+    """Where the ramp begins. `traffic`: at its smallest step from which, at the traffic seen, the plan ends before
+    `max_runtime_seconds` (see `plaudit ab-testing plan`), so that few people do not mean no decision; `first`: always
+    at the first step."""
     min_people_per_phase: int = Field(100, ge=1)
-    """People with a frozen value, in each arm of the current phase, before the ramp grows."""
+    """People with a frozen value of every metric, in each arm of the current phase, before the ramp grows."""
     min_phase_seconds: float = Field(3600.0, ge=0)
     """Shortest life of a phase."""
     min_people_per_arm: int = Field(200, ge=1)

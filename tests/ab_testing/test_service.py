@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from msgspec import structs
 from sqlalchemy import func, select
 
 from ab_testing.effects import NothingToRevertTo, revert_champion
@@ -10,6 +11,7 @@ from ab_testing.metrics import UnknownMetricObjective
 from ab_testing.report import experiment_report
 from ab_testing.repository import ExperimentRepository
 from ab_testing.service import bootstrap_state, decide
+from ab_testing.standing import rules_of
 from infra.db import Database
 from infra.db.tables import adapters, exposures, interactions, labels, person_values, serving_state
 from infra.event_log.port import EventLog
@@ -140,6 +142,25 @@ def test_the_ramp_grows_and_moves_nobody(
         report = experiment_report(connection, world.project)
     assert report is not None
     assert report.evidence.flips == 0
+
+
+def test_with_few_people_an_experiment_begins_further_up_the_ramp(
+    settings: Settings, sqlite_database: Database, event_log: EventLog, clock: object
+) -> None:
+    """60 people in an hour are 1,440 a day: a thousandth of them would take months to show a hundred people."""
+    rules = {"ramp_shares": (0.001, 0.25, 0.5), "min_people_per_phase": 100}
+    world = World(quick(settings, **rules), clock, sqlite_database, event_log)  # type: ignore[arg-type]
+    world.start()
+    assert world.experiment().phase.share == 0.001, "nobody was seen, so nothing is known"
+    world.write([(structs.replace(made, arm=None, experiment=None), {}) for made, _ in
+                 world.visits(60, challenger=0.5, control=0.5)])  # fmt: skip
+    with world.database.transaction() as connection:
+        ExperimentRepository(connection, world.project).end(world.experiment(), "rolled_back", world.clock.now())
+    world.add_adapter(version=2)
+    look = world.look(3600.0)
+    assert look.verdict is not None
+    assert "at share 0.25" in look.verdict.reason
+    assert rules_of(world.experiment()).ramp_shares == (0.25, 0.5)
 
 
 def test_without_proof_nothing_moves_and_a_refused_one_stops(small_world: World) -> None:
