@@ -137,6 +137,8 @@ class MetricEvidence:
     """The metric's own watermark: everybody filed up to here, Unix seconds, is counted."""
     log_e_worse_now: float | None = None
     """Where `log_e_worse`, the highest it has been, stands at this look: what once looked like harm may have passed."""
+    broken: int = 0
+    """People whose value is no number in [0, 1], and who are in nothing else."""
 
 
 @dataclass(frozen=True)

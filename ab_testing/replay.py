@@ -62,8 +62,13 @@ class People:
         again = self._counted[arm, name].after(people, phase)
         if (again.people_challenger, again.people_control) != (recorded.people_challenger, recorded.people_control):
             raise _Erased(f"of the {people} people of metric {name!r} some were erased")
-        # Who was most active at the time is not kept: what the row says of it stands.
-        return replace(again, effect_without_top=recorded.effect_without_top, counted_through=recorded.counted_through)
+        # Who was most active at the time is not kept, nor when a value that is no number came: what the row says stands.
+        return replace(
+            again,
+            effect_without_top=recorded.effect_without_top,
+            counted_through=recorded.counted_through,
+            broken=recorded.broken,
+        )
 
 
 def replay_ledger(connection: Connection, project: str) -> Replay:

@@ -111,11 +111,11 @@ class Standing:
             for (arm, name), state in sorted(self.ratios.items())
             if arm == candidate and name.startswith(SEGMENT)
         }
-        found, unusable = [], ""
+        found, unusable = [], list[str]()
         for metric in self.rules.metrics:
             state = self.metrics.get((candidate, metric.name)) or MetricState.begin(self.rules, metric)
             if state.broken:
-                unusable = f"{state.broken} frozen values of metric {metric.name!r} are not numbers in [0, 1]"
+                unusable.append(f"{state.broken} frozen values of metric {metric.name!r} are not numbers in [0, 1]")
             found.append(self._metric(candidate, state, without_top.get(metric.name)))
         return Evidence(
             exposed_challenger=int(sum(counts[0] for counts in ratio.counts.values())),
@@ -123,7 +123,7 @@ class Standing:
             flips=flips,
             log_e_sample_ratio=ratio.highest,
             metrics=tuple(found),
-            unusable=unusable,
+            unusable="; ".join(unusable),
             log_e_sample_ratio_segments=segments,
         )
 

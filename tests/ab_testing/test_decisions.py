@@ -163,6 +163,14 @@ def test_the_ramp_waits_for_people_time_and_peace() -> None:
     assert decide(situation(evidence=evidence(love=calm), phase=Phase(0, 0.1, 4950.0))).code == "undecided"
     unseen = evidence(love=calm, harm={"people_control": 0})
     assert decide(situation(evidence=unseen, **early)).code == "no_values", "nothing is known of harm"
+    # Half way to ln 20, or as many people as the goals need: one value in each arm says nothing of harm.
+    halfway = boundary(RULES.alpha_promote, 1) / 2
+    for known, code in (
+        ({"log_e_not_inferior": halfway, "least_people_in_phase": 1}, "ramp"),
+        ({"log_e_not_inferior": halfway - 0.01, "least_people_in_phase": 49}, "undecided"),
+        ({"log_e_not_inferior": -1.0, "least_people_in_phase": 50}, "ramp"),
+    ):
+        assert decide(situation(evidence=evidence(love=calm, harm=known), **early)).code == code
     half = boundary(RULES.alpha_rollback, 3) / 2
     warned = evidence(love=calm, harm={"log_e_worse": half, "log_e_worse_now": half})
     assert decide(situation(evidence=warned, **early)).code == "warned"
@@ -196,6 +204,22 @@ def test_a_breaker_takes_back_even_the_blind() -> None:
 def test_harm_ends_even_what_is_paused() -> None:
     bad = evidence(harm={"log_e_worse": boundary(RULES.alpha_rollback, 3)})
     assert decide(situation(evidence=bad, paused_at=4000.0)).code == "worse"
+
+
+@pytest.mark.parametrize("kind", ["challenge", "holdback"])
+def test_a_value_that_is_none_hides_no_harm_of_another_metric(kind: str) -> None:
+    """One NaN of love once held an experiment that was proven to do harm, until its deadline."""
+    known = {"kind": kind, "champion_is_challenger": kind == "holdback"}
+    proven = {"log_e_worse": boundary(RULES.alpha_rollback, 3)}
+    told = "1 frozen values of metric 'love' are not numbers in [0, 1]"
+    bad = evidence(love={"broken": 1}, harm=proven, unusable=told)
+    assert decide(situation(evidence=bad, **known)).code == "worse"
+    nothing = evidence(love={"log_e_better": None, "log_e_worse": math.nan}, harm=proven)
+    assert decide(situation(evidence=nothing, **known)).code == "worse"
+    # Of the metric itself nothing is believed: who has a value may depend on the arm.
+    own = evidence(love=proven | {"broken": 1}, unusable=told)
+    assert decide(situation(evidence=own, **known)).code == "not_a_number"
+    assert decide(situation(evidence=evidence(love={"log_e_worse": math.inf}), **known)).code == "not_a_number"
 
 
 def test_time_while_paused_does_not_end_an_experiment() -> None:
