@@ -81,7 +81,7 @@ def weigh(
     best = passed[0] if len(passed) == 1 else None
     if len(passed) > 1:
         values = ValuesRepository(connection, experiment.project, experiment.experiment_id).values()
-        best = best_among(passed, situations, values)
+        best = best_among(experiment, passed, situations, values)
     return decide_among(verdicts, best), passed
 
 
