@@ -168,7 +168,7 @@ def growing(s: Situation) -> Verdict | None:
     least = min(m.least_people_in_phase for m in s.goals)
     if least < s.rules.min_people_per_phase:
         return None
-    # Few values are no evidence of no harm: a guardrail that is slower than the goals, or silent, keeps the ramp waiting.
+    # Few values are no evidence of no harm: a guardrail slower than the goals, or silent, keeps the ramp waiting.
     if any(unseen(s, metric) for metric in s.known.metrics):
         return None
     # Half way (in nats) to a rollback is no time to give the challenger to more people. As it stands now: one metric in

@@ -62,7 +62,7 @@ class People:
         again = self._counted[arm, name].after(people, phase)
         if (again.people_challenger, again.people_control) != (recorded.people_challenger, recorded.people_control):
             raise _Erased(f"of the {people} people of metric {name!r} some were erased")
-        # Who was most active at the time is not kept, nor when a value that is no number came: what the row says stands.
+        # Who was most active at the time is not kept, nor when a value that is none came: what the row says stands.
         return replace(
             again,
             effect_without_top=recorded.effect_without_top,

@@ -26,7 +26,7 @@ def test_our_own_arms_are_equal_in_every_phase() -> None:
 
 
 def test_a_grid_by_hand() -> None:
-    """Five ranges of a hundredth that begin at 0, .2, .4, .6 and .8: as floating-point numbers add up some hold ten places
+    """Five ranges of a hundredth that begin at 0, .2, .4, .6, .8: as floating-point numbers add up some hold ten places
     of a grid of thousandths and some eleven."""
     known = experiment(4, 0.01)
     assert [arm_probability(known, arm, 0, "growthbook_v1") for arm in ("control", *known.remaining)] == [
