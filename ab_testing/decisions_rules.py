@@ -36,7 +36,8 @@ def blind(s: Situation) -> Verdict | None:
         limit = s.rules.freshness_seconds
         return Verdict("hold", "stale", f"the watermark is older than {limit:g} s; is the consumer running?")
     if s.proof == "waiting":
-        return Verdict("hold", "unproven", "no replica has proven the challenger yet")
+        refused = f"; refused so far by {s.proof_detail}" if s.proof_detail else ""
+        return Verdict("hold", "unproven", f"no replica has proven the challenger yet{refused}")
     if s.control_trips:
         told = "; ".join(s.control_trips)
         return Verdict("hold", "control_tripped", f"the arm it is compared with does not answer as it should: {told}")
@@ -87,7 +88,8 @@ def paused(s: Situation) -> Verdict | None:
 def mismatched(s: Situation) -> Verdict | None:
     """People do not land in the arms as they should, or change arms: no comparison can be trusted, for good."""
     evidence, limit = s.known, s.boundaries.sample_ratio
-    segments = [name for name, log_e in evidence.log_e_sample_ratio_segments.items() if log_e >= limit]
+    within = s.boundaries.sample_ratio_segment
+    segments = [name for name, log_e in evidence.log_e_sample_ratio_segments.items() if log_e >= within]
     if evidence.log_e_sample_ratio >= limit:
         verdict = Verdict("hold", "sample_ratio_mismatch", "people do not land in the arms as they should")
     elif segments:

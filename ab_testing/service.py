@@ -161,10 +161,24 @@ def _start_next(context: Context, confirm: Confirm) -> Look:
     with context.database.reading() as connection:
         if not ExperimentRepository(connection, context.settings.project).waiting_challengers():
             return Look(None, None)
+    if unseeing := _unseeing(context, watermark):
+        return Look(unseeing, None)
     rules = rules_at_start(context)  # read before the write lock is taken
     with _writing(context, confirm) as connection:
         started = start_challenge(context, connection, watermark, rules)
     return Look(None, None) if started is None else Look(*started)
+
+
+def _unseeing(context: Context, watermark: float | None) -> Verdict | None:
+    """Why nothing starts now: an experiment of which nothing would be seen shows an untried adapter to people."""
+    limit = context.settings.ab_testing.freshness_seconds
+    if watermark is None:
+        return Verdict(
+            "hold", "no_watermark", "no start: some partition of the log was never read; does the consumer run?"
+        )
+    if context.clock.now() - watermark > limit:
+        return Verdict("hold", "stale", f"no start: the watermark is older than {limit:g} s; is the consumer running?")
+    return None
 
 
 @contextmanager

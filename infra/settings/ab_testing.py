@@ -123,8 +123,11 @@ class AbTestingSettings(Section):
     allowed_lateness_seconds: float = Field(600.0, ge=0)
     """Waited, after the last answer's label window and its own allowed lateness, before a person's value is frozen:
     time for the label job to run."""
+    proof_patience_seconds: float = Field(600.0, ge=0)
+    """After the start, how long a refusal of the challenger by some replica ends nothing while none has proven it:
+    replicas try again every `serving.proof_retry_seconds`, and a refusal repeated later than this is final."""
     freshness_seconds: float = Field(300.0, gt=0)
-    """A watermark older than this is stale: hold."""
+    """A watermark older than this is stale: hold, and start nothing."""
 
     srm_alpha: float = Field(0.01, gt=0, lt=0.5)
     """Chance of a false alarm that people do not land in the arms as they should."""
@@ -167,6 +170,11 @@ class AbTestingSettings(Section):
         names = [metric.name for metric in self.metrics]
         if len(set(names)) != len(names):
             raise ValueError(f"metrics must have different names, got {names}")
+        if self.fdr_procedure == "e_lord" and self.max_candidates > 1:
+            raise ValueError(
+                "fdr_procedure 'e_lord' spends what earlier discoveries earn, and candidates tried at the same time do "
+                f"not know of each other's: with max_candidates = {self.max_candidates} use 'closed_e_lond' or 'e_lond'"
+            )
         if not any(metric.role == "goal" for metric in self.metrics):
             raise ValueError("metrics need at least one with role 'goal': without a goal nothing can be promoted")
         return self

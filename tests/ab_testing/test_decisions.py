@@ -73,7 +73,7 @@ HOLDS: list[tuple[str, dict[str, object]]] = [
     ("not_a_number", {"evidence": evidence(unusable="3 frozen values of metric 'love' are not numbers")}),
     ("not_a_number", {"evidence": evidence(love={"log_e_better": None})}),
     ("not_a_number", {"evidence": evidence(log_e_sample_ratio=math.nan)}),
-    ("sample_ratio_mismatch", {"evidence": evidence(log_e_sample_ratio=math.log(101))}),
+    ("sample_ratio_mismatch", {"evidence": evidence(log_e_sample_ratio=math.log(201))}),
     ("arm_flips", {"evidence": evidence(flips=11)}),
     ("no_values", {"evidence": evidence(love={"people_challenger": 0})}),
     ("no_values", {"evidence": evidence(harm={"people_control": 0})}),
@@ -87,8 +87,8 @@ HOLDS: list[tuple[str, dict[str, object]]] = [
     ("not_a_number", {"evidence": evidence(harm={"log_e_worse": math.nan})}),
     ("not_a_number", {"evidence": evidence(log_e_sample_ratio_segments={"de": math.nan})}),
     ("not_a_number", {"evidence": evidence(metrics=(metric("love"), metric("harm")))}),
-    # Of one segment and the whole: ln(2 / .01) = 5.298.
-    ("sample_ratio_mismatch", {"evidence": evidence(log_e_sample_ratio_segments={"de": 5.3})}),
+    # Half of .01 for nine segments, four quarters of the day and five devices, seen or not: ln(18 / .01) = 7.496.
+    ("sample_ratio_mismatch", {"evidence": evidence(log_e_sample_ratio_segments={"device=mobile": 7.5})}),
     ("one_armed_metric", {"evidence": evidence(harm={"newest_control": 4979.0}), "rules": QUIET}),
     ("stale_metric", {"watermark": 5001.1, "evidence": evidence(), "rules": QUIET, "now": 5002.0}),
     ("vetoed", {"veto": "the sentinel has an alarm"}),
@@ -143,6 +143,18 @@ def test_what_never_gets_better_does_not_outlive_the_deadline(code: str, changes
 def test_stops_keep_the_champion(code: str, changes: dict[str, object]) -> None:
     verdict = decide(situation(**changes))
     assert (verdict.kind, verdict.code) == ("stop", code)
+
+
+def test_the_error_of_the_sample_ratio_is_shared_out_before_anybody_is_seen() -> None:
+    """By the segments seen so far the first of them would be asked for less than the last: .01 might be spent twice."""
+    for seen in ({}, {"device=mobile": 7.49}, dict.fromkeys("abcdefgh", 0.0)):
+        at = situation(evidence=evidence(log_e_sample_ratio_segments=seen))
+        assert at.boundaries.sample_ratio == pytest.approx(math.log(200))
+        assert at.boundaries.sample_ratio_segment == pytest.approx(math.log(1800))
+        assert decide(at).kind == "promote"
+    plain = situation(rules=RULES.model_copy(update={"segments": ()}))
+    assert plain.boundaries.sample_ratio == pytest.approx(math.log(100))
+    assert situation(evidence=None).boundaries.sample_ratio_segment == pytest.approx(math.log(1800))
 
 
 def test_harm_is_taken_back_even_under_a_mismatch_and_when_early() -> None:

@@ -13,7 +13,7 @@ from ab_testing.repository import ExperimentRepository
 from ab_testing.service import bootstrap_state, decide
 from ab_testing.standing import rules_of
 from infra.db import Database
-from infra.db.tables import adapters, exposures, interactions, labels, person_values, serving_state
+from infra.db.tables import adapters, consumer_offsets, exposures, interactions, labels, person_values, serving_state
 from infra.event_log.port import EventLog
 from infra.runtime import Context
 from infra.settings import Settings
@@ -168,11 +168,17 @@ def test_without_proof_nothing_moves_and_a_refused_one_stops(small_world: World)
     assert code(small_world) == "start"
     small_world.write(small_world.visits(300, challenger=0.9, control=0.1))
     assert code(small_world, 2 * FREEZE_AFTER) == "unproven"
-    small_world.prove(adapter, "refused", reason="nearest to base")
+    started = small_world.experiment().started_at
+    small_world.prove(adapter, "refused", reason="a disk was full")
+    held = small_world.look(700.0 - small_world.clock.now() + started)
+    assert held.verdict is not None
+    assert held.verdict.code == "unproven", "one replica, once, before the others had ten minutes, and never again"
+    small_world.prove(adapter, "unloaded")
+    small_world.prove(adapter, "refused", replica="two", reason="nearest to base")
     look = small_world.look(1.0)
     assert look.verdict is not None
     assert (look.verdict.kind, look.verdict.code) == ("stop", "proof_refused")
-    assert "one: nearest to base" in look.verdict.reason
+    assert "two: nearest to base" in look.verdict.reason
     assert adapter_state(small_world) == "rejected"
 
 
@@ -186,8 +192,16 @@ def test_one_proven_replica_is_enough(small_world: World) -> None:
 
 def test_stale_and_missing_watermarks_hold(small_world: World) -> None:
     small_world.add_adapter()
-    assert decide(small_world.context).text.startswith("start")
+    unread = decide(small_world.context)
+    assert unread.text.startswith("hold: no start: some partition of the log was never read")
+    small_world.consumed()
+    small_world.clock.advance(301.0)
+    assert decide(small_world.context).text.startswith("hold: no start: the watermark is older than 300 s")
+    assert ledger(small_world) == [], "nobody meets a challenger of whom nothing would be seen"
+    assert code(small_world) == "start"
     small_world.prove("style@1")
+    with small_world.database.transaction() as connection:
+        connection.execute(consumer_offsets.delete())
     verdict = decide(small_world.context).verdict
     assert verdict is not None
     assert verdict.code == "no_watermark"
