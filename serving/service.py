@@ -23,6 +23,7 @@ from serving.adapters import Adapters, Repeating
 from serving.breakers import Breakers, Outcome
 from serving.chooser import Chooser
 from serving.engine import EngineFailed, LocalEngine
+from serving.engines import make_engine
 from serving.recording import Recorder
 from serving.routing_state import NothingProven, RoutingState, standing_champion
 from serving.turns import OnToken, Turn
@@ -203,7 +204,7 @@ class Gateway:
         settings = self._context.settings
         try:
             loaded = loaded or load_base(settings)
-            engine = _engine(loaded, settings)
+            engine = make_engine(loaded, settings)
             self._adapters = Adapters(
                 engine,
                 self._context.database,
@@ -229,16 +230,6 @@ class Gateway:
             ]
             for thread in self._repeating:
                 thread.start()
-
-
-def _engine(loaded: LoadedModel, settings: Settings) -> LocalEngine:
-    serving = settings.serving
-    return LocalEngine(
-        loaded,
-        max_batch_rows=serving.max_batch_rows,
-        max_wait_seconds=serving.max_wait_seconds,
-        max_queue_rows=serving.max_queue_rows,
-    )
 
 
 def run(settings: Settings) -> None:
