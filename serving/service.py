@@ -12,7 +12,7 @@ import structlog
 from infra.contracts import AdapterRef, Answer, PlauditError, new_response_id, user_key_of
 from infra.metrics import catalogue as metrics
 from infra.models.chat import render_chat
-from infra.models.loading import LoadedModel, load_base
+from infra.models.loading import LoadedModel
 from infra.models.port import GenerationResult
 from infra.runtime import Context
 from infra.settings import Settings, user_secret
@@ -22,8 +22,8 @@ from ingest.tokens import issue
 from serving.adapters import Adapters, Repeating
 from serving.breakers import Breakers, Outcome
 from serving.chooser import Chooser
-from serving.engine import EngineFailed, LocalEngine
-from serving.engines import make_engine
+from serving.engine import EngineFailed
+from serving.engines import Engine, base_of, make_engine
 from serving.recording import Recorder
 from serving.routing_state import NothingProven, RoutingState, standing_champion
 from serving.turns import OnToken, Turn
@@ -55,7 +55,7 @@ class Gateway:
         self._context = context
         self._secret = user_secret(context.settings)
         self._recorder = Recorder(context.event_log, context.settings)
-        self._engine: LocalEngine | None = None
+        self._engine: Engine | None = None
         self._adapters: Adapters | None = None
         self._breakers = Breakers(self.settings.breakers)
         self._chooser = Chooser(context, self._breakers)
@@ -80,6 +80,8 @@ class Gateway:
             self._loader.join()
         for thread in self._repeating:
             thread.stop()
+        if self._adapters is not None:
+            self._adapters.close()
         if self._engine is not None:
             self._engine.close()
 
@@ -195,7 +197,7 @@ class Gateway:
         decision = decide(self._context.settings.project, response_id, 0, rate=chance.rate, salt=chance.salt)
         return decision.probability if decision.asked else None
 
-    def _ready_engine(self) -> LocalEngine:
+    def _ready_engine(self) -> Engine:
         if self._engine is None:
             raise NotReady(f"not ready yet ({self._problem}): try again in a few seconds")
         return self._engine
@@ -203,7 +205,7 @@ class Gateway:
     def _load(self, loaded: LoadedModel | None) -> None:
         settings = self._context.settings
         try:
-            loaded = loaded or load_base(settings)
+            loaded = loaded or base_of(settings)
             engine = make_engine(loaded, settings)
             self._adapters = Adapters(
                 engine,

@@ -7,6 +7,11 @@ one, no user ids or prompts in labels. A test holds them to it.
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from infra.metrics.engines import REPLICA_ADAPTER_PROVEN as REPLICA_ADAPTER_PROVEN
+from infra.metrics.engines import REPLICA_LOST as REPLICA_LOST
+from infra.metrics.engines import REPLICA_PROOF_MARGIN as REPLICA_PROOF_MARGIN
+from infra.metrics.engines import REPLICA_REQUESTS as REPLICA_REQUESTS
+from infra.metrics.engines import REPLICA_UP as REPLICA_UP
 from infra.metrics.experiments import AB_DECISIONS as AB_DECISIONS
 from infra.metrics.experiments import AB_E_VALUE as AB_E_VALUE
 from infra.metrics.experiments import AB_LOOKS as AB_LOOKS

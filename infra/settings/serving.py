@@ -4,6 +4,7 @@ from pydantic import Field
 
 from infra.settings.base import Section
 from infra.settings.breakers import BreakerSettings
+from infra.settings.engines import EngineSettings
 
 
 class ServingSettings(Section):
@@ -47,3 +48,5 @@ class ServingSettings(Section):
     """Conversations whose first adapter this replica remembers; others are looked up in the store."""
     breakers: BreakerSettings = BreakerSettings()
     """When an arm is given up at once."""
+    engine: EngineSettings = EngineSettings()
+    """What computes the answers: this process, or vLLM servers."""
