@@ -7,10 +7,4 @@ from serving.engine import LocalEngine
 
 def make_engine(loaded: LoadedModel, settings: Settings) -> LocalEngine:
     """The engine that the settings ask for, on `loaded`. Close it at the end."""
-    serving = settings.serving
-    return LocalEngine(
-        loaded,
-        max_batch_rows=serving.max_batch_rows,
-        max_wait_seconds=serving.max_wait_seconds,
-        max_queue_rows=serving.max_queue_rows,
-    )
+    return LocalEngine.from_settings(loaded, settings.serving)
