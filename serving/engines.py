@@ -62,9 +62,4 @@ def make_engine(loaded: LoadedModel, settings: Settings) -> Engine:
             reference=reference,
             max_queue_rows=serving.max_queue_rows,
         )
-    return LocalEngine(
-        loaded,
-        max_batch_rows=serving.max_batch_rows,
-        max_wait_seconds=serving.max_wait_seconds,
-        max_queue_rows=serving.max_queue_rows,
-    )
+    return LocalEngine.from_settings(loaded, serving)

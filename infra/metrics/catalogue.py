@@ -262,6 +262,17 @@ SERVING_BATCH_ROWS = Histogram(
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
     registry=REGISTRY,
 )
+SERVING_KV_BYTES = Gauge(
+    "plaudit_serving_kv_bytes",
+    "Keys and values that the local engine holds, for rows that run and for turns to come.",
+    registry=REGISTRY,
+)
+SERVING_PROMPT_TOKENS = Counter(
+    "plaudit_serving_prompt_tokens_total",
+    "Tokens of prompts at the local engine, by how: computed, reused.",
+    ["how"],
+    registry=REGISTRY,
+)
 SERVING_ADAPTER_PROVEN = Gauge(
     "plaudit_serving_adapter_proven",
     "1 when the adapter is loaded and proven on this replica, 0 when it was refused; absent when not wanted.",

@@ -75,7 +75,7 @@ def fingerprint_of(
     return Fingerprint(
         probe_hash=probe_hash(prompts, completions),
         logprobs=tuple(tuple(row) for row in alone),
-        noise=max(_mean_difference(alone, again), _mean_difference(alone, together)),
+        noise=max(mean_difference(alone, again), mean_difference(alone, together)),
     )
 
 
@@ -100,7 +100,7 @@ def distance(one: Fingerprint, other: Fingerprint) -> float:
         return float("inf")
     if [len(row) for row in one.logprobs] != [len(row) for row in other.logprobs]:
         return float("inf")
-    difference = _mean_difference(one.logprobs, other.logprobs)
+    difference = mean_difference(one.logprobs, other.logprobs)
     return difference if difference == difference else float("inf")
 
 
@@ -163,6 +163,6 @@ def _proof(
     )
 
 
-def _mean_difference(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> float:
+def mean_difference(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> float:
     pairs = [(a, b) for x, y in zip(one, other, strict=True) for a, b in zip(x, y, strict=True)]
     return sum(abs(a - b) for a, b in pairs) / len(pairs)

@@ -1,5 +1,7 @@
 """Settings of the room `serving`."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from infra.settings.base import Section
@@ -17,9 +19,16 @@ class ServingSettings(Section):
     replica: str = Field("", max_length=64)
     """Name of this replica in the proofs of adapters; empty: the host's name."""
     max_batch_rows: int = Field(32, ge=1, le=512)
-    """Answers computed together at most; memory grows with it."""
-    max_wait_seconds: float = Field(0.004, ge=0, le=1)
-    """How long an idle engine waits for company after the first request."""
+    """Answers computed together at most."""
+    kv_memory_mib: int = Field(1024, ge=1)
+    """Keys and values that the local engine may hold, of running answers and of conversations that may go on. An answer
+    takes the room of its prompt and its longest possible length; one that does not fit waits."""
+    prefill_tokens: int = Field(256, ge=1)
+    """Tokens of prompts the local engine computes in one step at most: more serve prompts faster, and let answers that
+    are being written wait longer for their next token."""
+    adapter_form: Literal["beside", "merged"] = "beside"
+    """How the local engine holds an adapter: `beside` the base, a few MiB each, or as a `merged` copy of the weights
+    that it changes, exactly what training drew from."""
     max_queue_rows: int = Field(256, ge=1)
     """Answers waiting for the engine at most; above it requests are refused with 429."""
     max_tokens_default: int = Field(256, ge=1)
