@@ -11,7 +11,7 @@ from infra.contracts import BASE_ADAPTER, AdapterRef, AdapterVersion, Fingerprin
 from infra.db import StoreUnavailable
 from infra.metrics import catalogue as metrics
 from infra.models.errors import AdapterRefused
-from serving.engine import EngineFailed
+from serving.engine_errors import EngineFailed
 from serving.proving import Mismatch, Proven, Prover, digest_of
 from serving.replicas import LOCAL, Replica
 

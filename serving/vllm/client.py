@@ -10,7 +10,7 @@ import msgspec
 
 from infra.models.errors import AdapterRefused
 from infra.settings.engines import VllmSettings
-from serving.engine import EngineFailed
+from serving.engine_errors import EngineFailed
 from serving.vllm.errors import NameUnknown, ReplicaFailed, Unreachable
 from serving.vllm.wire import DONE, Piece, message_of, read_piece, read_scores, scoring_body
 

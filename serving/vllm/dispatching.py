@@ -14,7 +14,7 @@ from infra.metrics import catalogue as metrics
 from infra.models.loading import LoadedModel
 from infra.models.port import GenerationRequest, GenerationResult
 from infra.settings.engines import VllmSettings
-from serving.engine import EngineFailed
+from serving.engine_errors import EngineFailed
 from serving.vllm.answering import Collected
 from serving.vllm.errors import NameUnknown, ReplicaFailed, Unreachable
 from serving.vllm.replica import VllmReplica

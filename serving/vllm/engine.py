@@ -19,7 +19,7 @@ from infra.models.generate import check_lengths
 from infra.models.loading import LoadedModel
 from infra.models.port import GenerationRequest, GenerationResult
 from infra.settings.engines import VllmSettings
-from serving.engine import AdapterNotLoaded, EngineBusy, EngineFailed
+from serving.engine_errors import AdapterNotLoaded, EngineBusy, EngineFailed
 from serving.vllm.background import Background
 from serving.vllm.dispatching import Dispatcher
 from serving.vllm.errors import SamplingUnsupported

@@ -1,7 +1,7 @@
 """What may go wrong between the gateway and a server."""
 
 from infra.contracts import PlauditError
-from serving.engine import EngineFailed
+from serving.engine_errors import EngineFailed
 
 
 class ReplicaFailed(EngineFailed):

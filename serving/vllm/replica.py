@@ -19,7 +19,7 @@ from infra.models.fingerprint import fingerprint_of, probe_tokens
 from infra.models.hashes import hash_folder
 from infra.models.loading import LoadedModel
 from infra.settings.engines import VllmSettings
-from serving.engine import AdapterNotLoaded, EngineFailed
+from serving.engine_errors import AdapterNotLoaded, EngineFailed
 from serving.proving import digest_of
 from serving.vllm.background import Background
 from serving.vllm.client import Client, Listed

@@ -12,7 +12,7 @@ import msgspec
 
 from infra.contracts import SamplingParameters
 from infra.models.port import GenerationRequest
-from serving.engine import EngineFailed
+from serving.engine_errors import EngineFailed
 from serving.vllm.errors import ReplicaFailed
 
 LogprobsMode = Literal["raw", "processed"]
