@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Select, select, update
+from sqlalchemy import Connection, Select, select, tuple_, update
 
 from infra.contracts import BASE_ADAPTER, AdapterRef, AdapterVersion, Arm, Experiment
 from infra.contracts.adapters import parse_ref
@@ -21,6 +21,16 @@ class ConversationTurn(NamedTuple):
     adapter: AdapterRef
     experiment: str | None
     arm: Arm | None
+
+
+class ProofRow(NamedTuple):
+    """What one replica says of one adapter. `status`: proven, indistinguishable, refused, failing or unloaded."""
+
+    adapter: AdapterRef
+    replica: str
+    status: str
+    detail: dict[str, Any]
+    proved_at: float
 
 
 class ServingRepository:
@@ -105,18 +115,36 @@ class ServingRepository:
         return [_adapter(row) for row in self._connection.execute(query).mappings()]
 
     def write_proof(self, replica: str, ref: AdapterRef, status: str, detail: dict[str, Any], at: float) -> None:
-        """The state of one adapter on one replica: proven, indistinguishable, refused or unloaded."""
+        """The state of one adapter on one replica: see `ProofRow`."""
         row = {"project": self._project, "replica": replica, "adapter": ref}
         values = {**row, "status": status, "detail": detail, "proved_at": at}
         self._connection.execute(upsert(adapter_proofs, self._dialect).values(values))
 
-    def forget_proofs(self, replica: str, at: float) -> None:
-        """A replica that starts has proven nothing yet."""
+    def identities(self, refs: Iterable[AdapterRef]) -> dict[AdapterRef, dict[str, str]]:
+        """SHA-256 by file of each of these adapters that the store knows."""
+        columns, named = adapters.c, [parse_ref(ref) for ref in refs]
+        query = select(columns.name, columns.version, columns.file_hashes).where(
+            columns.project == self._project, tuple_(columns.name, columns.version).in_(named)
+        )
+        return {f"{row.name}@{row.version}": row.file_hashes for row in self._connection.execute(query)}
+
+    def forget_proofs(self, replica: str, reason: str, at: float) -> None:
+        """A replica that starts, or has gone, has proven nothing: `reason` says which."""
         self._connection.execute(
             update(adapter_proofs)
             .where(adapter_proofs.c.project == self._project, adapter_proofs.c.replica == replica)
-            .values(status="unloaded", detail={"reason": "the replica started anew"}, proved_at=at)
+            .values(status="unloaded", detail={"reason": reason}, proved_at=at)
         )
+
+    def standing_proofs(self) -> list[ProofRow]:
+        """What every replica last said of every adapter, by adapter and replica."""
+        columns = adapter_proofs.c
+        query = (
+            select(columns.adapter, columns.replica, columns.status, columns.detail, columns.proved_at)
+            .where(columns.project == self._project)
+            .order_by(columns.adapter, columns.replica)
+        )
+        return [ProofRow(*row) for row in self._connection.execute(query)]
 
     @property
     def _dialect(self) -> Dialect:

@@ -7,6 +7,11 @@ one, no user ids or prompts in labels. A test holds them to it.
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from infra.metrics.engines import REPLICA_ADAPTER_PROVEN as REPLICA_ADAPTER_PROVEN
+from infra.metrics.engines import REPLICA_LOST as REPLICA_LOST
+from infra.metrics.engines import REPLICA_PROOF_MARGIN as REPLICA_PROOF_MARGIN
+from infra.metrics.engines import REPLICA_REQUESTS as REPLICA_REQUESTS
+from infra.metrics.engines import REPLICA_UP as REPLICA_UP
 from infra.metrics.experiments import AB_DECISIONS as AB_DECISIONS
 from infra.metrics.experiments import AB_E_VALUE as AB_E_VALUE
 from infra.metrics.experiments import AB_LOOKS as AB_LOOKS
@@ -257,6 +262,17 @@ SERVING_BATCH_ROWS = Histogram(
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
     registry=REGISTRY,
 )
+SERVING_KV_BYTES = Gauge(
+    "plaudit_serving_kv_bytes",
+    "Keys and values that the local engine holds, for rows that run and for turns to come.",
+    registry=REGISTRY,
+)
+SERVING_PROMPT_TOKENS = Counter(
+    "plaudit_serving_prompt_tokens_total",
+    "Tokens of prompts at the local engine, by how: computed, reused.",
+    ["how"],
+    registry=REGISTRY,
+)
 SERVING_ADAPTER_PROVEN = Gauge(
     "plaudit_serving_adapter_proven",
     "1 when the adapter is loaded and proven on this replica, 0 when it was refused; absent when not wanted.",
@@ -284,6 +300,29 @@ SERVING_BREAKER_TRIPS = Counter(
     "plaudit_serving_breaker_trips_total",
     "Arms that this gateway gave up by itself, by signal: errors, empty, slow.",
     ["signal"],
+    registry=REGISTRY,
+)
+SERVING_DUELS = Counter(
+    "plaudit_serving_duels_total",
+    "Requests answered by two answers for a vote, by what they were: challenger, base, self; and those beside whose "
+    "answer a pair of known ones was shown: honeypot.",
+    ["kind"],
+    registry=REGISTRY,
+)
+SERVING_IN_PROGRESS = Gauge(
+    "plaudit_serving_requests_in_progress", "Requests being answered, streams included.", registry=REGISTRY
+)
+SERVING_FILTERED = Counter(
+    "plaudit_serving_answers_filtered_total", "Answers cut short by an output filter.", registry=REGISTRY
+)
+SERVING_REDACTED = Counter(
+    "plaudit_serving_interactions_redacted_total",
+    "Interactions from which personal data was taken out before they were stored.",
+    registry=REGISTRY,
+)
+SERVING_UNLOGGED = Counter(
+    "plaudit_serving_unlogged_total",
+    "Answers that went out although the log took nothing, as serving.serve_unlogged allows.",
     registry=REGISTRY,
 )
 SERVING_INTERACTIONS_LOST = Counter(

@@ -27,7 +27,8 @@ class PromptTooLong(PlauditError):
 class AdapterRefused(PlauditError):
     """An adapter that must not be served: missing, corrupt, of another base, or not what was trained.
 
-    `code` is one of adapter_missing, adapter_corrupt, adapter_wrong_base, adapter_unsupported, adapter_mismatch.
+    `code` is one of adapter_missing, adapter_corrupt, adapter_wrong_base, adapter_wrong_rank, adapter_unsupported,
+    adapter_zero, adapter_mismatch, adapter_renamed.
     """
 
     code = "adapter_refused"

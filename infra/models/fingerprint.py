@@ -32,7 +32,8 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of a comparison. Distances and noise are mean absolute differences in nats a token.
 
     `distance`: measured to expected; `rival_distance`: measured to the nearest other known fingerprint, `rival`;
-    `separation`: expected to that nearest rival of its own, as stored.
+    `separation`: expected to that nearest rival of its own, as stored. `margin`: how many times the noise the nearest
+    rival is farther away than the expected one; None without a rival.
     """
 
     verdict: Verdict
@@ -42,13 +43,13 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     separation: float | None
     noise: float
     reason: str
+    margin: float | None = None
 
 
 def measure(loaded: "LoadedModel", model: Any = None) -> Fingerprint:
     """The fingerprint of `model` (default: the bare base) on the probes.
 
-    The values come from batches of one, so their shape never changes. The noise is the largest mean absolute difference
-    to them over a repetition and over one padded batch of all probes: the shapes that serving computes in.
+    The values come from batches of one, so their shape never changes. The noise is measured: see `fingerprint_of`.
     """
     from infra.models.logprobs import sequence_logprobs
 
@@ -56,10 +57,25 @@ def measure(loaded: "LoadedModel", model: Any = None) -> Fingerprint:
     first = sequence_logprobs(loaded, prompts, completions, model=model, micro_batch=1)
     again = sequence_logprobs(loaded, prompts, completions, model=model, micro_batch=1)
     together = sequence_logprobs(loaded, prompts, completions, model=model, micro_batch=len(prompts))
+    return fingerprint_of(prompts, completions, first, again, together)
+
+
+def fingerprint_of(
+    prompts: Sequence[Sequence[int]],
+    completions: Sequence[Sequence[int]],
+    alone: Sequence[Sequence[float]],
+    again: Sequence[Sequence[float]],
+    together: Sequence[Sequence[float]],
+) -> Fingerprint:
+    """The fingerprint from log-probabilities (nats) of the probes' completions, however they were computed.
+
+    `alone`: each probe by itself, the values; `again`: a repetition; `together`: all at once, as serving computes. The
+    noise is the largest mean absolute difference of the other two to the values.
+    """
     return Fingerprint(
         probe_hash=probe_hash(prompts, completions),
-        logprobs=tuple(tuple(row) for row in first),
-        noise=max(_mean_difference(first, again), _mean_difference(first, together)),
+        logprobs=tuple(tuple(row) for row in alone),
+        noise=max(mean_difference(alone, again), mean_difference(alone, together)),
     )
 
 
@@ -84,30 +100,35 @@ def distance(one: Fingerprint, other: Fingerprint) -> float:
         return float("inf")
     if [len(row) for row in one.logprobs] != [len(row) for row in other.logprobs]:
         return float("inf")
-    difference = _mean_difference(one.logprobs, other.logprobs)
+    difference = mean_difference(one.logprobs, other.logprobs)
     return difference if difference == difference else float("inf")
 
 
-def nearest(measured: Fingerprint, expected: AdapterRef, known: Mapping[AdapterRef, Fingerprint]) -> Proof:
+def nearest(
+    measured: Fingerprint, expected: AdapterRef, known: Mapping[AdapterRef, Fingerprint], allowance: float = 0.0
+) -> Proof:
     """Whether `measured` is `expected`, judged against every fingerprint known (the base under `base`).
 
     proven: d(measured, expected) + MARGIN x noise < d(measured, rival) for every rival, and d(measured, expected) <=
-    NEAR x separation. indistinguishable: expected and a rival are stored within MARGIN x noise of each other, and the
-    measured one lies as near: only file hashes can tell them apart. mismatch: anything else. Raises KeyError when
-    `expected` is not among the known.
+    NEAR x separation + allowance. indistinguishable: expected and a rival are stored within MARGIN x noise of each
+    other, and the measured one lies as near: only file hashes can tell them apart. mismatch: anything else.
+
+    `allowance` (nats, >= 0): how far another engine's arithmetic may lie from that of training; it widens how near is
+    near enough, never the margin over a rival. Raises KeyError when `expected` is not among the known.
     """
     target = known[expected]
     noise = max(measured.noise, target.noise, NOISE_FLOOR)
     own = distance(measured, target)
+    within = max(MARGIN * noise, allowance)
     rivals = {ref: print_ for ref, print_ in known.items() if ref != expected}
     if not rivals:
-        verdict: Verdict = "proven" if own <= MARGIN * noise else "mismatch"
+        verdict: Verdict = "proven" if own <= within else "mismatch"
         return _proof(verdict, own, None, None, None, noise, expected)
     separation = min(distance(target, print_) for print_ in rivals.values())
     rival, rival_distance = min(((r, distance(measured, p)) for r, p in rivals.items()), key=lambda pair: pair[1])
     if separation <= MARGIN * noise:
-        verdict = "indistinguishable" if own <= MARGIN * noise else "mismatch"
-    elif own + MARGIN * noise < rival_distance and own <= NEAR * separation:
+        verdict = "indistinguishable" if own <= within else "mismatch"
+    elif own + MARGIN * noise < rival_distance and own <= NEAR * separation + allowance:
         verdict = "proven"
     else:
         verdict = "mismatch"
@@ -138,9 +159,10 @@ def _proof(
         separation=separation,
         noise=noise,
         reason=reason,
+        margin=None if rival_distance is None else (rival_distance - own) / noise,
     )
 
 
-def _mean_difference(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> float:
+def mean_difference(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> float:
     pairs = [(a, b) for x, y in zip(one, other, strict=True) for a, b in zip(x, y, strict=True)]
     return sum(abs(a - b) for a, b in pairs) / len(pairs)

@@ -4,7 +4,6 @@ Requests that share a prompt (a group of answers, `n` choices) share its computa
 stream of uniform numbers, one a token.
 """
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,44 +16,9 @@ from infra.models.kv_cache import additive_mask, causal_mask, left_padded, posit
 from infra.models.lean.decoding import decode_step
 from infra.models.lean.weights import lean_decoder
 from infra.models.loading import LoadedModel, decoder_and_head
-from infra.models.port import GenerationRequest, GenerationResult
-from infra.models.sampling import Controls, Draw, draw
-from infra.models.text import TextStream
-
-
-class _Row:
-    """What one request has drawn so far."""
-
-    def __init__(self, request: GenerationRequest, loaded: LoadedModel) -> None:
-        self.request = request
-        self.limit = request.sampling.max_tokens
-        self.ends = loaded.end_ids
-        self.tokens: list[int] = []
-        self.raw: list[float] = []
-        self.sampled: list[float] = []
-        self.finish_reason = "length"
-        stop = request.sampling.stop
-        self.text = TextStream(loaded.tokenizer, stop) if stop else None
-
-    def take(self, token: int, raw: float, sampled: float) -> bool:
-        """Add a token; true when the row goes on."""
-        if self.request.is_cancelled is not None and self.request.is_cancelled():
-            self.finish_reason = "cancelled"
-            return False
-        self.tokens.append(token)
-        self.raw.append(raw)
-        self.sampled.append(sampled)
-        if self.request.on_token is not None:
-            self.request.on_token(token, raw, sampled)
-        if self.text is not None:
-            self.text.push(token)
-        if token in self.ends or (self.text is not None and self.text.stopped):
-            self.finish_reason = "stop"
-            return False
-        return len(self.tokens) < self.limit
-
-    def result(self) -> GenerationResult:
-        return GenerationResult(tuple(self.tokens), tuple(self.raw), tuple(self.sampled), self.finish_reason)
+from infra.models.port import GenerationRequest, GenerationResult, TopLogprobs
+from infra.models.rows import AnswerRow, top_logprobs
+from infra.models.sampling import Draw, controls_of, draw
 
 
 @torch.inference_mode()
@@ -70,13 +34,13 @@ def generate(
     prompts = list(dict.fromkeys(request.prompt_token_ids for request in requests))
     place_of = {prompt: place for place, prompt in enumerate(prompts)}
     owner = torch.tensor([place_of[request.prompt_token_ids] for request in requests], device=loaded.device)
-    rows = [_Row(request, loaded) for request in requests]
+    rows = [AnswerRow(request, loaded) for request in requests]
     _decode_all(loaded, decoder, head, [list(p) for p in prompts], owner, rows)
     return [row.result() for row in rows]
 
 
 def _decode_all(
-    loaded: LoadedModel, decoder: Any, head: Tensor, prompts: list[list[int]], owner: Tensor, rows: list[_Row]
+    loaded: LoadedModel, decoder: Any, head: Tensor, prompts: list[list[int]], owner: Tensor, rows: list[AnswerRow]
 ) -> None:
     longest = max(row.limit for row in rows)
     ids, mask = left_padded(prompts, loaded.pad_id, loaded.device)
@@ -84,13 +48,15 @@ def _decode_all(
     hidden = _forward(decoder, ids, causal_mask(mask, ids.shape[1], loaded.dtype), positions(mask), prefix)[owner, -1]
     cache = with_room(prefix, owner, longest)
     seen, place = mask[owner], mask.sum(1)[owner]
-    controls, uniforms = _controls(rows, loaded.device), _uniforms(rows, longest)
+    controls = controls_of([row.request.sampling for row in rows], loaded.device)
+    uniforms = _uniforms(rows, longest)
     lean = lean_decoder(decoder)
     padded = bool((seen == 0).any())
     alive = list(range(len(rows)))
     for step in range(longest):
-        drawn = draw(hidden @ head.t(), controls, uniforms[:, step])
-        going = _take(rows, alive, drawn)
+        logits = hidden @ head.t()
+        drawn = draw(logits, controls, uniforms[:, step])
+        going = _take(rows, alive, drawn, top_logprobs(logits, [rows[row].request.top_logprobs for row in alive]))
         if not going or step == longest - 1:
             return
         token = drawn.token
@@ -116,30 +82,19 @@ def _forward(decoder: Any, ids: Tensor, mask: Tensor, position_ids: Tensor, cach
     return out.last_hidden_state  # type: ignore[no-any-return]
 
 
-def _take(rows: list[_Row], alive: list[int], drawn: Draw) -> list[int]:
+def _take(rows: list[AnswerRow], alive: list[int], drawn: Draw, tops: list[TopLogprobs]) -> list[int]:
     """Give each live row its token; indices (into `alive`) of those that go on."""
-    columns = zip(alive, drawn.token.tolist(), drawn.logprob_raw.tolist(), drawn.logprob_sampled.tolist(), strict=True)
-    return [place for place, (row, *taken) in enumerate(columns) if rows[row].take(*taken)]
+    columns = zip(*(column.tolist() for column in drawn), tops, strict=True)
+    return [place for place, taken in enumerate(columns) if _goes_on(rows[alive[place]], *taken)]
 
 
-def _controls(rows: list[_Row], device: torch.device) -> Controls:
-    sampling = [row.request.sampling for row in rows]
-    return Controls(
-        torch.tensor([s.temperature for s in sampling], device=device),
-        torch.tensor([s.top_k for s in sampling], device=device),
-        torch.tensor([s.top_p for s in sampling], device=device),
-    )
+def _goes_on(row: AnswerRow, token: int, raw: float, sampled: float, top: TopLogprobs) -> bool:
+    return not row.left() and row.take(token, raw, sampled, top)
 
 
-def _uniforms(rows: list[_Row], longest: int) -> Tensor:
-    """[N, longest] float64 in [0, 1): each row's own stream, by its seed or from the system's entropy."""
-    streams = []
-    for row in rows:
-        seed = row.request.sampling.seed
-        entropy = int.from_bytes(os.urandom(8)) >> 1
-        generator = torch.Generator().manual_seed(entropy if seed is None else seed)
-        streams.append(torch.rand(longest, generator=generator, dtype=torch.float64))
-    return torch.stack(streams)
+def _uniforms(rows: list[AnswerRow], longest: int) -> Tensor:
+    """[N, longest] float64 in [0, 1): each row's own stream."""
+    return torch.stack([row.uniforms(longest) for row in rows])
 
 
 def check_lengths(loaded: LoadedModel, requests: Sequence[GenerationRequest]) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from infra.models.errors import BaseModelUnavailable, UnsupportedModel
@@ -76,13 +77,53 @@ def load_folder(path: Path, *, device: str = "auto", dtype: str = "auto") -> Loa
         path=path,
         device=place,
         dtype=kind,
-        base_model_hash=_weights_hash(path),
-        tokenizer_hash=sha256_files(path / name for name in _TOKENIZER_FILES if (path / name).is_file()),
-        template_hash=hashlib.sha256((tokenizer.chat_template or "").encode()).hexdigest(),
         end_ids=end_ids,
         pad_id=int(pad_id),
         context_length=int(getattr(model.config, "max_position_embeddings", 0) or 2048),
+        **_hashes(path, tokenizer),
     )
+
+
+def load_without_weights(path: Path) -> LoadedModel:
+    """What a gateway must know of a base model that another machine computes: tokenizer, template, hashes, lengths.
+
+    `model` is None. Raises BaseModelUnavailable, UnsupportedModel.
+    """
+    import torch
+    from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+
+    try:
+        tokenizer, config = AutoTokenizer.from_pretrained(path), AutoConfig.from_pretrained(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise BaseModelUnavailable(
+            f"no tokenizer and configuration could be loaded from {path} ({error}): run `plaudit models fetch`, or "
+            "point model.base at a folder with config.json, tokenizer files and safetensors",
+            field="model.base",
+        ) from error
+    try:
+        generation = GenerationConfig.from_pretrained(path)
+    except OSError:  # a folder may lack it
+        generation = GenerationConfig.from_model_config(config)
+    end_ids = _end_ids(SimpleNamespace(generation_config=generation), tokenizer, path)
+    return LoadedModel(
+        model=None,
+        tokenizer=tokenizer,
+        path=path,
+        device=torch.device("cpu"),
+        dtype=torch.bfloat16,
+        end_ids=end_ids,
+        pad_id=int(tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end_ids[0]),
+        context_length=int(getattr(config, "max_position_embeddings", 0) or 2048),
+        **_hashes(path, tokenizer),
+    )
+
+
+def _hashes(path: Path, tokenizer: Any) -> dict[str, str]:
+    return {
+        "base_model_hash": _weights_hash(path),
+        "tokenizer_hash": sha256_files(path / name for name in _TOKENIZER_FILES if (path / name).is_file()),
+        "template_hash": hashlib.sha256((tokenizer.chat_template or "").encode()).hexdigest(),
+    }
 
 
 def decoder_and_head(model: Any) -> "tuple[Any, torch.Tensor]":

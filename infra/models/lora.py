@@ -16,6 +16,9 @@ from infra.models.loading import LoadedModel
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 IDENTITY_FILE = "plaudit-adapter.json"
+COLLECTED_FILE = "collected.json"
+"""What retention leaves in the place of weights it has removed."""
+A_SUFFIX, B_SUFFIX = ".lora_A.weight", ".lora_B.weight"
 _UNSUPPORTED = (
     "use_dora",
     "modules_to_save",
@@ -73,6 +76,12 @@ def verify_files(folder: Path, expected: Mapping[str, str]) -> None:
             code="adapter_missing",
         )
     actual = hash_folder(folder)
+    if COLLECTED_FILE in actual:
+        raise AdapterRefused(
+            f"retention has removed the weights of {folder} ({(folder / COLLECTED_FILE).read_text()[:200]}): restore "
+            "the folder from the registry's artifacts, or let the next update train a new one",
+            code="adapter_missing",
+        )
     missing = sorted(set(expected) - set(actual))
     if missing:
         raise AdapterRefused(f"{folder} lacks {', '.join(missing)}: restore the files", code="adapter_missing")
@@ -129,6 +138,33 @@ def read_weights(folder: Path) -> "dict[str, Any]":
         raise AdapterRefused(
             f"{folder / WEIGHTS_FILE} cannot be read ({error}): restore the original file", code="adapter_corrupt"
         ) from error
+
+
+def verify_weights(folder: Path, config: Mapping[str, Any]) -> None:
+    """The weights are LoRA pairs of the configuration's rank, finite, and change something: an adapter of zeros is the
+    base under another name, so that whoever asks for it believes in an update that never was. Raises AdapterRefused."""
+    import torch
+
+    rank, weights = int(config["r"]), read_weights(folder)
+    changes = False
+    for name, tensor in weights.items():
+        if not torch.isfinite(tensor).all():
+            raise AdapterRefused(f"{folder}: {name} holds NaN or infinity: retrain it", code="adapter_corrupt")
+        found = tensor.shape[0] if name.endswith(A_SUFFIX) else tensor.shape[-1]
+        if name.endswith((A_SUFFIX, B_SUFFIX)) and found != rank:
+            raise AdapterRefused(
+                f"{folder}: {name} has rank {found}, its configuration says {rank}: weights and configuration are of "
+                "different adapters; restore the original files",
+                code="adapter_wrong_rank",
+            )
+        if name.endswith(B_SUFFIX) and not changes:
+            a = weights.get(name.removesuffix(B_SUFFIX) + A_SUFFIX)
+            changes = a is not None and bool(tensor.any()) and bool(a.any())
+    if not changes:
+        raise AdapterRefused(
+            f"{folder} changes nothing (every product B A is zero): it is the base under another name; train it anew",
+            code="adapter_zero",
+        )
 
 
 def load_trainable(loaded: LoadedModel, folder: Path, adapter_name: str = "default", *, trainable: bool = True) -> Any:

@@ -21,13 +21,8 @@ _A, _B = ".lora_A.weight", ".lora_B.weight"
 
 def merged_copy(loaded: LoadedModel, folder: Path) -> Any:
     """A frozen model that answers as base + adapter. Raises AdapterRefused when the adapter does not fit."""
-    config = verify_identity(folder, loaded)
-    weights = read_weights(folder)
-    rank = int(config["r"])
-    scale = scale_of(config)
-    targets = _targets(weights, folder)
+    targets, scale = read_pairs(loaded, folder)
     modules = dict(loaded.model.named_modules())
-    _check_fit(targets, modules, rank, folder)
     replaced = {id(modules[name].weight) for name in targets}
     shared = {id(p): p for p in [*loaded.model.parameters(), *loaded.model.buffers()] if id(p) not in replaced}
     merged = copy.deepcopy(loaded.model, shared)
@@ -38,6 +33,15 @@ def merged_copy(loaded: LoadedModel, folder: Path) -> Any:
             own[name].weight.copy_(modules[name].weight.float() + delta)
     merged.requires_grad_(False)
     return merged.eval()
+
+
+def read_pairs(loaded: LoadedModel, folder: Path) -> tuple[dict[str, tuple[Any, Any]], float]:
+    """(A, B) by name of the base's module, and the scale of their product. Raises AdapterRefused when the adapter does
+    not fit."""
+    config = verify_identity(folder, loaded)
+    targets = _targets(read_weights(folder), folder)
+    _check_fit(targets, dict(loaded.model.named_modules()), int(config["r"]), folder)
+    return targets, scale_of(config)
 
 
 def _targets(weights: dict[str, Any], folder: Path) -> dict[str, tuple[Any, Any]]:

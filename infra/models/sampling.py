@@ -5,10 +5,13 @@ as the model's own arithmetic allows). `torch.multinomial` would spend a fifth o
 every entry of the vocabulary.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from infra.contracts import SamplingParameters
 
 HEAD = 64
 """Entries of the vocabulary sorted at first; rows whose draw falls outside are drawn again over all entries."""
@@ -25,6 +28,15 @@ class Controls(NamedTuple):
 
     def rows(self, index: Tensor) -> "Controls":
         return Controls(self.temperature[index], self.top_k[index], self.top_p[index])
+
+
+def controls_of(sampling: Sequence[SamplingParameters], device: torch.device) -> Controls:
+    """The controls of rows drawn as `sampling` says."""
+    return Controls(
+        torch.tensor([s.temperature for s in sampling], device=device),
+        torch.tensor([s.top_k for s in sampling], device=device),
+        torch.tensor([s.top_p for s in sampling], device=device),
+    )
 
 
 class Draw(NamedTuple):

@@ -22,3 +22,6 @@ class RetentionSettings(Section):
     log_record_seconds: float = Field(0.0, ge=0)
     """Age at which records of the embedded log go, once every consumer group has applied them. Kafka keeps by its own
     `retention.ms`. The topic of erasures is never cut."""
+    adapter_seconds: float = Field(0.0, ge=0)
+    """Age at which the weights of adapters go that were refused, rejected or retired; never those of a champion or its
+    predecessor, of an arm, pinned, or proven on some replica. Their rows stay."""

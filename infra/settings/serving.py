@@ -1,9 +1,13 @@
 """Settings of the room `serving`."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from infra.settings.base import Section
 from infra.settings.breakers import BreakerSettings
+from infra.settings.engines import EngineSettings
+from infra.settings.serving_parts import DuelSettings, LimitSettings
 
 
 class ServingSettings(Section):
@@ -16,9 +20,16 @@ class ServingSettings(Section):
     replica: str = Field("", max_length=64)
     """Name of this replica in the proofs of adapters; empty: the host's name."""
     max_batch_rows: int = Field(32, ge=1, le=512)
-    """Answers computed together at most; memory grows with it."""
-    max_wait_seconds: float = Field(0.004, ge=0, le=1)
-    """How long an idle engine waits for company after the first request."""
+    """Answers computed together at most."""
+    kv_memory_mib: int = Field(1024, ge=1)
+    """Keys and values that the local engine may hold, of running answers and of conversations that may go on. An answer
+    takes the room of its prompt and its longest possible length; one that does not fit waits."""
+    prefill_tokens: int = Field(256, ge=1)
+    """Tokens of prompts the local engine computes in one step at most: more serve prompts faster, and let answers that
+    are being written wait longer for their next token."""
+    adapter_form: Literal["beside", "merged"] = "beside"
+    """How the local engine holds an adapter: `beside` the base, a few MiB each, or as a `merged` copy of the weights
+    that it changes, exactly what training drew from."""
     max_queue_rows: int = Field(256, ge=1)
     """Answers waiting for the engine at most; above it requests are refused with 429."""
     max_tokens_default: int = Field(256, ge=1)
@@ -30,7 +41,13 @@ class ServingSettings(Section):
     max_body_bytes: int = Field(1 << 20, ge=1024)
     """Largest body of a request."""
     request_timeout_seconds: float = Field(120.0, gt=0)
-    """A plain answer that takes longer is given up with 504."""
+    """A plain answer that takes longer is given up with 504; so is a stream in which nothing comes for as long."""
+    stream_timeout_seconds: float = Field(600.0, gt=0)
+    """A streamed answer that is not complete by then ends with an error."""
+    max_top_logprobs: int = Field(20, ge=0, le=20)
+    """Largest `top_logprobs` a request may ask for."""
+    render_cache_characters: int = Field(4_000_000, ge=0)
+    """Characters of messages whose tokens are remembered: a conversation's earlier turns are tokenized once."""
     temperature_default: float = Field(1.0, ge=0, le=2)
     """Temperature when the request names none. Learning needs answers that vary: keep it above 0."""
     reconcile_every_seconds: float = Field(1.0, gt=0)
@@ -45,5 +62,25 @@ class ServingSettings(Section):
     """`name@version` adapters kept loaded beside champion, its predecessor and the challenger."""
     conversations_remembered: int = Field(20_000, ge=0)
     """Conversations whose first adapter this replica remembers; others are looked up in the store."""
+    serve_unlogged: bool = False
+    """Answer also when the log, and the spool before it, take nothing more: such answers teach nothing and are counted
+    in `plaudit_serving_unlogged_total`. Off: 503."""
+    redact: tuple[str, ...] = ()
+    """Personal data taken out of what is stored, not out of what is answered: `email`, `phone`, `card`, `iban`, or
+    `module:function` (text -> text)."""
+    filters: tuple[str, ...] = ()
+    """What may cut an answer short: `words`, or `module:factory` (settings -> `serving.filters.OutputFilter`)."""
+    filter_words: tuple[str, ...] = ()
+    """Words and phrases at which the filter `words` cuts an answer, whatever their case."""
+    drain_seconds: float = Field(3.0, ge=0)
+    """After SIGTERM requests are still taken for so long while `/readyz` says no, until load balancers have seen it."""
+    drain_grace_seconds: float = Field(25.0, ge=0)
+    """How long answers in progress may take to finish after that."""
+    duels: DuelSettings = DuelSettings()
+    """Pairs of answers shown side by side for a vote."""
+    limits: LimitSettings = LimitSettings()
+    """How much one caller, and all together, may ask for."""
     breakers: BreakerSettings = BreakerSettings()
     """When an arm is given up at once."""
+    engine: EngineSettings = EngineSettings()
+    """What computes the answers: this process, or vLLM servers."""

@@ -97,7 +97,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, block: Block, scale: float
     """Attention output [T, heads * width] of one group's tokens."""
     first = block.prompt
     prefix_k, prefix_v = _keys(key[:first], 1), _keys(value[:first], 1)
-    kept = [_unfold(_attention(_fold(query[:first], prefix_k, 1), prefix_k, prefix_v, block.own, scale), first)]
+    kept = [_unfold(attention(_fold(query[:first], prefix_k, 1), prefix_k, prefix_v, block.own, scale), first)]
     if block.answers:
         parts = [tensor[first:] for tensor in (query, key, value)]
         if block.spread is not None:
@@ -109,7 +109,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, block: Block, scale: float
             torch.cat([old.expand(count, kv, *old.shape[2:]), new], 2)
             for old, new in ((prefix_k, own_k), (prefix_v, own_v))
         )
-        out = _unfold(_attention(_fold(q, own_k, count), keys, values, block.mask, scale), block.longest)
+        out = _unfold(attention(_fold(q, own_k, count), keys, values, block.mask, scale), block.longest)
         kept.append(out if block.spread is None else PutBack.apply(out, block.spread.back))  # type: ignore[no-untyped-call]
     return torch.cat(kept) if len(kept) > 1 else kept[0]
 
@@ -132,7 +132,7 @@ def _unfold(out: Tensor, length: int) -> Tensor:
     return out.view(rows, kv, -1, length, width).permute(0, 3, 1, 2, 4).reshape(rows * length, -1)
 
 
-def _attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float) -> Tensor:
+def attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float) -> Tensor:
     """softmax(q k^T scale + mask) v over [rows, kv, queries, width]."""
     if key.shape[2] > _SHORT or query.device.type != "cpu":
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)

@@ -10,7 +10,7 @@ from torch import Tensor
 from infra.models.lean.layers import Pair, Product
 
 FAMILY = frozenset({"llama", "mistral", "qwen2"})
-_PARTS = (
+PARTS = (
     ("qkv", "self_attn", ("q_proj", "k_proj", "v_proj")),
     ("out", "self_attn", ("o_proj",)),
     ("gate_up", "mlp", ("gate_proj", "up_proj")),
@@ -59,7 +59,7 @@ def lean_decoder(decoder: Any, pairs: Mapping[str, tuple[Tensor, Tensor, float]]
     """
     if not _fits(decoder):
         return None
-    known = {f"layers.{i}.{holder}.{n}" for i in range(len(decoder.layers)) for _, holder, ns in _PARTS for n in ns}
+    known = {f"layers.{i}.{holder}.{n}" for i in range(len(decoder.layers)) for _, holder, ns in PARTS for n in ns}
     if set(pairs or ()) - known:  # their gradients would silently be missing
         return None
     config = decoder.config
@@ -87,14 +87,14 @@ def _fits(decoder: Any) -> bool:
     if kinds or sliding or scaled:
         return False
     # A wrapped layer (a LoRA of peft, a quantised one) computes more than its weight says.
-    linears = (getattr(getattr(layer, holder), n) for layer in decoder.layers for _, holder, ns in _PARTS for n in ns)
+    linears = (getattr(getattr(layer, holder), n) for layer in decoder.layers for _, holder, ns in PARTS for n in ns)
     return all(type(linear) is torch.nn.Linear and "forward" not in vars(linear) for linear in linears)
 
 
 def _layer(index: int, layer: Any, pairs: Mapping[str, tuple[Tensor, Tensor, float]]) -> Layer:
     products = {
         key: _products([(f"layers.{index}.{holder}.{n}", getattr(getattr(layer, holder), n)) for n in names], pairs)
-        for key, holder, names in _PARTS
+        for key, holder, names in PARTS
     }
     return Layer(norm=layer.input_layernorm.weight, norm_mlp=layer.post_attention_layernorm.weight, **products)
 
@@ -140,7 +140,7 @@ def lay_together(model: Any) -> None:
     """Move the weights of each layer that read the same input behind one another, so that one product does for all.
     Values, names and memory stay as they are."""
     for layer in model.get_decoder().layers:
-        for _, holder, names in _PARTS:
+        for _, holder, names in PARTS:
             linears = [getattr(getattr(layer, holder, None), name, None) for name in names]
             if len(linears) < 2 or not all(type(linear) is torch.nn.Linear for linear in linears):
                 continue

@@ -1,0 +1,1 @@
+"""An engine whose replicas are vLLM servers, reached over HTTP."""

@@ -1,0 +1,41 @@
+"""An event loop in a thread of its own: the engine's port is for threads, its work is asynchronous."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Background:
+    """Safe to share between threads. Close it at the end."""
+
+    def __init__(self, name: str) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name=name, daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do it there and wait. Never from the loop's own thread."""
+        return self.spawn(work).result()
+
+    def spawn(self, work: "Coroutine[Any, Any, T]") -> "Future[T]":
+        """Begin it there."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def close(self, last: Coroutine[Any, Any, None]) -> None:
+        """Cancel what still runs and wait for it, do `last`, end the thread."""
+        self.run(_cancel_all())
+        self.run(last)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+async def _cancel_all() -> None:
+    others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
