@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.ab_testing.assignment_people import node_command
-from tests.serving.clients.conftest import Shop
 from tests.serving.conftest import wait_until
+from tests.serving.shop import Shop
 
 FOLDER = Path(__file__).parent / "javascript"
 SCENARIOS = ("chat", "stream", "helper", "models", "refused", "limited", "cancelled")
@@ -19,7 +19,7 @@ SCENARIOS = ("chat", "stream", "helper", "models", "refused", "limited", "cancel
 def driven(shop: Shop, *scenarios: str) -> Mapping[str, Any]:
     if not (FOLDER / "node_modules" / "openai").is_dir():
         pytest.skip("the JavaScript client is not installed: run scripts/install-test-tools")
-    given = {"url": shop.url, "key": shop.key, "otherKey": shop.other_key, "scenarios": scenarios}
+    given = {"url": shop.url, "key": shop.keys["infer"], "otherKey": shop.keys["feedback"], "scenarios": scenarios}
     command = [node_command()[0], str(FOLDER / "drive.mjs"), json.dumps(given)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.serving.clients.conftest import Shop
+from tests.serving.shop import Shop
 
 PERSON = {
     "X-OpenWebUI-User-Name": "Ann%20Example",
@@ -49,7 +49,7 @@ TITLE: dict[str, Any] = {
 
 @pytest.fixture
 def webui(shop: Shop) -> Iterator[httpx.Client]:
-    headers = {"Authorization": f"Bearer {shop.key}", "Content-Type": "application/json", **PERSON}
+    headers = {**shop.headers(), "Content-Type": "application/json", **PERSON}
     with httpx.Client(base_url=shop.url, headers=headers, timeout=60) as client:
         yield client
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import openai
 import pytest
 
-from tests.serving.clients.conftest import Shop
 from tests.serving.conftest import wait_until
+from tests.serving.shop import Shop
 
 QUESTION = [{"role": "user", "content": "How can I fall asleep faster?"}]
 SEEDED = {"model": "plaudit", "messages": QUESTION, "seed": 7, "stop": ["e"], "temperature": 1.3, "n": 2}
@@ -15,7 +15,7 @@ SEEDED = {"model": "plaudit", "messages": QUESTION, "seed": 7, "stop": ["e"], "t
 
 @pytest.fixture(scope="module")
 def client(shop: Shop) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(base_url=shop.url, api_key=shop.key, max_retries=0) as made:
+    with openai.OpenAI(base_url=shop.url, api_key=shop.keys["infer"], max_retries=0) as made:
         yield made
 
 
