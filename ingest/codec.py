@@ -7,7 +7,7 @@ Decoding never fails as a whole: what cannot be read becomes a dead letter with 
 import hashlib
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -254,8 +254,17 @@ FEEDBACK_CODEC = FeedbackCodec()
 INTERACTION_CODEC = Codec(Interaction, binary=True, problem=_interaction_problem)
 
 
+_TIMES: dict[str, Any] = {"created_at": 0.0, "latency_seconds": 0.0, "first_token_seconds": None}
+_LATER_FIELDS = {"duel": None, "honeypot": None, "redacted": False}
+"""Fields that came after the first version, with what stands for their absence: left out then, so that an interaction
+sent again by a newer gateway has the hash that an older consumer gave it."""
+
+
 def interaction_hash(interaction: Interaction) -> bytes:
     """8 bytes that tell whether two interactions of one id are the same. Times are left out: who sends again, or
     receives again, does not say anything new."""
-    timeless = msgspec.structs.replace(interaction, created_at=0.0, latency_seconds=0.0, first_token_seconds=None)
-    return hashlib.blake2b(msgspec.msgpack.encode(timeless), digest_size=8).digest()
+    fields = msgspec.structs.asdict(interaction) | _TIMES
+    for name, absent in _LATER_FIELDS.items():
+        if fields[name] == absent:
+            del fields[name]
+    return hashlib.blake2b(msgspec.msgpack.encode(fields), digest_size=8).digest()

@@ -40,7 +40,7 @@ class FeedbackEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers: tuple[tuple[bytes, bytes], ...] = ()
         try:
-            body = await _body(scope, receive, self._service.max_body_bytes)
+            body = await body_of(scope, receive, self._service.max_body_bytes)
             result = await self._service.accept_feedback(body)
             status, document = result.status, result.encode()
         except ClientDisconnect:
@@ -78,10 +78,11 @@ class BeforeRouter:
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
     """The body, decompressed, at most `max_bytes` of it. Raises BodyTooLarge, InvalidBody, ClientDisconnect."""
-    return await _body(request.scope, request.receive, max_bytes)
+    return await body_of(request.scope, request.receive, max_bytes)
 
 
-async def _body(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
+async def body_of(scope: Scope, receive: Receive, max_bytes: int) -> bytes:
+    """`read_body` of a bare ASGI application."""
     encoding = b"identity"
     for name, value in scope["headers"]:
         if name == b"content-encoding":

@@ -5,15 +5,52 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from infra.contracts import PlauditError
 from infra.models.loading import LoadedModel
 from infra.runtime import Context, Health
 from infra.runtime.http import operations_routes
 from infra.settings import Settings
-from ingest.access.guard import access_middleware
-from serving.api import routes
-from serving.service import Gateway
+from ingest.access.guard import protected
+from serving import responses
+from serving.api import Doors, doors, routes
+from serving.engines import make_engine
+from serving.service import EngineMaker, Gateway
+
+
+class GatewayApplication(Starlette):
+    """A Starlette application whose hot doors stand before its router, and its access rules before both."""
+
+    def __init__(self, context: Context, hot: Doors, *, routes: Sequence[BaseRoute], lifespan: object) -> None:
+        self._context = context
+        self._hot = hot
+        handlers = {HTTPException: _http_error}
+        super().__init__(routes=routes, lifespan=lifespan, exception_handlers=handlers)  # type: ignore[arg-type]
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """What answers a request: access rules, then a hot door or everything else."""
+        return protected(_Doorkeeper(self._hot, super().build_middleware_stack()), self._context)
+
+
+class _Doorkeeper:
+    """Sends POST requests of the hot paths to their doors, and everything else on."""
+
+    def __init__(self, hot: Doors, rest: ASGIApp) -> None:
+        self._hot = hot
+        self._rest = rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            door = self._hot.get(scope["path"])
+            if door is not None:
+                await door(scope, receive, send)
+                return
+        await self._rest(scope, receive, send)
 
 
 def build_gateway(
@@ -22,14 +59,15 @@ def build_gateway(
     extra_routes: Sequence[BaseRoute] = (),
     loaded: LoadedModel | None = None,
     before_scrape: Sequence[Callable[[], None]] = (),
+    engine_of: EngineMaker = make_engine,
 ) -> Starlette:
-    """The gateway with `/healthz`, `/readyz` and `/metrics`; `extra_routes` are mounted beside it,
+    """The gateway with `/livez`, `/healthz`, `/readyz` and `/metrics`; `extra_routes` are mounted beside it,
     `before_scrape` are called before each answer of `/metrics`.
 
     Its lifespan loads the base model (unless `loaded` is given) and proves adapters in the background. Ready when the
     champion is proven here and the event log answers. The gateway itself is `app.state.gateway`.
     """
-    gateway = Gateway(context)
+    gateway = Gateway(context, engine_of)
     health = health or Health()
     health.add("adapter", gateway.problem)
     health.add("event_log", context.event_log.healthy)
@@ -43,31 +81,37 @@ def build_gateway(
             await gateway.drained()
             await run_in_threadpool(gateway.close)
 
-    app = Starlette(
-        routes=[*routes(gateway), *extra_routes, *operations_routes(health, before_scrape)],
-        middleware=access_middleware(context),
+    hot = doors(gateway)
+    app = GatewayApplication(
+        context,
+        hot,
+        routes=[*routes(gateway, hot), *extra_routes, *operations_routes(health, before_scrape)],
         lifespan=lifespan,
     )
     app.state.gateway = gateway
     return app
 
 
+async def _http_error(request: Request, error: Exception) -> Response:
+    """404 and 405 in the shape that the clients of `/v1` read."""
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    problem = PlauditError(
+        f"{error.detail}: {request.method} {request.url.path[:100]}", code=code, status=error.status_code
+    )
+    body = responses.encode(responses.error(problem))
+    return Response(body, error.status_code, error.headers, media_type="application/json")
+
+
 def serve(settings: Settings) -> None:
     """Run the gateway on `serving.host:serving.port` until SIGTERM or SIGINT; answers in progress are finished."""
-    import uvicorn
-
     from infra.runtime import configure_logging, open_context
+    from serving.draining import run_until_signal
 
     configure_logging(settings, process="serve")
     context = open_context(settings)
+    health = Health()
     try:
-        config = uvicorn.Config(
-            build_gateway(context),
-            host=settings.serving.host,
-            port=settings.serving.port,
-            log_config=None,
-            timeout_graceful_shutdown=25,
-        )
-        uvicorn.Server(config).run()
+        run_until_signal(build_gateway(context, health), settings.serving, health)
     finally:
         context.close()

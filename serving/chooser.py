@@ -6,10 +6,10 @@ import structlog
 
 from ab_testing.eligibility import eligible, facts_of
 from infra.contracts import PlauditError
-from infra.metrics import catalogue as metrics
 from infra.runtime import Context
 from serving.breakers import Breakers, Outcome
 from serving.conversations import Conversations, has_answers
+from serving.counting import count_route
 from serving.routing_state import Route, RoutingState, UnknownModel, forced_adapter, held, route, still
 from serving.wire import ROUTED, ChatRequest
 
@@ -69,7 +69,7 @@ class Chooser:
             chosen = held(state, chosen, first)
             keep = first is not None and state.usable(first.adapter)
             self._conversations.remember(user_key, chat.conversation_id, first if keep and first else chosen)
-        metrics.SERVING_ROUTES.labels(why=chosen.why).inc()
+        count_route(chosen.why)
         log.debug("request_routed", adapter=chosen.adapter, why=chosen.why, experiment=chosen.experiment)
         return chosen
 
@@ -77,7 +77,7 @@ class Chooser:
         """The route of a turn that has waited and begins now."""
         now = still(state, taken)
         if now.why != taken.why:
-            metrics.SERVING_ROUTES.labels(why=now.why).inc()
+            count_route(now.why)
         return now
 
     def outcome(self, state: RoutingState, taken: Route, outcome: Outcome) -> bool:

@@ -1,63 +1,57 @@
-"""OpenAI-shaped documents: completions, chunks, models, errors."""
+"""OpenAI-shaped documents: models and errors, and what the two kinds of completion have in common."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
+
+import msgspec
 
 from infra.contracts import AdapterRef, Answer, PlauditError
 from serving.wire import ROUTED
 
 _TYPES = {
     400: "invalid_request_error",
+    401: "invalid_request_error",
+    403: "invalid_request_error",
     404: "invalid_request_error",
+    405: "invalid_request_error",
     413: "invalid_request_error",
+    415: "invalid_request_error",
     429: "rate_limit_error",
 }
 Document = dict[str, Any]
+DONE = b"data: [DONE]\n\n"
+encode = msgspec.json.Encoder().encode
 
 
-def completion(
-    response_id: str,
-    created: int,
-    model: str,
-    fingerprint: str,
-    answers: Sequence[Answer],
-    usage: Document,
-    logprobs: Sequence[Document | None],
-) -> Document:
-    """The answer to a plain request."""
-    choices = [
-        {
-            "index": answer.choice,
-            "message": {"role": "assistant", "content": answer.text, "refusal": None},
-            "finish_reason": answer.finish_reason,
-            "logprobs": tokens,
-        }
-        for answer, tokens in zip(answers, logprobs, strict=True)
-    ]
-    head = _head(response_id, "chat.completion", created, model, fingerprint)
-    return {**head, "choices": choices, "usage": usage}
+class Shape(Protocol):
+    """How one kind of completion looks. Made for one response; `place` is the index of a choice in it."""
+
+    def completion(
+        self, answers: Sequence[Answer], usage: Document, logprobs: Sequence[Document | None], plaudit: Document | None
+    ) -> bytes:
+        """The body of a plain response."""
+        ...
+
+    def begin(self, places: int, plaudit: Document | None) -> bytes:
+        """What a stream begins with."""
+        ...
+
+    def piece(self, place: int, text: str, logprobs: Document | None) -> bytes:
+        """A piece of a streamed answer."""
+        ...
+
+    def end(self, place: int, finish_reason: str, logprobs: Document | None) -> bytes:
+        """The end of one answer of a stream."""
+        ...
+
+    def usage(self, usage: Document) -> bytes:
+        """The last piece when `stream_options.include_usage` asked for it."""
+        ...
 
 
-def chunk(
-    response_id: str,
-    created: int,
-    model: str,
-    fingerprint: str,
-    choice: int,
-    delta: Document,
-    finish_reason: str | None = None,
-    logprobs: Document | None = None,
-) -> Document:
-    """One piece of a streamed answer."""
-    head = _head(response_id, "chat.completion.chunk", created, model, fingerprint)
-    piece = {"index": choice, "delta": delta, "finish_reason": finish_reason, "logprobs": logprobs}
-    return {**head, "choices": [piece]}
-
-
-def usage_chunk(response_id: str, created: int, model: str, fingerprint: str, usage: Document) -> Document:
-    """The last piece when `stream_options.include_usage` asked for it."""
-    head = _head(response_id, "chat.completion.chunk", created, model, fingerprint)
-    return {**head, "choices": [], "usage": usage}
+def event(document: Document) -> bytes:
+    """A server-sent event."""
+    return b"data: " + encode(document) + b"\n\n"
 
 
 def usage_of(prompt_tokens: int, completions: Iterable[int]) -> Document:
@@ -68,16 +62,6 @@ def usage_of(prompt_tokens: int, completions: Iterable[int]) -> Document:
         "completion_tokens": completion_tokens,
         "total_tokens": prompt_tokens + completion_tokens,
     }
-
-
-def token_logprobs(tokenizer: Any, token_ids: Sequence[int], values: Sequence[float]) -> Document:
-    """The `logprobs` of a choice: every token with its log-probability under the model itself."""
-    texts = [str(tokenizer.decode([token])) for token in token_ids]
-    content = [
-        {"token": text, "logprob": value, "bytes": list(text.encode()), "top_logprobs": []}
-        for text, value in zip(texts, values, strict=True)
-    ]
-    return {"content": content, "refusal": None}
 
 
 def models(served: Iterable[AdapterRef], created: int) -> Document:
@@ -95,7 +79,3 @@ def error(problem: PlauditError) -> Document:
     """An error as OpenAI's clients read it: the person sees `message`, code branches on `code` and `param`."""
     kind = _TYPES.get(problem.status, "server_error")
     return {"error": {"message": problem.message, "type": kind, "param": problem.field, "code": problem.code}}
-
-
-def _head(response_id: str, kind: str, created: int, model: str, fingerprint: str) -> Document:
-    return {"id": response_id, "object": kind, "created": created, "model": model, "system_fingerprint": fingerprint}

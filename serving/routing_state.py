@@ -132,6 +132,12 @@ def forced_adapter(state: RoutingState, forced: str) -> AdapterRef | None:
     return found if state.usable(found) else None
 
 
+def place_of(state: RoutingState, ref: AdapterRef) -> tuple[str, str] | None:
+    """(experiment, arm) of a running experiment that this adapter is tried in, challenges before holdbacks."""
+    routed = sorted(state.router.experiments, key=lambda experiment: experiment.kind == "holdback")
+    return next(((e.experiment_id, arm) for e in routed for arm, one in e.arms.items() if one == ref), None)
+
+
 def held(state: RoutingState, chosen: Route, first: Route | None) -> Route:
     """The route of a further turn of a conversation whose first answer had the route `first`; None: unknown.
 

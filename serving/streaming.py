@@ -1,128 +1,161 @@
-"""A streamed answer: tokens as they are drawn, as text that is safe to show, as server-sent events."""
+"""A streamed response: tokens as they are drawn, as text that is safe to show, as server-sent events.
+
+What has come by the time the client can be written to goes out as one piece: under load fewer and longer ones.
+"""
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator
 from concurrent.futures import Future
-from typing import Any
 
-import msgspec
 import structlog
+from starlette.types import Receive, Send
 
 from infra.contracts import PlauditError
 from infra.metrics import catalogue as metrics
 from infra.models.port import GenerationResult
-from infra.models.text import TextStream
 from serving import responses
-from serving.service import AnswerTimedOut, Gateway
-from serving.turns import Turn
+from serving.answering import AnswerTimedOut
+from serving.counting import count_request
+from serving.exchange import Exchange
+from serving.growing import Growing
+from serving.headers import EVENT_STREAM, headers_of
+from serving.mailbox import Mailbox
+from serving.service import Gateway
+from serving.shapes import shape_of
 
 log = structlog.get_logger()
 
-
-class _Choice:
-    """One choice while it grows."""
-
-    def __init__(self, tokenizer: Any, stop: tuple[str, ...]) -> None:
-        self.text = TextStream(tokenizer, stop)
-        self.unsent_tokens: list[int] = []
-        self.unsent_logprobs: list[float] = []
-        self.result: GenerationResult | None = None
+TICK_SECONDS = 0.5
+"""How finely a stream's deadlines are kept."""
+_Arrival = tuple[int, Future[GenerationResult] | None, int, float]
 
 
 class Stream:
-    """The chunks of one turn. Made on the event loop; making it queues the turn and raises what `submit` raises."""
+    """The chunks of one exchange. Made on the event loop; making it queues the exchange and raises what `submit`
+    raises."""
 
-    def __init__(self, gateway: Gateway, turn: Turn) -> None:
+    def __init__(self, gateway: Gateway, exchange: Exchange, mailbox: Mailbox) -> None:
         self._gateway = gateway
-        self._turn = turn
-        self._tokenizer = gateway.loaded.tokenizer
-        self._fingerprint = f"fp_{gateway.loaded.base_model_hash[:12]}"
-        self._choices = [_Choice(self._tokenizer, turn.chat.sampling.stop) for _ in range(turn.chat.choices)]
-        self._arrivals: asyncio.Queue[tuple[int, Future[GenerationResult] | tuple[int, float]]] = asyncio.Queue()
-        self._loop = asyncio.get_running_loop()
-        self._futures = gateway.submit(turn, self._token)
+        self._exchange = exchange
+        self._mailbox = mailbox
+        loaded = gateway.loaded
+        self._shape = shape_of(exchange, f"fp_{loaded.base_model_hash[:12]}")
+        self._choices = [Growing(loaded.tokenizer, exchange.chat, gateway.filters) for _ in range(exchange.choices)]
+        self._arrived: list[_Arrival] = []
+        self._wake = asyncio.Event()
+        self._left = False
+        self._late = False
+        self._heard_at = 0.0
+        self._futures = gateway.submit(exchange, self._token)
         for choice, future in enumerate(self._futures):
-            future.add_done_callback(functools.partial(self._arrive, choice))
+            future.add_done_callback(functools.partial(self._ended, choice))
 
-    async def events(self) -> AsyncIterator[bytes]:
-        """Server-sent events up to `[DONE]`; if the client leaves, what it was shown is logged all the same."""
-        outcome, complete = "left", False
+    async def respond(self, receive: Receive, send: Send) -> None:
+        """Send the response; if the client leaves, what it was shown is logged all the same."""
+        loop = asyncio.get_running_loop()
+        watch = loop.create_task(self._watch(receive))
+        ticks = loop.create_task(self._tick(loop))
+        outcome = "left"
         try:
-            for choice in range(len(self._choices)):
-                yield self._chunk(choice, {"role": "assistant", "content": ""})
-            while any(choice.result is None for choice in self._choices):
+            headers = [EVENT_STREAM, *headers_of(self._exchange, self._gateway.state)]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            outcome = await self._body(send)
+        finally:
+            watch.cancel()
+            ticks.cancel()
+            count_request(True, outcome, self._exchange.elapsed())
+
+    async def _body(self, send: Send) -> str:
+        complete = False
+        try:
+            await _send(send, self._shape.begin(len(self._choices), self._exchange.notice()))
+            while not all(choice.result is not None for choice in self._choices):
                 piece = await self._next_piece()
                 if piece:
-                    yield piece
+                    await _send(send, piece)
             complete = True
-            # Shielded: the answer was shown, so it is logged even if the client leaves at this very moment.
-            answers = await asyncio.shield(
-                self._gateway.in_background(self._gateway.finish(self._turn, self._results()))
-            )
-            for answer in answers:
-                yield self._chunk(answer.choice, {}, answer.finish_reason)
-            if self._turn.chat.include_usage:
-                yield self._usage([len(answer.token_ids) for answer in answers])
-            yield b"data: [DONE]\n\n"
-            outcome = "ok"
+            await _send(send, await self._last_piece(), more=False)
+            return "ok"
         except PlauditError as error:
-            outcome = "error"
             if not complete:
-                self._gateway.unanswered(self._turn, error)
+                self._gateway.unanswered(self._exchange, error)
             metrics.SERVING_REFUSED.labels(code=error.code).inc()
-            yield _event(responses.error(error))
+            await _send(send, responses.event(responses.error(error)), more=False)
+            return "error"
+        except _ClientLeft:
+            return "left"
         finally:
-            metrics.SERVING_REQUEST_SECONDS.labels(stream="true", outcome=outcome).observe(self._turn.elapsed())
-            self._turn.cancel()
+            self._exchange.cancel()
             if not complete:
                 self._gateway.in_background(self._remember())
 
-    def _token(self, choice: int, token: int, logprob: float) -> None:
-        self._arrive(choice, (token, logprob))
-
-    def _arrive(self, choice: int, what: Future[GenerationResult] | tuple[int, float]) -> None:
-        """Called from the engine's thread."""
-        self._loop.call_soon_threadsafe(self._arrivals.put_nowait, (choice, what))
+    async def _last_piece(self) -> bytes:
+        """Log, then end. Shielded: the answer was shown, so it is logged even if the client leaves at this moment."""
+        shown = [choice.shown() for choice in self._choices]
+        finishing = self._gateway.finish(self._exchange, self._results(), shown)
+        answers = await asyncio.shield(self._gateway.in_background(finishing))
+        last = [
+            self._shape.end(place, answer.finish_reason, self._choices[place].logprobs())
+            for place, answer in enumerate(answers)
+        ]
+        if self._exchange.chat.include_usage:
+            counts = (len(result.token_ids) for result in self._results())
+            last.append(self._shape.usage(responses.usage_of(len(self._exchange.prompt_token_ids), counts)))
+        return b"".join([*last, responses.DONE])
 
     async def _next_piece(self) -> bytes:
-        """The next thing to send, b"" if it is held back. Raises what generation raised, or AnswerTimedOut."""
-        try:
-            place, what = await asyncio.wait_for(self._arrivals.get(), self._gateway.settings.request_timeout_seconds)
-        except TimeoutError:
-            raise AnswerTimedOut("the engine did not come to this request in time: try again") from None
-        choice = self._choices[place]
-        if isinstance(what, Future):
-            choice.result = what.result()
-            text = choice.text.finish()
-        else:
-            token, logprob = what
-            choice.unsent_tokens.append(token)
-            choice.unsent_logprobs.append(logprob)
-            text = choice.text.push(token)
-        ended_with_tokens = choice.result is not None and self._turn.chat.logprobs and bool(choice.unsent_tokens)
-        return self._chunk(place, {"content": text}) if text or ended_with_tokens else b""
+        """What there is to send next, b"" if it is held back. Raises what generation raised, AnswerTimedOut, and
+        _ClientLeft."""
+        await self._wake.wait()
+        self._wake.clear()
+        if self._left:
+            raise _ClientLeft
+        arrived, self._arrived = self._arrived, []
+        for place, future, token, logprob in arrived:
+            if future is None:
+                self._choices[place].push(token, logprob)
+            else:
+                self._choices[place].end(future)
+        if self._late and not all(choice.result is not None for choice in self._choices):
+            raise AnswerTimedOut("the answer did not come in time: try again, with a smaller max_tokens")
+        if all(choice.blocked for choice in self._choices):
+            self._exchange.cancel()  # nobody will see what follows
+        pieces = [(place, choice, choice.piece()) for place, choice in enumerate(self._choices)]
+        return b"".join([self._shape.piece(place, text, choice.logprobs()) for place, choice, text in pieces if text])
 
-    def _chunk(self, place: int, delta: responses.Document, finish_reason: str | None = None) -> bytes:
-        choice = self._choices[place]
-        logprobs = None
-        if self._turn.chat.logprobs and choice.unsent_tokens:
-            logprobs = responses.token_logprobs(self._tokenizer, choice.unsent_tokens, choice.unsent_logprobs)
-            choice.unsent_tokens, choice.unsent_logprobs = [], []
-        turn = self._turn
-        created = int(turn.created_at)
-        return _event(
-            responses.chunk(
-                turn.response_id, created, turn.chat.model, self._fingerprint, place, delta, finish_reason, logprobs
-            )
-        )
+    def _token(self, choice: int, token: int, logprob: float) -> None:
+        """Called from the engine's thread."""
+        self._mailbox.post(self._arrive, (choice, None, token, logprob))
 
-    def _usage(self, completion_tokens: list[int]) -> bytes:
-        turn = self._turn
-        usage = responses.usage_of(len(turn.prompt_token_ids), completion_tokens)
-        return _event(
-            responses.usage_chunk(turn.response_id, int(turn.created_at), turn.chat.model, self._fingerprint, usage)
-        )
+    def _ended(self, choice: int, future: "Future[GenerationResult]") -> None:
+        """Called from the engine's thread."""
+        self._mailbox.post(self._arrive, (choice, future, 0, 0.0))
+
+    def _arrive(self, arrival: _Arrival) -> None:
+        self._arrived.append(arrival)
+        self._wake.set()
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._left = True
+        self._wake.set()
+
+    async def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Ends a stream in which nothing has come for too long, or that takes too long."""
+        settings = self._gateway.settings
+        began = heard = loop.time()
+        seen = 0
+        while not self._late:
+            await asyncio.sleep(min(TICK_SECONDS, settings.request_timeout_seconds, settings.stream_timeout_seconds))
+            drawn = sum(turn.drawn_tokens for turn in self._exchange.turns)
+            now = loop.time()
+            if drawn != seen:
+                seen, heard = drawn, now
+            quiet, lasted = now - heard, now - began
+            if quiet > settings.request_timeout_seconds or lasted > settings.stream_timeout_seconds:
+                self._late = True
+                self._wake.set()
 
     def _results(self) -> list[GenerationResult]:
         return [choice.result for choice in self._choices if choice.result is not None]
@@ -133,10 +166,14 @@ class Stream:
             ended = await asyncio.gather(*map(asyncio.wrap_future, self._futures), return_exceptions=True)
             results = [result for result in ended if isinstance(result, GenerationResult)]
             if len(results) == len(ended) and any(result.token_ids for result in results):
-                await self._gateway.finish(self._turn, results)
+                await self._gateway.finish(self._exchange, results)
         except PlauditError as error:
-            log.warning("partial_answer_not_logged", response_id=self._turn.response_id, reason=error.message)
+            log.warning("partial_answer_not_logged", response_id=self._exchange.response_id, reason=error.message)
 
 
-def _event(document: responses.Document) -> bytes:
-    return b"data: " + msgspec.json.encode(document) + b"\n\n"
+class _ClientLeft(Exception):
+    """Nobody reads any more."""
+
+
+async def _send(send: Send, body: bytes, *, more: bool = True) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": more})

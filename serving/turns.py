@@ -1,20 +1,30 @@
-"""One request on its way: who asked, which adapter answers, and the interaction that will remember it."""
+"""One answer on its way: who asked, which adapter answers, and the interaction that will remember it."""
 
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
-from infra.contracts import Answer, Interaction
+from infra.contracts import Answer, DuelSide, HoneypotShown, Interaction
 from infra.models.loading import LoadedModel
 from infra.models.port import GenerationRequest, GenerationResult
 from infra.models.text import text_of
+from serving.filters import FINISH_REASON, FilteredText, Filters
+from serving.redaction import without_tokens
 from serving.routing_state import Route
 from serving.wire import ChatRequest
 
 OnToken = Callable[[int, int, float], None]
 """(choice, token id, raw log-probability), called from the engine's thread."""
+
+
+class Shown(NamedTuple):
+    """A text as its reader has it; `blocked`: a filter cut it."""
+
+    text: str
+    blocked: bool
 
 
 class Turn:
@@ -31,19 +41,28 @@ class Turn:
         created_at: float,
         prompt_token_ids: tuple[int, ...],
         loaded: LoadedModel,
+        flow: str = "",
         feedback_token: str = "",
-        asked_with: float | None = None,
+        first_choice: int = 0,
+        duel: DuelSide | None = None,
+        honeypot: HoneypotShown | None = None,
     ) -> None:
+        """`flow`: whose turn it is when the engine shares itself out. `first_choice`: the place of its first choice in
+        the response, which the second side of a duel shares with the first."""
         self.chat = chat
         self.route = route
         self.response_id = response_id
         self.created_at = created_at
         self.prompt_token_ids = prompt_token_ids
         self.feedback_token = feedback_token
-        self.asked_with = asked_with
+        self.drawn_tokens = 0
         self._project = project
         self._user_key = user_key
         self._loaded = loaded
+        self._flow = flow
+        self._first_choice = first_choice
+        self._duel = duel
+        self._honeypot = honeypot
         self._started = time.monotonic()
         self._first_token: float | None = None
         self._last_token: float | None = None
@@ -75,57 +94,81 @@ class Turn:
         """From the request to its last token, however slowly the client reads; without a token until now."""
         return self.elapsed() if self._last_token is None else self._last_token - self._started
 
-    def answers(self, results: Sequence[GenerationResult]) -> tuple[Answer, ...]:
-        """The answers as they are shown and logged: text up to the stop string, every token."""
-        stop = self.chat.sampling.stop
+    def answers(
+        self, results: Sequence[GenerationResult], filters: Filters, shown: Sequence[Shown] | None = None
+    ) -> tuple[Answer, ...]:
+        """The answers with every token; texts as they are shown: up to the stop string or a filter's cut. `shown`:
+        what was shown already, of a stream."""
+        texts = shown or [self._shown(result, filters) for result in results]
         return tuple(
             Answer(
                 choice=choice,
-                text=text_of(self._loaded.tokenizer, result.token_ids, stop),
-                finish_reason=result.finish_reason,
+                text=text.text,
+                finish_reason=FINISH_REASON if text.blocked else result.finish_reason,
                 token_ids=result.token_ids,
                 logprobs_raw=result.logprobs_raw,
                 logprobs_sampled=result.logprobs_sampled,
             )
-            for choice, result in enumerate(results)
+            for choice, (result, text) in enumerate(zip(results, texts, strict=True))
         )
 
     def interaction(self, answers: tuple[Answer, ...]) -> Interaction:
-        """Everything that learning needs later (contract 3)."""
+        """Everything that learning needs later (contract 3); of an answer that a filter cut no tokens."""
+        chat, route, loaded = self.chat, self.route, self._loaded
+        cut = any(answer.finish_reason == FINISH_REASON for answer in answers)
+        if cut:
+            answers = tuple(
+                without_tokens(answer, answer.text) if answer.finish_reason == FINISH_REASON else answer
+                for answer in answers
+            )
+        counts = self._duel is None
         return Interaction(
             project=self._project,
             response_id=self.response_id,
-            conversation_id=self.chat.conversation_id or self.response_id,
+            conversation_id=chat.conversation_id or self.response_id,
             created_at=self.created_at,
-            messages=self.chat.messages,
+            messages=chat.messages,
             answers=answers,
-            adapter=self.route.adapter,
+            adapter=route.adapter,
             user_key=self._user_key,
-            model=self.chat.model,
-            base_model_hash=self._loaded.base_model_hash,
-            tokenizer_hash=self._loaded.tokenizer_hash,
-            template_hash=self._loaded.template_hash,
-            sampling=self.chat.sampling,
+            model=chat.model,
+            base_model_hash=loaded.base_model_hash,
+            tokenizer_hash=loaded.tokenizer_hash,
+            template_hash=loaded.template_hash,
+            sampling=chat.sampling,
             prompt_token_ids=self.prompt_token_ids,
-            experiment=self.route.experiment,
-            arm=self.route.arm,
-            propensity=self.route.propensity,
-            phase=self.route.phase,
+            experiment=route.experiment if counts else None,
+            arm=route.arm if counts else None,
+            propensity=route.propensity if counts else None,
+            phase=route.phase if counts else None,
             latency_seconds=self.elapsed(),
             first_token_seconds=self.first_token_seconds,
+            source="gateway" if counts else "duel",
+            duel=self._duel,
+            honeypot=self._honeypot,
+            redacted=cut,
         )
+
+    def _shown(self, result: GenerationResult, filters: Filters) -> Shown:
+        text = text_of(self._loaded.tokenizer, result.token_ids, self.chat.sampling.stop)
+        if not filters.active:
+            return Shown(text, False)
+        filtered = FilteredText(filters)
+        return Shown(filtered.push(text, final=True), filtered.blocked)
 
     def _request(self, choice: int, on_token: OnToken | None) -> GenerationRequest:
         sampling = self.chat.sampling
         if sampling.seed is not None and choice:
             sampling = msgspec.structs.replace(sampling, seed=(sampling.seed + choice) % 2**63)
+        place = self._first_choice + choice
 
         def drawn(token: int, raw: float, _sampled: float) -> None:
+            self.drawn_tokens += 1
             self._last_token = time.monotonic()
             if self._first_token is None:
                 self._first_token = self._last_token
             if on_token is not None:
-                on_token(choice, token, raw)
+                on_token(place, token, raw)
 
         return GenerationRequest(
             prompt_token_ids=self.prompt_token_ids,
@@ -133,4 +176,14 @@ class Turn:
             adapter=self.route.adapter,
             on_token=drawn,
             is_cancelled=self._cancelled.is_set,
+            **self._more(),
         )
+
+    def _more(self) -> dict[str, Any]:
+        """What engines may make use of."""
+        chat = self.chat
+        more = {"flow": self._flow, "conversation": chat.conversation_id, "top_logprobs": chat.top_logprobs}
+        return {name: value for name, value in more.items() if name in _FIELDS}
+
+
+_FIELDS = frozenset(GenerationRequest.__struct_fields__)

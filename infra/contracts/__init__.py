@@ -19,7 +19,14 @@ from infra.contracts.experiments import (
 )
 from infra.contracts.feedback import Device, FeedbackEvent, Operation, Signal
 from infra.contracts.ids import new_response_id, stable_hash, stable_hashes, user_key_of, user_keys, uuid7
-from infra.contracts.interactions import Answer, Interaction, Message, SamplingParameters
+from infra.contracts.interactions import (
+    Answer,
+    DuelSide,
+    HoneypotShown,
+    Interaction,
+    Message,
+    SamplingParameters,
+)
 from infra.contracts.labels import OBJECTIVES, Label, LabelStatus, PreferencePair
 
 __all__ = [
@@ -35,11 +42,13 @@ __all__ = [
     "Decision",
     "DecisionKind",
     "Device",
+    "DuelSide",
     "Experiment",
     "ExperimentKind",
     "ExperimentStatus",
     "FeedbackEvent",
     "Fingerprint",
+    "HoneypotShown",
     "Interaction",
     "Label",
     "LabelStatus",

@@ -37,13 +37,36 @@ class Answer(msgspec.Struct, frozen=True):
     logprobs_sampled: tuple[float, ...] = ()
 
 
+class DuelSide(msgspec.Struct, frozen=True):
+    """This answer was shown beside another one, for a vote between the two.
+
+    `position` 0: shown first; which one is, a fair coin says. `propensity`: the probability with which the request
+    became a duel. `opponent` says what the two had in common: `challenger` (one side each of champion and challenger of
+    a running experiment), `base` (champion and base), `self` (one adapter drawn twice).
+    """
+
+    other_response_id: str
+    position: int
+    propensity: float
+    opponent: str
+
+
+class HoneypotShown(msgspec.Struct, frozen=True):
+    """A pair of known answers was shown for a vote beside this answer; `propensity`: that this pair was."""
+
+    honeypot_id: str
+    propensity: float
+    better_first: bool
+
+
 class Interaction(msgspec.Struct, frozen=True, kw_only=True):
     """One request and its answers, as written to the topic of interactions.
 
     `adapter` is `name@version` or `base`. `propensity` is the probability with which the person was assigned to `arm`
     of `experiment`, phase `phase`; all four are None outside an experiment (the uncounted middle included).
-    Times are Unix seconds, durations seconds. `source` is `gateway` for our own answers and `imported` for answers
-    that were produced elsewhere.
+    Times are Unix seconds, durations seconds. `source` is `gateway` for our own answers, `duel` for our own that were
+    shown in pairs (outside every experiment, whoever asked) and `imported` for answers that were produced elsewhere.
+    `redacted`: personal data was taken out of texts, or a filter cut one; token ids that would tell it are left out.
     """
 
     project: str
@@ -68,6 +91,9 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True):
     first_token_seconds: float | None = None
     source: str = "gateway"
     schema_version: int = 1
+    duel: DuelSide | None = None
+    honeypot: HoneypotShown | None = None
+    redacted: bool = False
 
     @property
     def prompt(self) -> str:

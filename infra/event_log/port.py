@@ -5,7 +5,7 @@ Two adapters stand behind it, one conformance suite in `tests/conformance` runs 
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -140,4 +140,13 @@ class EventLog(Protocol):
 
     def close(self) -> None:
         """Flush what was accepted, then release everything."""
+        ...
+
+
+@runtime_checkable
+class KeepsLocally(Protocol):
+    """A log that can also make records durable on this host's disk at once and hand them on later."""
+
+    def keep(self, topic: str, records: Sequence[Record]) -> "Future[list[Position]]":
+        """As `EventLog.append`, but never waits for a server."""
         ...

@@ -286,6 +286,29 @@ SERVING_BREAKER_TRIPS = Counter(
     ["signal"],
     registry=REGISTRY,
 )
+SERVING_DUELS = Counter(
+    "plaudit_serving_duels_total",
+    "Requests answered by two answers for a vote, by what they were: challenger, base, self; and those beside whose "
+    "answer a pair of known ones was shown: honeypot.",
+    ["kind"],
+    registry=REGISTRY,
+)
+SERVING_IN_PROGRESS = Gauge(
+    "plaudit_serving_requests_in_progress", "Requests being answered, streams included.", registry=REGISTRY
+)
+SERVING_FILTERED = Counter(
+    "plaudit_serving_answers_filtered_total", "Answers cut short by an output filter.", registry=REGISTRY
+)
+SERVING_REDACTED = Counter(
+    "plaudit_serving_interactions_redacted_total",
+    "Interactions from which personal data was taken out before they were stored.",
+    registry=REGISTRY,
+)
+SERVING_UNLOGGED = Counter(
+    "plaudit_serving_unlogged_total",
+    "Answers that went out although the log took nothing, as serving.serve_unlogged allows.",
+    registry=REGISTRY,
+)
 SERVING_INTERACTIONS_LOST = Counter(
     "plaudit_serving_interactions_unlogged_total",
     "Answers computed that the log did not take: their callers got an error.",

@@ -61,9 +61,10 @@ class TextStream:
 
 
 def text_of(tokenizer: Any, token_ids: Sequence[int], stop: Sequence[str] = ()) -> str:
-    """The text of a whole answer, cut before the first stop string."""
-    stream = TextStream(tokenizer, stop)
-    return "".join([*(stream.push(token) for token in token_ids), stream.finish()])
+    """The text of a whole answer, cut before the first stop string: what the pieces of a `TextStream` come to, decoded
+    at once, as that costs a hundredth."""
+    text = str(tokenizer.decode(list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+    return text[: min((place for place in (text.find(s) for s in stop if s) if place >= 0), default=len(text))]
 
 
 def _overlap(text: str, stop: str) -> int:

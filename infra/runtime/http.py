@@ -1,4 +1,4 @@
-"""The routes every service has: `/healthz` (alive), `/readyz` (may have traffic), `/metrics` (Prometheus)."""
+"""The routes every service has: `/livez`, `/healthz` (alive), `/readyz` (may have traffic), `/metrics` (Prometheus)."""
 
 from collections.abc import Callable, Sequence
 
@@ -35,4 +35,9 @@ def operations_routes(health: Health, before_scrape: Sequence[Callable[[], None]
                 log.warning("metrics_refresh_failed", error=str(error), error_type=type(error).__name__)
         return Response(exposition(), media_type=CONTENT_TYPE)
 
-    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+    return [
+        Route("/livez", healthz),
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        Route("/metrics", metrics),
+    ]

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from infra.settings.base import Section
 from infra.settings.breakers import BreakerSettings
+from infra.settings.serving_parts import DuelSettings, LimitSettings
 
 
 class ServingSettings(Section):
@@ -30,7 +31,13 @@ class ServingSettings(Section):
     max_body_bytes: int = Field(1 << 20, ge=1024)
     """Largest body of a request."""
     request_timeout_seconds: float = Field(120.0, gt=0)
-    """A plain answer that takes longer is given up with 504."""
+    """A plain answer that takes longer is given up with 504; so is a stream in which nothing comes for as long."""
+    stream_timeout_seconds: float = Field(600.0, gt=0)
+    """A streamed answer that is not complete by then ends with an error."""
+    max_top_logprobs: int = Field(20, ge=0, le=20)
+    """Largest `top_logprobs` a request may ask for."""
+    render_cache_characters: int = Field(4_000_000, ge=0)
+    """Characters of messages whose tokens are remembered: a conversation's earlier turns are tokenized once."""
     temperature_default: float = Field(1.0, ge=0, le=2)
     """Temperature when the request names none. Learning needs answers that vary: keep it above 0."""
     reconcile_every_seconds: float = Field(1.0, gt=0)
@@ -45,5 +52,23 @@ class ServingSettings(Section):
     """`name@version` adapters kept loaded beside champion, its predecessor and the challenger."""
     conversations_remembered: int = Field(20_000, ge=0)
     """Conversations whose first adapter this replica remembers; others are looked up in the store."""
+    serve_unlogged: bool = False
+    """Answer also when the log, and the spool before it, take nothing more: such answers teach nothing and are counted
+    in `plaudit_serving_unlogged_total`. Off: 503."""
+    redact: tuple[str, ...] = ()
+    """Personal data taken out of what is stored, not out of what is answered: `email`, `phone`, `card`, `iban`, or
+    `module:function` (text -> text)."""
+    filters: tuple[str, ...] = ()
+    """What may cut an answer short: `words`, or `module:factory` (settings -> `serving.filters.OutputFilter`)."""
+    filter_words: tuple[str, ...] = ()
+    """Words and phrases at which the filter `words` cuts an answer, whatever their case."""
+    drain_seconds: float = Field(3.0, ge=0)
+    """After SIGTERM requests are still taken for so long while `/readyz` says no, until load balancers have seen it."""
+    drain_grace_seconds: float = Field(25.0, ge=0)
+    """How long answers in progress may take to finish after that."""
+    duels: DuelSettings = DuelSettings()
+    """Pairs of answers shown side by side for a vote."""
+    limits: LimitSettings = LimitSettings()
+    """How much one caller, and all together, may ask for."""
     breakers: BreakerSettings = BreakerSettings()
     """When an arm is given up at once."""

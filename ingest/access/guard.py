@@ -2,7 +2,7 @@
 
 | request | scope |
 |---|---|
-| `/v1/chat/completions`, `/v1/models` | infer |
+| `/v1/chat/completions`, `/v1/completions`, `/v1/models` | infer |
 | `/v1/feedback`, `/v1/interactions`, the shapes of TensorZero and Langfuse | feedback |
 | `/v1/labels/...` | read |
 | the browser's script and its door (its tokens are its keys), the API's description | none |
@@ -31,11 +31,12 @@ KEY_STATE = "api_key"
 """Where endpoints find the verified ApiKey: `request.state.api_key`; absent where none was asked for."""
 
 OPEN = frozenset({"/v1/feedback.js", "/v1/feedback/browser", "/openapi.json", "/v1/openapi.json"})
-_SERVING = ("/v1/chat/", "/v1/models")
+_SERVING = ("/v1/chat/", "/v1/completions", "/v1/models")
 _BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods of requests that an open path takes at any rate; what brings a body is limited by its address."""
 _NEEDS: tuple[tuple[str, str], ...] = (
     ("/v1/chat/", "infer"),
+    ("/v1/completions", "infer"),
     ("/v1/models", "infer"),
     ("/v1/feedback", "feedback"),
     ("/v1/interactions", "feedback"),

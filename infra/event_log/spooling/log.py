@@ -62,6 +62,13 @@ class SpoolingEventLog:
         if self._down.is_set():
             self._spool(topic, records, placed, outer)
             return outer
+
+        def refused() -> None:
+            if not self._down.is_set():
+                self._down.set()
+                _log.warning("event_log_spooling", topic=topic, path=str(self._own.path))
+            self._spool(topic, records, placed, outer)
+
         try:
             future = self._inner.append(topic, records)
         except EventLogUnavailable as error:
@@ -72,11 +79,21 @@ class SpoolingEventLog:
             if error is None:
                 resolve(outer, done.result())
             elif isinstance(error, EventLogUnavailable):
-                self._spool(topic, records, placed, outer)
+                refused()
             else:
                 fail(outer, _as_exception(error))
 
         future.add_done_callback(settled)
+        return outer
+
+    def keep(self, topic: str, records: Sequence[Record]) -> Acknowledgement:
+        """Make records durable here first, whether the log answers or not, and hand them on soon after.
+
+        For who cannot wait for the log. Fails with EventLogUnavailable when the spool is full.
+        """
+        placed = place(records, self.partitions(topic), self._settings.max_record_bytes)
+        outer = Acknowledgement()
+        self._spool(topic, records, placed, outer)
         return outer
 
     def consumer(self, topic: str, group: str) -> Consumer:
@@ -116,14 +133,11 @@ class SpoolingEventLog:
             fail(
                 outer,
                 EventLogUnavailable(
-                    f"the log does not answer and {waiting} bytes wait in the spool (event_log.spool_limit_bytes is "
+                    f"the log does not keep up and {waiting} bytes wait in the spool (event_log.spool_limit_bytes is "
                     f"{self._settings.spool_limit_bytes}): nothing was accepted, send it again later"
                 ),
             )
             return
-        if not self._down.is_set():
-            self._down.set()
-            _log.warning("event_log_spooling", topic=topic, path=str(self._own.path))
 
         def kept(done: "Future[list[Position]]") -> None:
             error = done.exception()
@@ -131,7 +145,8 @@ class SpoolingEventLog:
                 self._handed_on(self._own.path, size, log_answers=False)
                 fail(outer, _as_exception(error))
                 return
-            catalogue.EVENT_LOG_SPOOLED_RECORDS.labels(topic).inc(len(records))
+            if self._down.is_set():
+                catalogue.EVENT_LOG_SPOOLED_RECORDS.labels(topic).inc(len(records))
             self._show()
             self._drain.wake()
             resolve(outer, [Position(topic=topic, partition=partition, offset=SPOOLED) for partition in placed])

@@ -1,0 +1,56 @@
+"""The server of `plaudit serve`, and how it ends: `/readyz` says no, then nothing new is taken, then what runs ends."""
+
+import signal
+import threading
+from types import FrameType
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from infra.runtime import Health
+from infra.settings.serving import ServingSettings
+
+log = structlog.get_logger()
+
+BACKLOG = 2048
+
+
+class DrainingServer(uvicorn.Server):
+    """Takes requests for `drain_seconds` more after SIGTERM, while `/readyz` says no; a second signal ends that at
+    once, and a third cuts off what runs. SIGINT, a person's Ctrl-C, begins with the second."""
+
+    def __init__(self, config: uvicorn.Config, health: Health, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._health = health
+        self._drain_seconds = drain_seconds
+        self._draining: threading.Timer | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """See the class; called by the signal's handler."""
+        self._health.drain()
+        if sig == signal.SIGTERM and self._draining is None and self._drain_seconds > 0:
+            log.info("gateway_draining", seconds=self._drain_seconds)
+            self._draining = threading.Timer(self._drain_seconds, super().handle_exit, (sig, frame))
+            self._draining.daemon = True
+            self._draining.start()
+            return
+        super().handle_exit(sig, frame)
+
+
+def run_until_signal(app: ASGIApp, settings: ServingSettings, health: Health) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=int(settings.drain_grace_seconds),
+    )
+    DrainingServer(config, health, settings.drain_seconds).run()
