@@ -24,6 +24,7 @@ from plaudit.commands import (
 from plaudit.commands.common import fail
 from plaudit.commands.doctor import doctor
 from plaudit.commands.erase import erase
+from plaudit.commands.load import load
 from plaudit.commands.migrate import migrate
 from plaudit.commands.serve import serve
 from plaudit.commands.up import up
@@ -51,6 +52,7 @@ app.command(rich_help_panel="Access and rights")(erase)
 app.add_typer(export.app, name="export", rich_help_panel="Access and rights")
 app.add_typer(audit.app, name="audit", rich_help_panel="Access and rights")
 app.command(rich_help_panel="House-keeping")(doctor)
+app.command(rich_help_panel="House-keeping")(load)
 app.command(rich_help_panel="House-keeping")(migrate)
 app.add_typer(config.app, name="config", rich_help_panel="House-keeping")
 app.add_typer(models.app, name="models", rich_help_panel="House-keeping")
