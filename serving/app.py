@@ -14,6 +14,7 @@ from infra.settings import Settings
 from ingest.access.guard import access_middleware
 from serving.api import routes
 from serving.service import Gateway
+from serving.telemetry import observe_routing
 
 
 def build_gateway(
@@ -43,8 +44,11 @@ def build_gateway(
             await gateway.drained()
             await run_in_threadpool(gateway.close)
 
+    def routing() -> None:
+        observe_routing(gateway.state, context.clock.now())
+
     app = Starlette(
-        routes=[*routes(gateway), *extra_routes, *operations_routes(health, before_scrape)],
+        routes=[*routes(gateway), *extra_routes, *operations_routes(health, [routing, *before_scrape])],
         middleware=access_middleware(context),
         lifespan=lifespan,
     )
@@ -52,7 +56,7 @@ def build_gateway(
     return app
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, before_scrape: Callable[[Context], Sequence[Callable[[], None]]] = lambda _: ()) -> None:
     """Run the gateway on `serving.host:serving.port` until SIGTERM or SIGINT; answers in progress are finished."""
     import uvicorn
 
@@ -62,7 +66,7 @@ def serve(settings: Settings) -> None:
     context = open_context(settings)
     try:
         config = uvicorn.Config(
-            build_gateway(context),
+            build_gateway(context, before_scrape=before_scrape(context)),
             host=settings.serving.host,
             port=settings.serving.port,
             log_config=None,

@@ -239,10 +239,3 @@ def _engine(loaded: LoadedModel, settings: Settings) -> LocalEngine:
         max_wait_seconds=serving.max_wait_seconds,
         max_queue_rows=serving.max_queue_rows,
     )
-
-
-def run(settings: Settings) -> None:
-    """`plaudit serve`: the gateway alone, until a signal."""
-    from serving.app import serve
-
-    serve(settings)
