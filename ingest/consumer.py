@@ -167,6 +167,8 @@ class TopicConsumer:
                 repository.insert_letters(applied.letters)
             repository.save_offsets(self._settings.consumer_group, self._topic, self._identity, offsets)
         self._count(applied, time.perf_counter() - started)
+        oldest = min(record.timestamp for record in records)
+        metrics.INGEST_APPLY_DELAY.labels(self.kind).observe(max(0.0, self._context.clock.now() - oldest))
 
     def _count(self, applied: Applied, seconds: float) -> None:
         metrics.INGEST_APPLY_SECONDS.labels(self.kind).observe(seconds)

@@ -9,8 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -21,15 +20,14 @@ from starlette.applications import Starlette
 
 from ab_testing.service import bootstrap_state
 from infra.contracts import PlauditError
-from infra.runtime import Context, Health, Shutdown, configure_logging, open_context
-from infra.runtime.reporting import refresh_job_metrics
+from infra.runtime import Context, Health, Job, Shutdown, configure_logging, open_context
 from infra.runtime.scheduler import Scheduler
 from infra.settings import Settings
 from ingest.api import routes
 from ingest.consumer import FeedbackConsumer
 from ingest.service import IngestService
-from ingest.trust.jobs import refresh_trust_metrics
 from plaudit.jobs import all_jobs
+from plaudit.monitoring.gauges import store_gauges
 from plaudit.up_gateway import GatewayThread, bind, url_of
 from serving.app import build_gateway
 
@@ -94,7 +92,7 @@ def start(settings: Settings, listener: socket.socket, shutdown: Shutdown, waiti
     consumer.start()
     shutdown.add("consumer", consumer.stop)
     health.add("consumer", consumer.healthy)
-    app = _application(context, health)
+    app = _application(context, health, jobs)
     gateway = GatewayThread(app, listener)
     # Closed first: nothing new comes in, and what is in flight still has everything it needs.
     scheduler = Scheduler(context, jobs)
@@ -139,11 +137,10 @@ class ConsumerThread:
         return f"no partition of {' and '.join(idle)} is read here yet" if idle else None
 
 
-def _application(context: Context, health: Health) -> Starlette:
+def _application(context: Context, health: Health, jobs: Sequence[Job]) -> Starlette:
     """The gateway with the feedback API beside it; it loads its model in the background and proves it."""
     feedback = routes(IngestService(context))
-    gauges = [partial(refresh, context) for refresh in (refresh_job_metrics, refresh_trust_metrics)]
-    return build_gateway(context, health, feedback, before_scrape=gauges)
+    return build_gateway(context, health, feedback, before_scrape=store_gauges(context, jobs))
 
 
 def _end_gateway(health: Health, gateway: GatewayThread) -> None:

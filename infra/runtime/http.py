@@ -28,6 +28,7 @@ def operations_routes(health: Health, before_scrape: Sequence[Callable[[], None]
         return JSONResponse({"status": status, "checks": readiness.checks}, 200 if readiness.ready else 503)
 
     def metrics(_request: Request) -> Response:
+        health.readiness()  # as gauges: where nobody asks for `/readyz` they would stand still
         for refresh in before_scrape:
             try:
                 refresh()

@@ -50,8 +50,8 @@ def run_job(context: Context, job: Job, stop: threading.Event | None = None) -> 
         return EXIT_TRY_LATER
     with structlog.contextvars.bound_contextvars(job=job.name, run_id=run.run_id):
         ended = run.finish(run.execute())
-        JOB_RUNS.labels(job=job.name, outcome=ended.status).inc()
-        JOB_DURATION.labels(job=job.name).observe(time.perf_counter() - started)
+        JOB_RUNS.labels(job_name=job.name, outcome=ended.status).inc()
+        JOB_DURATION.labels(job_name=job.name).observe(time.perf_counter() - started)
         log.info("job_ended", status=ended.status, detail=ended.detail, seconds=round(time.perf_counter() - started, 3))
     return ended.exit_code
 
@@ -159,7 +159,7 @@ class _Running:
             repository.beat(connection, self.run_id, *progress, now)
         if not held and not self._lost.is_set():
             self._lost.set()
-            LEASE_LOST.labels(job=self._job.name).inc()
+            LEASE_LOST.labels(job_name=self._job.name).inc()
             log.error("job_lease_lost", job=self._job.name, run_id=self.run_id)
 
 

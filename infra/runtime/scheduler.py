@@ -115,7 +115,7 @@ class Scheduler:
         with self._locks[job.name]:
             if self._stop.is_set():
                 return EXIT_FAILED
-            JOB_RUNNING.labels(job=job.name).set(1)
+            JOB_RUNNING.labels(job_name=job.name).set(1)
             try:
                 idle = self._nothing_to_do(job) if job.child else None
                 if idle is not None:
@@ -125,7 +125,7 @@ class Scheduler:
                 log.exception("job_crashed", job=job.name)
                 return EXIT_FAILED
             finally:
-                JOB_RUNNING.labels(job=job.name).set(0)
+                JOB_RUNNING.labels(job_name=job.name).set(0)
 
     def _nothing_to_do(self, job: Job) -> Job | None:
         """The same job as a run that only writes down why it was skipped; None when a child has to look."""
@@ -140,7 +140,7 @@ class Scheduler:
         status = self._record_end(job, end, started_at)
         if status == "failed":
             log.error("child_failed", job=job.name, detail=end.detail)
-        JOB_RUNS.labels(job=job.name, outcome=status).inc()
+        JOB_RUNS.labels(job_name=job.name, outcome=status).inc()
         return end.code if end.code >= 0 else EXIT_FAILED
 
     def _record_end(self, job: Job, end: ChildEnd, started_at: float) -> str:

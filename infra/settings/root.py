@@ -16,6 +16,7 @@ from infra.settings.infrastructure import (
     StoreSettings,
 )
 from infra.settings.ingest import IngestSettings
+from infra.settings.monitoring import MonitoringSettings
 from infra.settings.policy_update import PolicyUpdateSettings
 from infra.settings.retention import RetentionSettings
 from infra.settings.reward_model import RewardModelSettings
@@ -50,6 +51,7 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     jobs: JobSettings = JobSettings()
     logging: LoggingSettings = LoggingSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
     access: AccessSettings = AccessSettings()
     retention: RetentionSettings = RetentionSettings()
     serving: ServingSettings = ServingSettings()
