@@ -5,6 +5,7 @@ from infra.db.tables.base import metadata
 from infra.db.tables.experiments import (
     breaker_trips,
     decisions,
+    experiment_looks,
     experiment_states,
     experiments,
     exposures,
@@ -40,6 +41,7 @@ __all__ = [
     "dwell_models",
     "erased_people",
     "erasures",
+    "experiment_looks",
     "experiment_states",
     "experiments",
     "exports",

@@ -170,6 +170,28 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project", "erasure_id", name=op.f("pk_erasures")),
     )
     op.create_table(
+        "experiment_looks",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("experiment_id", sa.String(length=64), nullable=False),
+        sa.Column("arm", sa.String(length=16), nullable=False),
+        sa.Column("metric", sa.String(length=32), nullable=False),
+        sa.Column("people", sa.Integer(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("people_challenger", sa.Integer(), nullable=False),
+        sa.Column("people_control", sa.Integer(), nullable=False),
+        sa.Column("rate_challenger", sa.Double(), nullable=True),
+        sa.Column("rate_control", sa.Double(), nullable=True),
+        sa.Column("log_e_better", sa.Double(), nullable=True),
+        sa.Column("log_e_worse", sa.Double(), nullable=True),
+        sa.Column("log_e_not_inferior", sa.Double(), nullable=True),
+        sa.Column("effect", sa.Double(), nullable=True),
+        sa.Column("low", sa.Double(), nullable=True),
+        sa.Column("high", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint(
+            "project", "experiment_id", "arm", "metric", "people", name=op.f("pk_experiment_looks")
+        ),
+    )
+    op.create_table(
         "experiment_states",
         sa.Column("project", sa.String(length=63), nullable=False),
         sa.Column("experiment_id", sa.String(length=64), nullable=False),
@@ -690,6 +712,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_experiments_project_status"), table_name="experiments")
     op.drop_table("experiments")
     op.drop_table("experiment_states")
+    op.drop_table("experiment_looks")
     op.drop_table("erasures")
     op.drop_index(op.f("ix_erased_people_project_erased_before"), table_name="erased_people")
     op.drop_table("erased_people")
