@@ -13,6 +13,7 @@ from infra.runtime.http import operations_routes
 from infra.settings import Settings
 from ingest.access.guard import access_middleware
 from serving.api import routes
+from serving.console.app import console_routes
 from serving.service import Gateway
 
 
@@ -44,7 +45,12 @@ def build_gateway(
             await run_in_threadpool(gateway.close)
 
     app = Starlette(
-        routes=[*routes(gateway), *extra_routes, *operations_routes(health, before_scrape)],
+        routes=[
+            *routes(gateway),
+            *extra_routes,
+            *console_routes(context),
+            *operations_routes(health, before_scrape),
+        ],
         middleware=access_middleware(context),
         lifespan=lifespan,
     )

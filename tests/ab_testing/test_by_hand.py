@@ -1,5 +1,7 @@
 """A person's word about the champion, pauses of promotion, and the course that is kept of looks."""
 
+from itertools import pairwise
+
 import pytest
 from sqlalchemy import select
 
@@ -85,7 +87,7 @@ def test_looks_leave_a_course_that_is_thinned(small_world: World) -> None:
         exposed = course.points(experiment.experiment_id, "challenger", EXPOSED, 100)
         newest = course.points(experiment.experiment_id, "challenger", "love", 1)
     assert len(love) == 3
-    assert all(after["people"] >= GROWTH * before["people"] for before, after in zip(love, love[1:], strict=False))
+    assert all(after["people"] >= GROWTH * before["people"] for before, after in pairwise(love))
     assert love[-1]["people"] == love[-1]["people_challenger"] + love[-1]["people_control"] == 120
     assert love[-1]["low"] < love[-1]["effect"] < love[-1]["high"]
     assert [point["people"] for point in exposed] == [40, 80, 120]
