@@ -1,6 +1,6 @@
 """SQL of the pages on feedback and rewards: the newest events, letters and labels, never all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, select
@@ -19,13 +19,23 @@ class FeedbackRepository:
         self._connection = connection
         self._project = project
 
-    def newest_events(self, limit: int) -> Sequence[Row]:
-        """The newest events by their ids, which begin with the time they were made at."""
+    def newest_events(self, limit: int) -> Sequence[dict[str, Any]]:
+        """The newest events by their ids, which begin with the time they were made at, with what their answers know:
+        the adapter, and the person where the event names none."""
         c = feedback_events.c
         columns = (c.event_id, c.response_id, c.choice, c.signal, c.operation, c.value, c.user_key, c.received_at,
                    c.source, c.device, func.length(c.text).label("characters"))  # fmt: skip
         query = select(*columns).where(c.project == self._project).order_by(c.event_id.desc()).limit(limit)
-        return self._connection.execute(query).mappings().all()
+        found = self._connection.execute(query).mappings().all()
+        served = self._served(row["response_id"] for row in found)
+        return [
+            {
+                **row,
+                "adapter": getattr(served.get(row["response_id"]), "adapter", None),
+                "user_key": row["user_key"] or getattr(served.get(row["response_id"]), "user_key", None),
+            }
+            for row in found
+        ]
 
     def signals(self, most: int) -> Sequence[Row]:
         """Signal -> events among the newest `most`, and when the first of those was received."""
@@ -46,16 +56,20 @@ class FeedbackRepository:
 
     def newest_labels(self, limit: int) -> Sequence[dict[str, Any]]:
         """The newest final labels with the adapter, experiment and arm of their answers and the length of these."""
-        c, i = labels.c, interactions.c
+        c = labels.c
         query = select(c.response_id, c.choice, c.version, c.objective_values, c.made_at)
         query = query.where(c.project == self._project, c.version >= 1).order_by(c.made_at.desc()).limit(limit)
         found = self._connection.execute(query).mappings().all()
-        wanted = (i.response_id, i.adapter, i.experiment, i.arm)
-        responses = sorted({str(row["response_id"]) for row in found})
-        rows = rows_by_keys(self._connection, wanted, i.response_id, responses, {"project": self._project})
-        served = {row.response_id: row for row in rows}
+        served = self._served(row["response_id"] for row in found)
         return [
             {**row, "adapter": of.adapter, "experiment": of.experiment, "arm": of.arm}
             for row in found
             if (of := served.get(row["response_id"])) is not None
         ]
+
+    def _served(self, responses: Iterable[str]) -> dict[str, Any]:
+        """Response id -> what is known of who was served what."""
+        i = interactions.c
+        wanted = (i.response_id, i.adapter, i.experiment, i.arm, i.user_key)
+        rows = rows_by_keys(self._connection, wanted, i.response_id, sorted(set(responses)), {"project": self._project})
+        return {row.response_id: row for row in rows}
