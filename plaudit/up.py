@@ -22,7 +22,8 @@ from ab_testing.service import bootstrap_state
 from infra.contracts import PlauditError
 from infra.runtime import Context, Health, Job, Shutdown, configure_logging, open_context
 from infra.runtime.scheduler import Scheduler
-from infra.settings import Settings
+from infra.settings import Settings, console_password
+from infra.settings.identity import CONSOLE_PASSWORD_FILE
 from ingest.api import routes
 from ingest.consumer import FeedbackConsumer
 from ingest.service import IngestService
@@ -172,8 +173,18 @@ def _say_ready(console: Console, settings: Settings, listener: socket.socket) ->
     console.print(
         f"[bold green]ready[/] at [bold]{url}/v1[/], model {settings.model.base}, data in {settings.data_dir}"
     )
+    if settings.console.enabled:
+        console.print(f"console at [bold]{url}/console[/]{_password_hint(settings)}")
     if settings.logging.format == "json":
         console.print(f"[dim]log: {log_file(settings)}, jobs: `plaudit jobs list`, end: Ctrl-C[/]")
+
+
+def _password_hint(settings: Settings) -> str:
+    """Where the password is, made now so that the file is there."""
+    if not settings.console.local_password:
+        return ", with an API key"
+    console_password(settings)
+    return f", password in {settings.data_dir / CONSOLE_PASSWORD_FILE}"
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from infra.settings import Settings
 from ingest.access.guard import protected
 from serving import responses
 from serving.api import Doors, doors, routes
+from serving.console.app import console_routes
 from serving.engines import make_engine
 from serving.service import EngineMaker, Gateway
 from serving.telemetry import observe_routing
@@ -90,7 +91,12 @@ def build_gateway(
     app = GatewayApplication(
         context,
         hot,
-        routes=[*routes(gateway, hot), *extra_routes, *operations_routes(health, [routing, *before_scrape])],
+        routes=[
+            *routes(gateway, hot),
+            *extra_routes,
+            *console_routes(context),
+            *operations_routes(health, [routing, *before_scrape]),
+        ],
         lifespan=lifespan,
     )
     app.state.gateway = gateway

@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from infra.settings.ab_testing import AbTestingSettings
 from infra.settings.access import AccessSettings
+from infra.settings.console import ConsoleSettings
 from infra.settings.infrastructure import (
     EventLogSettings,
     JobSettings,
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     access: AccessSettings = AccessSettings()
     retention: RetentionSettings = RetentionSettings()
     serving: ServingSettings = ServingSettings()
+    console: ConsoleSettings = ConsoleSettings()
     ingest: IngestSettings = IngestSettings()
     trust: TrustSettings = TrustSettings()
     reward_model: RewardModelSettings = RewardModelSettings()

@@ -39,6 +39,19 @@ def revert(
 
 
 @app.command()
+def promote(
+    adapter: Annotated[str, typer.Argument(help="name@version of one that passed the gate.")],
+    reason: Annotated[str, typer.Option(help="Why; stands in the ledger for ever.")],
+) -> None:
+    """Make an adapter the champion now, without an experiment; the champion before stays loaded."""
+    from ab_testing.by_hand import promote_by_hand
+
+    with opened("ab-testing") as context:
+        decision = promote_by_hand(context, adapter, reason, _witness(context, "champion.promote", reason))
+    console().print(f"decision {decision.sequence}: {decision.reason}")
+
+
+@app.command()
 def status() -> None:
     """What runs: arms, people, rates, e-values beside what they must reach, what it waits for, and for how long."""
     from ab_testing.looking import current_watermark

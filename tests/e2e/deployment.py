@@ -69,10 +69,12 @@ def settings_document(folder: Path, model: Path) -> dict[str, Any]:
 class Deployment:
     """One data folder and one port, over as many lives of `plaudit up` as a test wants."""
 
+    document = staticmethod(settings_document)
+
     def __init__(self, folder: Path, model: Path, changes: Mapping[str, dict[str, Any]] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "plaudit.toml"
-        document = settings_document(folder, model)
+        document = self.document(folder, model)
         for section, values in (changes or {}).items():
             document[section] = {**document.get(section, {}), **values}
         config.write_text("".join(f"{key} = {toml_value(value)}\n" for key, value in document.items()))
