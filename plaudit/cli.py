@@ -15,6 +15,7 @@ from plaudit.commands import (
     export,
     ingest,
     jobs,
+    keeping,
     keys,
     models,
     policy_update,
@@ -52,6 +53,8 @@ app.add_typer(export.app, name="export", rich_help_panel="Access and rights")
 app.add_typer(audit.app, name="audit", rich_help_panel="Access and rights")
 app.command(rich_help_panel="House-keeping")(doctor)
 app.command(rich_help_panel="House-keeping")(migrate)
+app.command(rich_help_panel="House-keeping")(keeping.backup)
+app.command(rich_help_panel="House-keeping")(keeping.restore)
 app.add_typer(config.app, name="config", rich_help_panel="House-keeping")
 app.add_typer(models.app, name="models", rich_help_panel="House-keeping")
 
