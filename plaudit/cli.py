@@ -26,6 +26,7 @@ from plaudit.commands.common import fail
 from plaudit.commands.doctor import doctor
 from plaudit.commands.erase import erase
 from plaudit.commands.migrate import migrate
+from plaudit.commands.schedule import schedule
 from plaudit.commands.serve import serve
 from plaudit.commands.up import up
 
@@ -46,6 +47,7 @@ app.add_typer(ingest.app, name="ingest", rich_help_panel="Services")
 app.add_typer(reward_model.app, name="reward-model", rich_help_panel="Jobs")
 app.add_typer(policy_update.app, name="policy-update", rich_help_panel="Jobs")
 app.add_typer(ab_testing.app, name="ab-testing", rich_help_panel="Jobs")
+jobs.app.command()(schedule)
 app.add_typer(jobs.app, name="jobs", rich_help_panel="Jobs")
 app.add_typer(keys.app, name="keys", rich_help_panel="Access and rights")
 app.command(rich_help_panel="Access and rights")(erase)

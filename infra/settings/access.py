@@ -10,7 +10,7 @@ class AccessSettings(Section):
 
     require_keys: bool = False
     """Refuse requests without a valid API key. Keep it off only while every service listens on loopback."""
-    open_paths: tuple[str, ...] = ("/healthz", "/readyz", "/metrics")
+    open_paths: tuple[str, ...] = ("/healthz", "/livez", "/readyz", "/metrics")
     """Paths that need no key even where keys are required."""
     cache_seconds: float = Field(5.0, ge=0, le=300)
     """How long a verified key is believed without asking the store: a revocation takes effect within this time."""
