@@ -1,4 +1,4 @@
-"""What the engine of vLLM servers adds to the port: retries, several replicas, cancellation, what servers cannot say."""
+"""What the engine of vLLM servers adds to the port: retries, replicas, cancellation, what servers cannot say."""
 
 import threading
 import time
