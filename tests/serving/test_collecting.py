@@ -31,8 +31,8 @@ def test_only_what_nobody_will_serve_again_is_removed(
     job: JobContext, make_adapter: Callable[..., AdapterVersion]
 ) -> None:
     states = {
-        1: "retired", 2: "retired", 3: "rejected", 4: "retired", 5: "refused", 6: "challenger", 7: "retired", 8: "retired",
-        9: "retired",
+        1: "retired", 2: "retired", 3: "rejected", 4: "retired", 5: "refused", 6: "challenger", 7: "retired",
+        8: "retired", 9: "retired",
     }  # fmt: skip
     made = {
         version: make_adapter("kind", version, seed=version, state=state, created_at=90 * DAY if version == 9 else DAY)
