@@ -11,7 +11,7 @@ from ab_testing.decisions import Situation, Verdict
 from ab_testing.discoveries import entry_of
 from ab_testing.ledger import next_decision
 from ab_testing.repository import ExperimentRepository
-from infra.contracts import Arm, Decision, Experiment, Phase, PlauditError
+from infra.contracts import BASE_ADAPTER, Arm, Decision, Experiment, Phase, PlauditError
 from infra.metrics import catalogue
 from infra.runtime import Context
 from infra.settings import config_hash
@@ -189,21 +189,24 @@ def revert_champion(
     context: Context,
     reason: str,
     witness: Callable[[Connection, Decision], None] = lambda _connection, _decision: None,
+    *,
+    to_base: bool = False,
 ) -> Decision:
     """Go back to the champion before, now, on a person's word; a running experiment stops at its next look.
 
-    Raises NothingToRevertTo when there is none. The decision is a `rollback` of no experiment; `witness` writes the act
-    down elsewhere, in the same transaction.
+    `to_base`: to the base instead, as before another base model is served, on which no adapter of today can be: the
+    champion retires and is not rejected. Raises NothingToRevertTo when there is none. The decision is a `rollback` of
+    no experiment; `witness` writes the act down elsewhere, in the same transaction.
     """
     with context.database.transaction() as connection:
         repository = ExperimentRepository(connection, context.settings.project)
-        champion, before = repository.champion(), repository.last_proven()
+        champion, before = repository.champion(), BASE_ADAPTER if to_base else repository.last_proven()
         if champion is None or before is None or champion == before:
             raise NothingToRevertTo(f"champion {champion!r} has no champion before it to go back to", field="champion")
         evidence: dict[str, object] = {"code": "reverted", "from": champion, "to": before}
         verdict = Verdict("rollback", "reverted", f"back from {champion} to {before}: {reason}")
         decision = record(repository, context, "", verdict, evidence, None)
-        repository.set_adapter_state(champion, "rejected")
+        repository.set_adapter_state(champion, "retired" if to_base else "rejected")
         repository.set_adapter_state(before, "champion")
         repository.move_champion(before, before, decision.decision_id, decision.decided_at)
         witness(connection, decision)

@@ -255,7 +255,7 @@ INTERACTION_CODEC = Codec(Interaction, binary=True, problem=_interaction_problem
 
 
 _TIMES: dict[str, Any] = {"created_at": 0.0, "latency_seconds": 0.0, "first_token_seconds": None}
-_LATER_FIELDS = {"duel": None, "honeypot": None, "redacted": False}
+_LATER_FIELDS = {"duel": None, "honeypot": None, "redacted": False, "why": ""}
 """Fields that came after the first version, with what stands for their absence: left out then, so that an interaction
 sent again by a newer gateway has the hash that an older consumer gave it."""
 

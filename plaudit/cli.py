@@ -21,6 +21,7 @@ from plaudit.commands import (
     policy_update,
     replay,
     reward_model,
+    serving,
 )
 from plaudit.commands.common import fail
 from plaudit.commands.doctor import doctor
@@ -44,6 +45,7 @@ app.command(rich_help_panel="Everything on one machine")(up)
 app.command(rich_help_panel="Everything on one machine")(demo.demo)
 app.command(rich_help_panel="Everything on one machine")(replay.replay)
 app.command(rich_help_panel="Services")(serve)
+app.add_typer(serving.app, name="serving", rich_help_panel="Services")
 app.add_typer(ingest.app, name="ingest", rich_help_panel="Services")
 app.add_typer(reward_model.app, name="reward-model", rich_help_panel="Jobs")
 app.add_typer(policy_update.app, name="policy-update", rich_help_panel="Jobs")

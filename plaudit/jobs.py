@@ -30,8 +30,9 @@ def all_jobs() -> "tuple[Job, ...]":
     import ingest.trust.jobs
     import policy_update.jobs
     import reward_model.jobs
+    import serving.jobs
 
-    rooms = (ingest.jobs, ingest.trust.jobs, reward_model.jobs, policy_update.jobs, ab_testing.jobs)
+    rooms = (ingest.jobs, ingest.trust.jobs, reward_model.jobs, policy_update.jobs, ab_testing.jobs, serving.jobs)
     return (*(job for room in rooms for job in room.JOBS), registry_job())
 
 

@@ -45,7 +45,7 @@ def possible(chat: ChatRequest, route: Route) -> bool:
         and not chat.raw
         and chat.choices == 1
         and chat.sampling.seed is None
-        and route.why not in ("named", "forced", "withdrawn")
+        and route.why not in ("named", "forced", "withdrawn", "unhealthy")
     )
 
 

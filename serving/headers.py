@@ -3,7 +3,7 @@
 | header | what |
 |---|---|
 | `x-plaudit-response-id`, `x-request-id` | the id that feedback names |
-| `x-plaudit-adapter` | what answers (of a stream: what was to answer when it was accepted); not of duels |
+| `x-plaudit-adapter` | what answers; not of duels |
 | `x-plaudit-feedback-token` | with this a page may give feedback on the answer |
 | `x-plaudit-solicited` | the person shall be asked for a vote: its value goes into `solicited` of the event `shown` |
 | `x-plaudit-duel` | the ids of the two answers shown side by side |

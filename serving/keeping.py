@@ -78,9 +78,9 @@ class Keeper:
                 if self._ready():
                     self._check_names([*self._proofs, *self._leaving])
                     self._take_back(wanted())
+                    self._prove_again()
                     while (ref := self._next(wanted())) is not None:
                         self._load(ref)
-                    self._prove_again()
                     self._let_go(set(wanted()))
             except EngineFailed as error:  # says nothing about an adapter: the replica's health will tell
                 log.warning("replica_failed", replica=self.name, reason=error.message)
@@ -122,8 +122,10 @@ class Keeper:
             )
         except Mismatch as error:
             self._refuse(BASE_ADAPTER, error)
-            return
-        self._admit(BASE_ADAPTER, proven, incarnation)
+        except EngineFailed as error:
+            self._fail(BASE_ADAPTER, error)
+        else:
+            self._admit(BASE_ADAPTER, proven, incarnation)
 
     def _next(self, wanted: Sequence[AdapterRef]) -> AdapterRef | None:
         if self._incarnation != self.replica.incarnation:
@@ -144,9 +146,7 @@ class Keeper:
         except StoreUnavailable:
             raise  # says nothing about the adapter, whose experiment would end by a refusal
         except EngineFailed as error:  # neither does this
-            self._failing[ref] = (error.message, self._prover.now())
-            self._prover.record(self.name, ref, "failing", {"code": error.code, "reason": error.message})
-            log.warning("adapter_not_loaded", adapter=ref, replica=self.name, reason=error.message)
+            self._fail(ref, error)
         except PlauditError as error:
             self._refuse(ref, error)
         else:
@@ -185,6 +185,11 @@ class Keeper:
             metrics.REPLICA_PROOF_MARGIN.labels(replica=self.replica.name, adapter=ref).set(margin)
         metrics.SERVING_PROOFS.labels(outcome=proven.status).inc()
         log.info("adapter_admitted", adapter=ref, replica=self.name, status=proven.status, **proven.detail)
+
+    def _fail(self, ref: AdapterRef, error: EngineFailed) -> None:
+        self._failing[ref] = (error.message, self._prover.now())
+        self._prover.record(self.name, ref, "failing", {"code": error.code, "reason": error.message})
+        log.warning("adapter_not_loaded", adapter=ref, replica=self.name, reason=error.message)
 
     def _refuse(self, ref: AdapterRef, error: PlauditError) -> None:
         """Close before anything else: a store that is away must not keep a wrong adapter in traffic."""
@@ -226,6 +231,7 @@ class Keeper:
                 proof = self._prover.adapter(self.replica, ref, self._base, self._offset)
             except Mismatch as error:
                 self._refuse(ref, error)
+                del self._refused[ref]  # its files are still what was trained: loaded again at once
             else:
                 detail = Proven(proof.verdict, msgspec.to_builtins(proof), digest_of(adapter.file_hashes))
                 self._admit(ref, detail, incarnation)

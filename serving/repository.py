@@ -128,6 +128,26 @@ class ServingRepository:
         )
         return {f"{row.name}@{row.version}": row.file_hashes for row in self._connection.execute(query)}
 
+    def adapters_given_up(self, before: float) -> list[AdapterVersion]:
+        """Adapters made before the instant that were refused, rejected or retired, oldest first."""
+        query = (
+            select(adapters)
+            .where(
+                adapters.c.project == self._project,
+                adapters.c.state.in_(("refused", "rejected", "retired")),
+                adapters.c.created_at < before,
+            )
+            .order_by(adapters.c.created_at)
+        )
+        return [_adapter(row) for row in self._connection.execute(query).mappings()]
+
+    def arms_not_ended(self) -> frozenset[AdapterRef]:
+        """Every adapter of an experiment, whatever its kind, that has not ended."""
+        query = select(experiments).where(experiments.c.project == self._project, experiments.c.ended_at.is_(None))
+        rows = self._connection.execute(query).mappings()
+        found = [msgspec.convert(_plain(row), Experiment) for row in rows]
+        return frozenset(ref for one in found for ref in (one.control, one.uncounted, *one.arms.values()))
+
     def forget_proofs(self, replica: str, reason: str, at: float) -> None:
         """A replica that starts, or has gone, has proven nothing: `reason` says which."""
         self._connection.execute(

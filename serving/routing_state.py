@@ -12,12 +12,13 @@ NOWHERE = Router("", ())
 
 Why = Literal[
     "named", "forced", "anonymous", "stale", "ineligible", "outside", "uncounted", "ended", "unproven", "tripped",
-    "pinned", "withdrawn", "counted",
+    "pinned", "withdrawn", "unhealthy", "counted",
 ]  # fmt: skip
 """Why this adapter. named: by the request's `model`; outside: held out, or of no experiment's slot; uncounted: between
 the arms; ended: another champion than the experiment's; unproven: one of its adapters is not proven here; tripped: a
 circuit breaker is open; pinned: the conversation began with it;
-withdrawn: its adapter was rolled back while the request waited; counted: by the person's arm. Only `counted` counts."""
+withdrawn: its adapter was rolled back while the request waited; unhealthy: no replica of the engine serves its adapter
+any more since it was routed; counted: by the person's arm. Only `counted` counts."""
 
 
 class NothingProven(PlauditError):
@@ -177,7 +178,8 @@ def still(state: RoutingState, taken: Route) -> Route:
     if taken.why in ("named", "forced") or state.usable(taken.adapter):
         return taken
     try:
-        return _champion(state, "withdrawn")
+        lost = taken.adapter not in state.servable and taken.adapter not in state.rejected
+        return _champion(state, "unhealthy" if lost else "withdrawn")
     except NothingProven:
         return taken
 

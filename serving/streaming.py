@@ -57,6 +57,9 @@ class Stream:
         ticks = loop.create_task(self._tick(loop))
         outcome = "left"
         try:
+            # Until something has come (a token, an end, the client's leaving, a deadline) another adapter may answer
+            # than the one that was to: the header tells which one does.
+            await self._wake.wait()
             headers = [EVENT_STREAM, *headers_of(self._exchange, self._gateway.state)]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             outcome = await self._body(send)

@@ -147,6 +147,7 @@ class Turn:
             duel=self._duel,
             honeypot=self._honeypot,
             redacted=cut,
+            why=route.why,
         )
 
     def _shown(self, result: GenerationResult, filters: Filters) -> Shown:

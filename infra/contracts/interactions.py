@@ -66,6 +66,8 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True):
     of `experiment`, phase `phase`; all four are None outside an experiment (the uncounted middle included).
     Times are Unix seconds, durations seconds. `source` is `gateway` for our own answers, `duel` for our own that were
     shown in pairs (outside every experiment, whoever asked) and `imported` for answers that were produced elsewhere.
+    `why`: the router's reason for the adapter (`counted`, `outside`, `unproven`, `unhealthy` and so on; see
+    `serving.routing_state`): an answer of a fallback says so, and is outside every experiment.
     `redacted`: personal data was taken out of texts, or a filter cut one; token ids that would tell it are left out.
     """
 
@@ -94,6 +96,7 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True):
     duel: DuelSide | None = None
     honeypot: HoneypotShown | None = None
     redacted: bool = False
+    why: str = ""
 
     @property
     def prompt(self) -> str:

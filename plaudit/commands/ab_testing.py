@@ -29,12 +29,15 @@ def decide() -> None:
 @app.command()
 def revert(
     reason: Annotated[str, typer.Option(help="Why; stands in the ledger for ever.")],
+    to_base: Annotated[
+        bool, typer.Option("--to-base", help="To the base model, as before another one is served; see docs/serving.md.")
+    ] = False,
 ) -> None:
     """Go back to the champion before, now: a pointer move to an adapter that is still loaded."""
     from ab_testing.effects import revert_champion
 
     with opened("ab-testing") as context:
-        decision = revert_champion(context, reason, _witness(context, "champion.revert", reason))
+        decision = revert_champion(context, reason, _witness(context, "champion.revert", reason), to_base=to_base)
     console().print(f"decision {decision.sequence}: {decision.reason}")
 
 

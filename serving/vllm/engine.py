@@ -77,7 +77,7 @@ class VllmEngine:
         """See `Engine`; also raises SamplingUnsupported."""
         check_lengths(self.base, requests)
         for request in requests:
-            self._check(request)
+            self._check(request, moves=again is not None)
         with self._lock:
             if self._closed:
                 raise EngineFailed("the engine is shutting down: try another replica")
@@ -150,14 +150,15 @@ class VllmEngine:
             return str(folder.absolute())
         return str(Path(self._settings.adapters_seen_at) / folder.absolute().relative_to(self._adapters_folder))
 
-    def _check(self, request: GenerationRequest) -> None:
+    def _check(self, request: GenerationRequest, *, moves: bool) -> None:
+        """Whether somebody can answer. Where another adapter may, nobody needs to: that is found out as it begins."""
         able = [each for each in self._replicas if request.adapter in each.opened()]
-        if not able:
+        if not able and not moves:
             raise AdapterNotLoaded(
                 f"adapter {request.adapter!r} is not proven on any server: see GET /v1/models", field="model"
             )
         sampling = request.sampling
-        if sampling.temperature > 0 and not is_plain(sampling) and all(each.mode == "raw" for each in able):
+        if able and sampling.temperature > 0 and not is_plain(sampling) and all(each.mode == "raw" for each in able):
             raise SamplingUnsupported(
                 "the vLLM servers report log-probabilities before temperature, top_p and top_k, so that only "
                 "temperature 0, or 1 without truncation, can be learned from: start them with "

@@ -321,6 +321,19 @@ def test_a_champion_moved_by_hand_ends_the_comparison(small_world: World) -> Non
         revert_champion(small_world.context, "again")
 
 
+def test_before_another_base_the_champion_retires_and_the_base_serves(small_world: World) -> None:
+    test_a_better_challenger_is_promoted(small_world)
+    small_world.prove(small_world.add_adapter(version=2))
+    assert code(small_world) == "start"
+    decision = revert_champion(small_world.context, "base model upgrade", to_base=True)
+    assert (decision.kind, decision.evidence["to"]) == ("rollback", "base")
+    assert state(small_world) == ("base", "base")
+    assert adapter_state(small_world, "style@1") == "retired", "nothing speaks against it"
+    assert code(small_world) == "champion_changed"
+    with pytest.raises(NothingToRevertTo):
+        revert_champion(small_world.context, "again", to_base=True)
+
+
 def test_a_withdrawn_challenger_ends_its_experiment(small_world: World) -> None:
     small_world.start()
     with small_world.database.transaction() as connection:

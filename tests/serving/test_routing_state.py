@@ -191,9 +191,11 @@ def test_what_waited_is_answered_by_the_champion_when_its_adapter_was_rolled_bac
     taken = route(state(CHALLENGE), "plaudit", "user-1", True)
     challenged = replace(ARM, phase=taken.phase)
     assert still(state(CHALLENGE), challenged) == challenged
-    for changes in ({"rejected": frozenset({"style@2"})}, {"servable": frozenset({"style@1", "base"})}):
+    lost = {"servable": frozenset({"style@1", "base"})}
+    for changes, why in (({"rejected": frozenset({"style@2"})}, "withdrawn"), (lost, "unhealthy")):
         found = still(state(CHALLENGE, **changes), challenged)
-        assert (found, found.why) == (CHAMPION, "withdrawn")
+        assert (found, found.why) == (CHAMPION, why)
+        assert found.experiment is None, "a fallback counts in no experiment"
         named = Route("style@2", why="named")
         assert still(state(CHALLENGE, **changes), named) == named
     assert still(RoutingState(champion="style@9", last_proven="style@9"), challenged) == challenged
