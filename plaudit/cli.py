@@ -26,6 +26,7 @@ from plaudit.commands.doctor import doctor
 from plaudit.commands.erase import erase
 from plaudit.commands.load import load
 from plaudit.commands.migrate import migrate
+from plaudit.commands.openapi import openapi
 from plaudit.commands.serve import serve
 from plaudit.commands.up import up
 
@@ -54,6 +55,7 @@ app.add_typer(audit.app, name="audit", rich_help_panel="Access and rights")
 app.command(rich_help_panel="House-keeping")(doctor)
 app.command(rich_help_panel="House-keeping")(load)
 app.command(rich_help_panel="House-keeping")(migrate)
+app.command(rich_help_panel="House-keeping")(openapi)
 app.add_typer(config.app, name="config", rich_help_panel="House-keeping")
 app.add_typer(models.app, name="models", rich_help_panel="House-keeping")
 

@@ -20,6 +20,7 @@ from ingest.access.guard import protected
 from serving import responses
 from serving.api import Doors, doors, routes
 from serving.engines import make_engine
+from serving.openapi import schema_routes
 from serving.service import EngineMaker, Gateway
 
 
@@ -85,7 +86,7 @@ def build_gateway(
     app = GatewayApplication(
         context,
         hot,
-        routes=[*routes(gateway, hot), *extra_routes, *operations_routes(health, before_scrape)],
+        routes=[*schema_routes(), *routes(gateway, hot), *extra_routes, *operations_routes(health, before_scrape)],
         lifespan=lifespan,
     )
     app.state.gateway = gateway
