@@ -28,6 +28,7 @@ from plaudit.commands.doctor import doctor
 from plaudit.commands.erase import erase
 from plaudit.commands.load import load
 from plaudit.commands.migrate import migrate
+from plaudit.commands.openapi import openapi
 from plaudit.commands.schedule import schedule
 from plaudit.commands.serve import serve
 from plaudit.commands.up import up
@@ -61,6 +62,7 @@ app.command(rich_help_panel="House-keeping")(load)
 app.command(rich_help_panel="House-keeping")(migrate)
 app.command(rich_help_panel="House-keeping")(keeping.backup)
 app.command(rich_help_panel="House-keeping")(keeping.restore)
+app.command(rich_help_panel="House-keeping")(openapi)
 app.add_typer(config.app, name="config", rich_help_panel="House-keeping")
 app.add_typer(models.app, name="models", rich_help_panel="House-keeping")
 

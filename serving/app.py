@@ -21,6 +21,7 @@ from serving import responses
 from serving.api import Doors, doors, routes
 from serving.console.app import console_routes
 from serving.engines import make_engine
+from serving.openapi import schema_routes
 from serving.service import EngineMaker, Gateway
 from serving.telemetry import observe_routing
 
@@ -92,6 +93,7 @@ def build_gateway(
         context,
         hot,
         routes=[
+            *schema_routes(),
             *routes(gateway, hot),
             *extra_routes,
             *console_routes(context),

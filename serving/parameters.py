@@ -12,7 +12,7 @@ from ingest.rules import id_problem
 from ingest.unreadable import UNREADABLE
 
 MAX_ID_CHARACTERS = 128
-_MAX_USER_CHARACTERS = 512
+MAX_USER_CHARACTERS = 512
 
 
 class BadRequest(PlauditError):
@@ -50,7 +50,7 @@ class Parameters:
 
     def number(self, name: str, default: float, least: float, most: float, *, whole: bool = False) -> float:
         """A number from `least` to `most`. Raises BadRequest."""
-        value = self.take(name)
+        value = whole_number(self.take(name)) if whole else self.take(name)
         if value is None:
             return default
         right_type = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
@@ -97,7 +97,7 @@ def sampling(given: Parameters, settings: ServingSettings) -> SamplingParameters
     name = "max_tokens" if old is not None else "max_completion_tokens"
     limit = Parameters({} if old is None and new is None else {name: old if old is not None else new})
     most = settings.max_tokens_limit
-    seed = given.take("seed")
+    seed = whole_number(given.take("seed"))
     if seed is not None and (not isinstance(seed, int) or isinstance(seed, bool) or not -(2**63) <= seed < 2**63):
         raise BadRequest(f"seed must be a whole number of 64 bits, not {shown(seed)}", field="seed")
     return SamplingParameters(
@@ -133,9 +133,9 @@ def include_usage(given: Parameters) -> bool:
 
 def user_of(given: Parameters) -> str | None:
     """The caller's own id of the person who asks. Raises BadRequest."""
-    user = given.text("user", None, _MAX_USER_CHARACTERS)
+    user = given.text("user", None, MAX_USER_CHARACTERS)
     # OpenAI renamed `user` in 2025; clients send the one or the other.
-    renamed = given.text("safety_identifier", None, _MAX_USER_CHARACTERS)
+    renamed = given.text("safety_identifier", None, MAX_USER_CHARACTERS)
     return user or renamed or None
 
 
@@ -159,6 +159,11 @@ def checked_text(value: Any, name: str, longest: int) -> str:
     if not isinstance(value, str) or len(value) > longest:
         raise BadRequest(f"{name} must be a text of at most {longest} characters, not {shown(value)}", field=name)
     return value
+
+
+def whole_number(value: Any) -> Any:
+    """JSON knows no difference between 3 and 3.0; whatever is no number stays as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def shown(value: Any) -> str:

@@ -111,3 +111,11 @@ def test_bytes_that_are_no_utf_8_are_refused(bad: bytes) -> None:
     with pytest.raises(BadRequest) as caught:
         parse_chat(b'{"messages": [{"role": "user", "content": "' + bad + b'"}]}', SETTINGS)
     assert (caught.value.status, caught.value.code) == (400, "invalid_json")
+
+
+def test_whole_numbers_may_be_written_with_a_point() -> None:
+    body = b'{"messages": [{"role": "user", "content": "x"}], "n": 2.0, "seed": 7.0, "max_tokens": 3.0}'
+    request = parse_chat(body, ServingSettings())
+    assert (request.choices, request.sampling.seed, request.sampling.max_tokens) == (2, 7, 3)
+    with pytest.raises(BadRequest, match="whole number"):
+        parse_chat(body.replace(b"2.0", b"2.5"), ServingSettings())
