@@ -92,13 +92,16 @@ def _stream(found: Figures) -> Iterator[Verdict]:
     for name, figures in nulls.items():
         measured = f"{figures['false_discovery_rate']:.1%}, at most {figures['upper']:.1%}"
         yield Verdict(f"{what}, {name.split()[2]} spending", asked, measured, figures["upper"] <= 0.10)
-    mixed = [f for name, procedures in found.items() if name not in nulls for f in procedures.values()]
+    # Fifty simulated years without any real one say less than the line above, which is 10,000 runs of the same.
+    mixed = [
+        f for name, procedures in found.items() if name not in nulls and name[:2] != "0%" for f in procedures.values()
+    ]
     if mixed:
         worst = max(mixed, key=lambda f: f["false_discovery_rate"])
         rate, upper = worst["false_discovery_rate"], worst["false_discovery_rate"] + 1.645 * worst["standard_error"]
-        # Simulated years add noise to what the line above knows exactly; only a clear excess fails.
-        met = rate - 1.645 * worst["standard_error"] <= 0.10
-        yield Verdict("years with 0, 5, 20 % real challengers", asked, f"worst {rate:.1%}, at most {upper:.1%}", met)
+        measured = f"worst {rate:.1%}, at most {upper:.1%}"
+        yield Verdict("years with 5, 20 % real challengers", asked, measured, upper <= 0.10)
+
 
 
 def _speed(found: Figures) -> Iterator[Verdict]:
