@@ -19,6 +19,7 @@ from infra.metrics.catalogue import JOB_DURATION, JOB_RUNS, LEASE_LOST
 from infra.runtime import repository
 from infra.runtime.context import Context
 from infra.runtime.job import EXIT_DONE, EXIT_FAILED, EXIT_TRY_LATER, Job, JobContext, JobOutcome, LeaseLost, TryLater
+from infra.runtime.pausing import why_paused
 from infra.runtime.processes import SEPARATOR, process_name
 from infra.settings import config_hash, resolved
 
@@ -92,7 +93,8 @@ class _Running:
     def execute(self) -> _Ended:
         """Call the job and translate how it ended."""
         try:
-            outcome = self._job.run(self._job_context)
+            paused = why_paused(self._context, self._job)
+            outcome = JobOutcome.skipped(paused) if paused else self._job.run(self._job_context)
         except TryLater as later:
             return _Ended("deferred", str(later), EXIT_TRY_LATER)
         except PlauditError as error:

@@ -23,6 +23,7 @@ from infra.runtime import repository
 from infra.runtime.children import ChildEnd, run_child
 from infra.runtime.context import Context
 from infra.runtime.job import EXIT_DONE, EXIT_FAILED, EXIT_TRY_LATER, Job, JobOutcome
+from infra.runtime.pausing import why_paused
 from infra.runtime.running import run_job
 
 log = structlog.get_logger()
@@ -129,7 +130,9 @@ class Scheduler:
 
     def _nothing_to_do(self, job: Job) -> Job | None:
         """The same job as a run that only writes down why it was skipped; None when a child has to look."""
-        reason = job.waits_for(self._context) if job.waits_for is not None else None
+        reason = why_paused(self._context, job)
+        if reason is None and job.waits_for is not None:
+            reason = job.waits_for(self._context)
         if reason is None:
             return None
         return replace(job, run=lambda _context: JobOutcome.skipped(reason), child=False)

@@ -430,6 +430,15 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_pairs_project_made_at"), "pairs", ["project", "made_at"], unique=False)
     op.create_table(
+        "pauses",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("subject", sa.String(length=64), nullable=False),
+        sa.Column("actor", sa.String(length=128), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("paused_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "subject", name=op.f("pk_pauses")),
+    )
+    op.create_table(
         "person_trust",
         sa.Column("project", sa.String(length=63), nullable=False),
         sa.Column("user_key", sa.String(length=64), nullable=False),
@@ -637,6 +646,7 @@ def downgrade() -> None:
     op.drop_table("person_values")
     op.drop_index(op.f("ix_person_trust_project_estimated_at"), table_name="person_trust")
     op.drop_table("person_trust")
+    op.drop_table("pauses")
     op.drop_index(op.f("ix_pairs_project_made_at"), table_name="pairs")
     op.drop_table("pairs")
     op.drop_index(op.f("ix_offline_online_points_project_objective_realised_at"), table_name="offline_online_points")
