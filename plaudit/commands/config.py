@@ -2,6 +2,7 @@
 
 import json
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,6 +47,41 @@ def example() -> None:
     from infra.settings.describing import example_toml
 
     print(example_toml(), end="")
+
+
+@app.command()
+def rules(
+    scale: Annotated[
+        float, typer.Option(min=1e-6, help="1: real time; 0.0166667: a minute of the deployment is a second.")
+    ] = 1.0,
+    scrape_seconds: Annotated[
+        float, typer.Option(min=0.0, help="Scrape interval; no range is made shorter than four of it.")
+    ] = 0.0,
+) -> None:
+    """Print the rules and alerts for Prometheus, as infra/deploy/prometheus/rules.yml has them in real time."""
+    from plaudit.monitoring.promql import Scale
+    from plaudit.monitoring.rules import rules_file
+
+    print(rules_file(settings(), Scale(scale, 4 * scrape_seconds)), end="")
+
+
+@app.command()
+def dashboards(folder: Annotated[Path, typer.Argument(help="Where to write one JSON file a dashboard.")]) -> None:
+    """Write the dashboards for Grafana, as infra/deploy/grafana/dashboards has them."""
+    from plaudit.monitoring.dashboards import DASHBOARDS
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for board in DASHBOARDS:
+        (folder / f"{board.uid}.json").write_text(board.text(), encoding="utf-8")
+    print(f"{len(DASHBOARDS)} dashboards in {folder}")
+
+
+@app.command()
+def metrics() -> None:
+    """Print docs/metrics.md: every metric, explained."""
+    from plaudit.monitoring.page import metrics_page
+
+    print(metrics_page(), end="")
 
 
 def _print_table(rows: "list[Description]") -> None:

@@ -12,6 +12,9 @@ from infra.metrics.catalogue import LONG_SECONDS
 from infra.settings.monitoring import MonitoringSettings
 from plaudit.monitoring.promql import Alert, Group, Recording, Severity
 
+PROMISES = "plaudit-promises"
+"""Name of the group of rules."""
+
 WINDOW = "WINDOW"
 """Stands for the window in an expression."""
 
@@ -113,7 +116,7 @@ def promises_group(settings: MonitoringSettings) -> Group:
         ]
     for promise in promises(settings):
         rules += [_alert(promise, burn) for burn in BURNS]
-    return Group("plaudit-promises", rules)
+    return Group(PROMISES, rules)
 
 
 def _alert(promise: Promise, burn: Burn) -> Alert:

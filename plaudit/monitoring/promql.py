@@ -63,7 +63,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class Alert:
-    """Fires once `expr` has given a result for `for_seconds`; `summary` may use `{{ $labels.x }}` and `{{ $value }}`."""
+    """Fires once `expr` has given a result for `for_seconds`; `summary` may use `{{ $labels.x }}`, `{{ $value }}`."""
 
     name: str
     expr: str

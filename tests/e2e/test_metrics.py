@@ -1,13 +1,21 @@
-"""`/metrics` of a running `plaudit up` is what Prometheus expects."""
+"""`/metrics` of a running `plaudit up` is what Prometheus expects, and no traffic makes it grow."""
 
 import shutil
 import subprocess
+import uuid
+from typing import Any, get_args
 
+import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from infra.metrics.label_values import BOUNDS
+from serving.routing_state import Why
 from tests.e2e.deployment import Deployment
 
 pytestmark = pytest.mark.timeout(240)
+ODD = 120
+"""Different things sent where a careless label would keep each: more than any bound but that of partitions."""
 
 
 def test_promtool_finds_nothing_to_complain_of(running: Deployment) -> None:
@@ -18,3 +26,31 @@ def test_promtool_finds_nothing_to_complain_of(running: Deployment) -> None:
     assert b'plaudit_component_ready{component="adapter"} 1.0' in exposed
     checked = subprocess.run([promtool, "check", "metrics"], input=exposed, capture_output=True, check=False)
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
+
+
+def test_odd_traffic_makes_no_series_of_its_own(running: Deployment) -> None:
+    with httpx.Client(base_url=running.url, timeout=60.0) as client:
+        for number in range(ODD):
+            odd = f"odd-{uuid.uuid4()}"
+            client.post("/v1/chat/completions", json={"model": odd, "user": odd, "messages": []})
+            event: dict[str, Any] = {"event_id": odd, "response_id": odd, "signal": odd, "created_at": -number}
+            client.post("/v1/feedback", json=[event, {**event, "event_id": str(uuid.uuid4())}])
+            client.post(f"/v1/{odd}", content=odd.encode())
+        text = client.get("/metrics").text
+    assert "odd-" not in text
+    for label, values in values_of(text).items():
+        bound = BOUNDS[label]
+        assert len(values) <= bound.most, f"{label}: {sorted(values)}"
+        assert bound.values is None or values <= bound.values, label
+    assert values_of(text)["why"] <= set(get_args(Why))
+
+
+def values_of(text: str) -> dict[str, set[str]]:
+    """Label -> everything it says in an exposition; edges of buckets left out."""
+    found: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            for label, value in sample.labels.items():
+                if label != "le":
+                    found.setdefault(label, set()).add(value)
+    return found

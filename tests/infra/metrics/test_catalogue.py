@@ -27,7 +27,18 @@ FOREIGN_UNITS = {
     "kilobytes", "megabytes", "gigabytes", "percent", "percentage",
 }  # fmt: skip
 
-FORBIDDEN_LABELS = {"job", "instance", "user", "user_key", "user_id", "prompt", "text", "response_id", "event_id", "conversation_id"}
+FORBIDDEN_LABELS = {
+    "job",
+    "instance",
+    "user",
+    "user_key",
+    "user_id",
+    "prompt",
+    "text",
+    "response_id",
+    "event_id",
+    "conversation_id",
+}
 
 
 def _full_name(metric: MetricWrapperBase) -> str:
