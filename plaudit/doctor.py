@@ -9,7 +9,7 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -29,17 +29,24 @@ MIN_MEMORY_BYTES = 8 * _GIB
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report. `remedy` is empty where there is nothing to mend."""
+    """One line of the report. `remedy` is empty where there is nothing to mend; `setting` is the one it is about, with
+    the value it has here (never a secret's)."""
 
     subject: str
     status: Status
     detail: str
     remedy: str = ""
+    setting: str = ""
+    value: str = ""
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
-    """All findings, in the order a person would mend them. A check that breaks is a failure, never a traceback."""
-    for subject, check in CHECKS:
+Checks = Sequence[tuple[str, Callable[[Settings], Finding]]]
+
+
+def examine(settings: Settings, more: Checks = ()) -> Iterator[Finding]:
+    """All findings, in the order a person would mend them, then those of `more` checks. A check that breaks is a
+    failure, never a traceback."""
+    for subject, check in (*CHECKS, *more):
         try:
             yield check(settings)
         except PlauditError as error:
@@ -99,7 +106,12 @@ def check_crc32c(settings: Settings) -> Finding:
 
 def check_folders(settings: Settings) -> Finding:
     """The data folder, or the nearest folder above it that exists, can be written."""
+    from infra.runtime.context import UNFINISHED_RESTORE
+
     folder = existing_ancestor(settings.data_dir)
+    if (settings.data_dir / UNFINISHED_RESTORE).exists():
+        detail = f"a restore into {settings.data_dir} was begun and has not ended"
+        return Finding("folders", "fail", detail, "run `plaudit restore` again")
     if not os.access(folder, os.W_OK | os.X_OK):
         return Finding("folders", "fail", f"{folder} is not writable", "set data_dir, or mend the folder's owner")
     return Finding("folders", "ok", f"{settings.data_dir.absolute()} is writable")
@@ -247,7 +259,7 @@ def _missing_file(url: str) -> bool:
     return url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists()
 
 
-CHECKS: tuple[tuple[str, Callable[[Settings], Finding]], ...] = (
+CHECKS: Checks = (
     ("python", check_python),
     ("packages", check_packages),
     ("crc32c", check_crc32c),
