@@ -25,6 +25,8 @@ class Verdict:
     reason: str
     share: float | None = None
     arm: Arm | None = None
+    shares: tuple[float, ...] = ()
+    """Of a ramp with several candidates: the share of each, where they differ."""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,11 @@ def row_evidence(
         "arm": leading,
         "phase": msgspec.to_builtins(experiment.phase),
         "slot": list(experiment.slot),
-        "propensity": dict.fromkeys((*experiment.remaining, "control"), experiment.phase.share),
+        "propensity": {
+            arm: experiment.phase.share_of(place) if arm != "control" else experiment.phase.share
+            for place, arm in enumerate(experiment.arms)
+            if arm not in experiment.dropped
+        },
         **candidate_evidence(situations[leading]),
     }
     if len(experiment.candidates) > 1:
@@ -148,7 +152,7 @@ def apply_verdict(
     now = decision.decided_at
     if verdict.kind == "ramp":
         assert verdict.share is not None
-        phase = Phase(experiment.phase.index + 1, verdict.share, now)
+        phase = Phase(experiment.phase.index + 1, verdict.share, now, verdict.shares)
         repository.set_phases(experiment, (*experiment.phases, phase))
     elif verdict.kind == "drop":
         assert verdict.arm is not None

@@ -34,7 +34,6 @@ INTERVAL_ALPHA = 0.05
 INTERVAL_PEOPLE = 2000.0
 """Where the confidence sequence for people to look at is narrowest; fixed beforehand."""
 
-
 ValueRow = tuple[str, float | None, int, float] | tuple[str, float | None, int, float, float | None, float | None]
 
 
@@ -74,10 +73,7 @@ class PersonValues:
 
     @classmethod
     def of(
-        cls,
-        rows: Sequence[ValueRow],
-        candidate: str = "challenger",
-        share_in: Callable[[int], float] | None = None,
+        cls, rows: Sequence[ValueRow], candidate: str = "challenger", share_in: Callable[[int], float] | None = None
     ) -> "PersonValues":
         """From rows (arm, value, phase, frozen_at[, denominator, covariate]) of one candidate and the control;
         `share_in`: phase -> the candidate's share of both, 1/2 without."""

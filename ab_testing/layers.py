@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
 from ab_testing.growthbook import HashVersion, bucket_in, namespace_bucket, outcomes
-from ab_testing.routing import POINTS, edge_of, layer_salt, text_bytes
+from ab_testing.routing import POINTS, edge_of, layer_salt, text_bytes, uncounted_share
 from infra.contracts import Assignment, Experiment, arm_of
 from infra.settings.ab_routing import HashMode
 
@@ -102,17 +102,16 @@ def _in_layer(layer: bytes, cuts: list[bytes], cells: tuple[_Cell | None, ...]) 
 def _cell(experiment: Experiment) -> _Cell:
     """The arms of the newest phase as sorted edges; each outcome is one shared `Assignment`."""
     phase, known = experiment.phase, len(experiment.candidates)
-    share, edge, name = phase.share, edge_of(phase.share), experiment.experiment_id
-    gone = experiment.dropped
-    rest = Assignment(name, None, experiment.uncounted, 1.0 - (known - len(gone) + 1) * share, phase.index)
+    name, gone = experiment.experiment_id, experiment.dropped
+    rest = Assignment(name, None, experiment.uncounted, uncounted_share(experiment), phase.index)
     pieces: list[tuple[int, Assignment]] = []
     for index, adapter in enumerate(experiment.candidates):
-        left = arm_of(index) in gone
+        left, share = arm_of(index) in gone, phase.share_of(index)
         arm = rest if left else Assignment(name, arm_of(index), adapter, share, phase.index)
         low, next_low = -(-index * POINTS // (2 * known)), -(-(index + 1) * POINTS // (2 * known))
-        pieces += [(low, arm), (min(index * POINTS // (2 * known) + edge, next_low), rest)]
-    control = Assignment(name, "control", experiment.control, share, phase.index)
-    pieces.append((POINTS - edge, control))
+        pieces += [(low, arm), (min(index * POINTS // (2 * known) + edge_of(share), next_low), rest)]
+    control = Assignment(name, "control", experiment.control, phase.share, phase.index)
+    pieces.append((POINTS - edge_of(phase.share), control))
     # Of several pieces that begin at one point the last holds: those before it are empty.
     kept = sorted({low: outcome for low, outcome in pieces if low < POINTS}.items())
     return (

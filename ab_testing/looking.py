@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
+from ab_testing.allocation import with_shares
 from ab_testing.candidates import best_among
 from ab_testing.checks import promotion_veto
 from ab_testing.decisions import Proof, Situation, Verdict, decide, decide_among, passing
@@ -83,7 +84,7 @@ def weigh(
     if len(passed) > 1:
         values = ValuesRepository(connection, experiment.project, experiment.experiment_id).values()
         best = best_among(experiment, passed, situations, values)
-    return decide_among(verdicts, best), passed
+    return with_shares(experiment, situations, decide_among(verdicts, best)), passed
 
 
 def proof_of(repository: ExperimentRepository, adapter: str, final_from: float = -math.inf) -> tuple[Proof, str]:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection
 
+from ab_testing.allocation import with_shares
 from ab_testing.decisions import Situation, Verdict, decide, decide_among, passing
 from ab_testing.discoveries import NO_STREAM, allowance, stream_of
 from ab_testing.effects import row_evidence
@@ -122,6 +123,7 @@ def decision_again(rows: Sequence[Decision], place: int, experiment: Experiment,
     else:
         chosen = str(row.evidence["arm"])
         verdict = decide_among(verdicts, chosen if chosen in passed else next(iter(passed), None))
+        verdict = with_shares(known, situations, verdict)
     return next_decision(
         before[-1] if before else None,
         project=row.project,

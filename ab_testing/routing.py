@@ -48,21 +48,31 @@ def drawn_on(experiment: Experiment, user_key: str) -> bool:
 def assign(experiment: Experiment, user_key: str) -> Assignment:
     """The arm of `user_key` in the newest phase of `experiment`, and the probability it was made with.
 
-    `propensity` is the probability of this very outcome among the people the experiment draws on: share for every arm,
-    1 - (k + 1) share for the uncounted rest, 1 for people outside its slot. People of a candidate that has left belong
-    to that rest, and k counts the others. Other experiments and people held out are
-    not this function's matter: see `layers.Router`.
+    `propensity` is the probability of this very outcome among the people the experiment draws on: the arm's share, what
+    they leave for the uncounted rest, 1 for people outside its slot. People of a candidate that has left belong to that
+    rest. Other experiments and people held out are not this function's matter: see `layers.Router`.
     """
     phase, candidates = experiment.phases[-1], experiment.candidates
     if experiment.slot != (0.0, 1.0) and not drawn_on(experiment, user_key):
         return Assignment(experiment.experiment_id, None, experiment.uncounted, 1.0, phase.index)
-    share, known = phase.share, len(candidates)
-    edge = edge_of(share)
-    place = point(experiment.salt, user_key)
-    if place >= POINTS - edge:
-        return Assignment(experiment.experiment_id, "control", experiment.control, share, phase.index)
-    zone, gone = place * 2 * known // POINTS, experiment.dropped
-    if zone < known and place - zone * POINTS // (2 * known) < edge and arm_of(zone) not in gone:
-        return Assignment(experiment.experiment_id, arm_of(zone), candidates[zone], share, phase.index)
-    rest = 1.0 - (known - len(gone) + 1) * share
+    known, place = len(candidates), point(experiment.salt, user_key)
+    if place >= POINTS - edge_of(phase.share):
+        return Assignment(experiment.experiment_id, "control", experiment.control, phase.share, phase.index)
+    zone = place * 2 * known // POINTS
+    if zone < known and arm_of(zone) not in experiment.dropped:
+        share = phase.share_of(zone)
+        if place - zone * POINTS // (2 * known) < edge_of(share):
+            return Assignment(experiment.experiment_id, arm_of(zone), candidates[zone], share, phase.index)
+    rest = uncounted_share(experiment)
     return Assignment(experiment.experiment_id, None, experiment.uncounted, rest, phase.index)
+
+
+def uncounted_share(experiment: Experiment) -> float:
+    """Probability of no arm: 1 - (k + 1) share for k candidates that have not left, or what their own shares leave."""
+    phase, known, gone = experiment.phase, len(experiment.candidates), experiment.dropped
+    if not phase.shares:
+        return 1.0 - (known - len(gone) + 1) * phase.share
+    counted = phase.share
+    for place in range(known):  # one after the other, as the JavaScript twin adds
+        counted += 0.0 if arm_of(place) in gone else phase.shares[place]
+    return 1.0 - counted

@@ -1,7 +1,8 @@
 """The probabilities with which people were meant for an arm, as the router draws them. Pure.
 
 A person counts in a comparison of two arms by the share of one among both, p_a / (p_a + p_b), in the phase of the first
-exposure. In our own hashing arms are equally large, so that is 1/2; GrowthBook's buckets are a grid of 1,000 or 10,000
+exposure. In our own hashing arms are equally large, so that is 1/2, unless candidates were given different shares
+(`ab_testing.allocation`); GrowthBook's buckets are a grid of 1,000 or 10,000
 places, on which equal ranges hold up to one place more or less (.334, .333, .333): over many people that is a
 sample-ratio mismatch to whoever expects 1/2.
 """
@@ -17,13 +18,13 @@ VERSIONS: dict[HashMode, HashVersion] = {"growthbook_v1": 1, "growthbook_v2": 2}
 
 def arm_probability(experiment: Experiment, arm: Arm, phase: int, hash_mode: HashMode) -> float:
     """Probability of an arm, among the people that the experiment draws on, in a phase of its ramp (by index)."""
-    share = experiment.phases[min(phase, len(experiment.phases) - 1)].share
+    step = experiment.phases[min(phase, len(experiment.phases) - 1)]
+    place = 0 if arm == "control" else 1 + list(experiment.arms).index(arm)
     version = VERSIONS.get(hash_mode)
     # A sentinel splits people on paper, by our own hash in every mode.
     if version is None or experiment.kind == "sentinel":
-        return share
-    place = ["control", *(name for name in experiment.arms if name != "control")].index(arm)
-    return _masses(len(experiment.candidates) + 1, share, version)[place]
+        return step.share if arm == "control" else step.share_of(place - 1)
+    return _masses(len(experiment.candidates) + 1, step.share, version)[place]
 
 
 def pair_share(experiment: Experiment, arm: Arm, other: Arm, phase: int, hash_mode: HashMode) -> float:

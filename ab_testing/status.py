@@ -133,10 +133,11 @@ def explained(row: Decision) -> list[str]:
     lines = [f"{row.kind}: {row.reason}"]
     document: Any = row.evidence
     if "phase" in document:
-        share = document["phase"]["share"]
+        phase = document["phase"]
+        share = " / ".join(f"{each:.1%}" for each in (phase["share"], *phase.get("shares", ())))
         low, high = document["slot"]
         lines.append(
-            f"step {int(document['phase']['index']) + 1} of the ramp: {share:.1%} of people in each arm, "
+            f"step {int(document['phase']['index']) + 1} of the ramp: {share} of people in each arm, "
             f"drawn from the buckets {low:g} to {high:g}"
         )
     several = document.get("candidates") or {document.get("arm", "challenger"): document}

@@ -188,7 +188,8 @@ def standing_champion(state: RoutingState) -> AdapterRef:
     """The champion if it is proven here, else its predecessor: a promotion takes effect here only with its proof. One
     that a breaker has given up in its holdback comes after the champion before."""
     given_up = state.given_up_champion
-    for ref in (*((given_up.control,) if given_up else ()), state.champion, state.last_proven):
+    before = [] if given_up is None else [given_up.control]
+    for ref in [*before, state.champion, state.last_proven]:
         if ref in state.servable:
             return ref
     raise NothingProven(

@@ -161,15 +161,20 @@
     };
   };
   const cellOf = (experiment) => {
-    const {phase, candidates, made, champion, dropped, k} = parts(experiment), edge = edgeOf(phase.share), pieces = [];
-    const rest = made(null, champion, 1 - (candidates.length - dropped.length + 1) * phase.share);
+    const {phase, candidates, made, champion, dropped, k} = parts(experiment), pieces = [];
+    const own = phase.shares && phase.shares.length ? phase.shares : null; // each candidate's, where they differ
+    const shareOf = (index) => own ? own[index] : phase.share;
+    let counted = phase.share;
+    if (own) candidates.forEach((adapter, index) => { if (!dropped.includes(armOf(index))) counted += own[index]; });
+    else counted = (candidates.length - dropped.length + 1) * phase.share;
+    const rest = made(null, champion, 1 - counted);
     const up = (index) => (index * POINTS + 2n * k - 1n) / (2n * k);
     candidates.forEach((adapter, index) => {
       const i = BigInt(index);
-      pieces.push([up(i), dropped.includes(armOf(index)) ? rest : made(armOf(index), adapter, phase.share)]);
-      pieces.push([smaller(i * POINTS / (2n * k) + edge, up(i + 1n)), rest]);
+      pieces.push([up(i), dropped.includes(armOf(index)) ? rest : made(armOf(index), adapter, shareOf(index))]);
+      pieces.push([smaller(i * POINTS / (2n * k) + edgeOf(shareOf(index)), up(i + 1n)), rest]);
     });
-    pieces.push([POINTS - edge, made("control", experiment.control, phase.share)]);
+    pieces.push([POINTS - edgeOf(phase.share), made("control", experiment.control, phase.share)]);
     return {prefix: prefixOf(experiment.salt), find: searched(pieces)};
   };
   const own = (project, experiments, holdoutShare) => {

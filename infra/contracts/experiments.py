@@ -15,13 +15,21 @@ DecisionKind = Literal["start", "hold", "ramp", "drop", "promote", "rollback", "
 """`drop`: one of several candidates leaves, the others stay. `pause`, `resume`, `abort`: a person's word."""
 
 
-class Phase(msgspec.Struct, frozen=True):
+class Phase(msgspec.Struct, frozen=True, omit_defaults=True):
     """One step of the ramp, share <= 0.5 / candidates: of k candidates the i-th (from 0) has the buckets
-    [i / 2k, i / 2k + share), the counted control [1 - share, 1). So a growing ramp moves nobody who was counted."""
+    [i / 2k, i / 2k + share), the counted control [1 - share, 1). So a growing ramp moves nobody who was counted.
+
+    `shares`: of every candidate, where they differ; each at most 0.5 / candidates and never less than it was.
+    """
 
     index: int
     share: float
     started_at: float
+    shares: tuple[float, ...] = ()
+
+    def share_of(self, candidate: int) -> float:
+        """Share of the candidate at this place, from 0."""
+        return self.shares[candidate] if self.shares else self.share
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):

@@ -117,6 +117,10 @@ class AbTestingSettings(Section):
     metrics."""
     max_candidates: int = Field(1, ge=1, le=8)
     """Waiting challengers of one training cycle that are tried at the same time, each in an arm of its own."""
+    allocation: Literal["equal", "top_two"] = "equal"
+    """How a step of the ramp is shared out among several candidates. `equal`: as much for each; `top_two`: as many
+    people in all, most of them for the candidate that is probably the best by the first goal and for the one that most
+    likely disputes it (top-two Thompson sampling). Evidence holds as with equal arms; nobody changes arm."""
 
     metric_window_seconds: float = Field(24 * 3600.0, gt=0)
     """Answers a person is shown within this time of the first one count."""
@@ -170,6 +174,10 @@ class AbTestingSettings(Section):
         names = [metric.name for metric in self.metrics]
         if len(set(names)) != len(names):
             raise ValueError(f"metrics must have different names, got {names}")
+        if self.allocation == "top_two" and self.hash_mode != "own":
+            raise ValueError(
+                f"allocation 'top_two' needs hash_mode 'own': in {self.hash_mode!r} arms are equally large"
+            )
         if self.fdr_procedure == "e_lord" and self.max_candidates > 1:
             raise ValueError(
                 "fdr_procedure 'e_lord' spends what earlier discoveries earn, and candidates tried at the same time do "

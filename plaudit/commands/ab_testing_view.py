@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from ab_testing.status import Gauge, Running
-    from infra.contracts import Decision
+    from infra.contracts import Decision, Experiment
 
 BAR = 24
 TESTS = {"better": "better", "not_inferior": "no worse by its margin", "worse": "harm", "discovery": "the stream asks"}
@@ -22,7 +22,7 @@ def show_running(console: "Console", running: "Running", now: float, watermark: 
     console.print(f"\n[bold]{experiment.kind} {experiment.experiment_id}[/bold]{paused}")
     console.print(
         f"began {instant(experiment.started_at)}, step {experiment.phase.index + 1} of the ramp: "
-        f"{experiment.phase.share:.1%} of buckets {experiment.slot[0]:g} to {experiment.slot[1]:g} in each arm"
+        f"{_share(experiment)} of buckets {experiment.slot[0]:g} to {experiment.slot[1]:g} in each arm"
     )
     console.print(_arms(running))
     for arm, gauges in running.gauges.items():
@@ -30,6 +30,12 @@ def show_running(console: "Console", running: "Running", now: float, watermark: 
     console.print(f"{running.verdict.kind}: {running.verdict.reason}")
     console.print(_when(running, now))
     console.print("watermark: none" if watermark is None else f"watermark {now - watermark:.0f} s old")
+
+
+def _share(experiment: "Experiment") -> str:
+    """The step's share, or those of control and candidates where they differ."""
+    phase = experiment.phase
+    return " / ".join(f"{share:.1%}" for share in (phase.share, *phase.shares))
 
 
 def show_decision(console: "Console", row: "Decision", lines: list[str]) -> None:

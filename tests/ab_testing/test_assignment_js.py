@@ -10,6 +10,7 @@ import pytest
 
 from ab_testing.growthbook import bucket, fnv1a32, ranges_of
 from ab_testing.routing import point
+from infra.contracts import Phase
 from tests.ab_testing.assignment_people import (
     SCRIPT,
     assigned,
@@ -57,11 +58,14 @@ def test_hashes_agree_on_every_text() -> None:
 @pytest.mark.parametrize("mode", ["own", "growthbook_v1", "growthbook_v2"])
 def test_ten_thousand_people_get_the_same_arms(mode: str, tmp_path: object) -> None:
     """With other salts, overlapping slots, one experiment for everybody, and edges that are no round numbers."""
+    uneven, left = Phase(3, 0.1, 0.0, (0.15, 1 / 6, 0.07)), {"dropped": ["challenger-2"]}
     whole = {"project": "shop", "holdout_share": 0.0}
     more = [
         {**whole, "experiments": [experiment("a", 1 / 6, others=("o@1", "o@2"), salt="ü😀")]},
         {**whole, "experiments": [experiment("a", 0.1 + 0.2, slot=(0.1, 1.0)), experiment("b", 0.01, slot=(0, 0.7))]},
         {**whole, "experiments": [experiment("a", 0.2, others=("o@1", "o@2"), config={"dropped": ["challenger-2"]})]},
+        {**whole, "experiments": [experiment("a", 0.1, others=("o@1", "o@2"), phases=(uneven,))]},
+        {**whole, "experiments": [experiment("a", 0.1, others=("o@1", "o@2"), phases=(uneven,), config=left)]},
         {**whole, "experiments": [experiment("s", 0.5, kind="sentinel", started_at=0.0)], "holdout_share": 0.2},
         {**whole, "experiments": [experiment("a", 0.5, kind="holdback")], "holdout_share": 1 / 3},
     ]

@@ -28,6 +28,9 @@ def test_it_says_what_assign_says(candidates_share: tuple[int, float], salt: str
     candidates, share = candidates_share
     one = experiment("a", share, others=tuple(f"o@{n}" for n in range(1, candidates)), salt=salt)
     assert Router("shop", [one]).draw(user) == assign(one, user)
+    shares = tuple(share * (place + 1) / candidates for place in range(candidates))
+    uneven = msgspec.structs.replace(one, phases=(Phase(1, share, 0.0, shares),))
+    assert Router("shop", [uneven]).draw(user) == assign(uneven, user)
 
 
 @given(st.floats(0, 0.5), st.floats(0.5, 1), st.text(max_size=30))
