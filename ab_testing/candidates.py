@@ -4,26 +4,31 @@ from collections.abc import Mapping, Sequence
 
 from ab_testing.decisions import Situation
 from ab_testing.evidence import PersonValues, ValueRow, design_of, e_processes_of
-from infra.contracts import Arm
+from ab_testing.shares import pair_share
+from infra.contracts import Arm, Experiment
 from infra.statistics.best_arm import decide_best_arm
 
 
 def best_among(
-    passed: Sequence[Arm], situations: Mapping[Arm, Situation], values: Mapping[str, Sequence[ValueRow]]
+    experiment: Experiment,
+    passed: Sequence[Arm],
+    situations: Mapping[Arm, Situation],
+    values: Mapping[str, Sequence[ValueRow]],
 ) -> Arm:
     """Of the candidates that `passed`, the one shown to be the best by the first goal; where none is, the one of the
     larger effect.
 
     Each may be promoted on its own evidence, so the choice spends no error: at worst the second best is promoted. An
-    e-process for every ordered pair, over the people of these two arms (equal shares: either with probability 1/2).
+    e-process for every ordered pair, over the people of these two arms, by the probabilities of either.
     """
     rules = situations[passed[0]].rules
     goal = next(metric for metric in rules.metrics if metric.role == "goal")
     rows, design = values.get(goal.name, ()), design_of(rules)
 
     def log_e(j: Arm, k: Arm) -> float:
-        both = [("challenger" if row[0] == j else "control", *row[1:]) for row in rows if row[0] in (j, k)]
-        return e_processes_of(goal, PersonValues.of(both), design).better.last
+        both = [row for row in rows if row[0] in (j, k)]
+        people = PersonValues.of(both, j, lambda phase: pair_share(experiment, j, k, phase, rules.hash_mode))
+        return e_processes_of(goal, people, design).better.last
 
     # Number 0 of the procedure is the control; all of these have beaten it already.
     pairs = {

@@ -36,7 +36,8 @@ def blind(s: Situation) -> Verdict | None:
         limit = s.rules.freshness_seconds
         return Verdict("hold", "stale", f"the watermark is older than {limit:g} s; is the consumer running?")
     if s.proof == "waiting":
-        return Verdict("hold", "unproven", "no replica has proven the challenger yet")
+        refused = f"; refused so far by {s.proof_detail}" if s.proof_detail else ""
+        return Verdict("hold", "unproven", f"no replica has proven the challenger yet{refused}")
     if s.control_trips:
         told = "; ".join(s.control_trips)
         return Verdict("hold", "control_tripped", f"the arm it is compared with does not answer as it should: {told}")
@@ -60,10 +61,14 @@ def unusable(s: Situation) -> Verdict | None:
 
 
 def harmful(s: Situation) -> Verdict | None:
-    """Some metric is worse under the challenger. Asked before the sample ratio: taking back is always allowed."""
+    """Some metric is worse under the challenger. Asked before the sample ratio, and before what makes other metrics
+    unusable: taking back is always allowed. A metric with values that are no numbers itself shows nothing, for who
+    has one may depend on the arm."""
+    if s.evidence is None:
+        return None
     limit = s.boundaries.worse
-    for metric in s.known.metrics:
-        if (metric.log_e_worse or 0.0) >= limit:
+    for metric in s.evidence.metrics:
+        if not metric.broken and _finite(metric.log_e_worse) and (metric.log_e_worse or 0.0) >= limit:
             return Verdict(
                 "rollback",
                 "worse",
@@ -83,7 +88,8 @@ def paused(s: Situation) -> Verdict | None:
 def mismatched(s: Situation) -> Verdict | None:
     """People do not land in the arms as they should, or change arms: no comparison can be trusted, for good."""
     evidence, limit = s.known, s.boundaries.sample_ratio
-    segments = [name for name, log_e in evidence.log_e_sample_ratio_segments.items() if log_e >= limit]
+    within = s.boundaries.sample_ratio_segment
+    segments = [name for name, log_e in evidence.log_e_sample_ratio_segments.items() if log_e >= within]
     if evidence.log_e_sample_ratio >= limit:
         verdict = Verdict("hold", "sample_ratio_mismatch", "people do not land in the arms as they should")
     elif segments:
@@ -164,14 +170,23 @@ def growing(s: Situation) -> Verdict | None:
     least = min(m.least_people_in_phase for m in s.goals)
     if least < s.rules.min_people_per_phase:
         return None
-    # No value is no evidence of no harm: a guardrail that is slower than the goals, or silent, keeps the ramp waiting.
-    if any(min(m.people_challenger, m.people_control) == 0 for m in s.known.metrics):
+    # Few values are no evidence of no harm: a guardrail slower than the goals, or silent, keeps the ramp waiting.
+    if any(unseen(s, metric) for metric in s.known.metrics):
         return None
     # Half way (in nats) to a rollback is no time to give the challenger to more people. As it stands now: one metric in
     # eight of a challenger that is no worse has been there once, and the ramp would wait for ever.
     if any((m.log_e_worse_now or 0.0) >= s.boundaries.worse / 2 for m in s.known.metrics):
         return Verdict("hold", "warned", "a metric points to harm; the ramp waits")
     return Verdict("ramp", "ramp", f"{least} people or more in each arm at share {s.phase.share:g}", share=larger[0])
+
+
+def unseen(s: Situation, metric: MetricEvidence) -> bool:
+    """Whether too little is known of a metric to give the challenger to more people: it has values of fewer people than
+    the step asks for, in an arm, unless it is half way (in nats) to being shown no worse by its margin."""
+    if min(metric.people_challenger, metric.people_control) == 0:
+        return True
+    shown = (metric.log_e_not_inferior or 0.0) >= s.boundaries.not_inferior / 2
+    return metric.least_people_in_phase < s.rules.min_people_per_phase and not shown
 
 
 def ramp_shares(s: Situation) -> list[float]:
@@ -254,8 +269,8 @@ RULES: tuple[Rule, ...] = (
     ineligible,
     tripped,
     until_the_deadline(blind),
-    until_the_deadline(unusable),
     harmful,
+    until_the_deadline(unusable),
     paused,
     overspent,
     mismatched,

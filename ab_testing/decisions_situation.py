@@ -7,6 +7,7 @@ from typing import Literal
 
 from ab_testing.discoveries import NO_STREAM, Allowance, mean_log_e
 from ab_testing.evidence import Evidence, MetricEvidence
+from ab_testing.exposures import SEGMENTS
 from infra.contracts import Arm, DecisionKind, ExperimentKind, Phase
 from infra.settings.ab_testing import AbTestingSettings
 
@@ -81,14 +82,17 @@ class Situation:
         rules = self.rules
         goals = sum(metric.role == "goal" for metric in rules.metrics)
         harm = rules.alpha_holdback if self.kind == "holdback" else rules.alpha_rollback
-        segments = len(self.evidence.log_e_sample_ratio_segments) if self.evidence is not None else 0
+        segments = sum(len(SEGMENTS[name]) for name in rules.segments)
         return Boundaries(
             better=boundary(rules.alpha_promote, goals * self.candidates),
             discovery=self.allowed.log_threshold,
             # All guardrails must pass, so their errors do not add up (intersection-union); those of candidates do.
             not_inferior=boundary(rules.alpha_promote, self.candidates),
             worse=boundary(harm, len(rules.metrics)),
-            sample_ratio=boundary(rules.srm_alpha, 1 + segments),
+            # Half of the error for all people, half for the segments that there can be: were those seen so far counted,
+            # the first ones would have been asked less, and all together might err more often than alpha.
+            sample_ratio=boundary(rules.srm_alpha, 2 if segments else 1),
+            sample_ratio_segment=boundary(rules.srm_alpha, max(2 * segments, 1)),
         )
 
     @property
@@ -106,6 +110,7 @@ class Boundaries:
     not_inferior: float
     worse: float
     sample_ratio: float
+    sample_ratio_segment: float
 
 
 Rule = Callable[[Situation], Verdict | None]

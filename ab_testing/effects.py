@@ -98,6 +98,7 @@ def candidate_evidence(situation: Situation) -> dict[str, object]:
             "not_inferior": boundaries.not_inferior,
             "worse": boundaries.worse,
             "sample_ratio": boundaries.sample_ratio,
+            "sample_ratio_segment": boundaries.sample_ratio_segment,
         },
         "discovery": situation.allowed.document() | {"log_e": situation.log_e_discovery},
         "inputs": {

@@ -5,7 +5,7 @@ repeated at any time; `ab_testing.evidence_state` comes to the same a person at 
 every look, ramp and base rate: `infra.statistics.betting` and `infra.statistics.e_process`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
@@ -73,8 +73,14 @@ class PersonValues:
         return np.asarray(ratio + (self.values - ratio * self.denominators) / size)
 
     @classmethod
-    def of(cls, rows: Sequence[ValueRow], candidate: str = "challenger") -> "PersonValues":
-        """From rows (arm, value, phase, frozen_at[, denominator, covariate]) of one candidate and the control."""
+    def of(
+        cls,
+        rows: Sequence[ValueRow],
+        candidate: str = "challenger",
+        share_in: Callable[[int], float] | None = None,
+    ) -> "PersonValues":
+        """From rows (arm, value, phase, frozen_at[, denominator, covariate]) of one candidate and the control;
+        `share_in`: phase -> the candidate's share of both, 1/2 without."""
         kept = [(*row, None, None)[:6] for row in rows if row[1] is not None]
         ratio = any(row[4] is not None for row in kept)
         adjusted = any(row[5] is not None for row in kept)
@@ -83,6 +89,7 @@ class PersonValues:
             np.array([row[1] for row in kept], dtype=np.float64),
             np.array([row[2] for row in kept], dtype=np.int64),
             np.array([row[3] for row in kept], dtype=np.float64),
+            None if share_in is None else np.array([share_in(row[2]) for row in kept], dtype=np.float64),
             denominators=np.array([1.0 if row[4] is None else row[4] for row in kept]) if ratio else None,
             covariates=np.array([np.nan if row[5] is None else row[5] for row in kept]) if adjusted else None,
         )
@@ -137,6 +144,8 @@ class MetricEvidence:
     """The metric's own watermark: everybody filed up to here, Unix seconds, is counted."""
     log_e_worse_now: float | None = None
     """Where `log_e_worse`, the highest it has been, stands at this look: what once looked like harm may have passed."""
+    broken: int = 0
+    """People whose value is no number in [0, 1], and who are in nothing else."""
 
 
 @dataclass(frozen=True)
@@ -218,8 +227,7 @@ def e_processes_of(metric: MetricSettings, people: PersonValues, design: Design)
 
 
 def effect_of(people: PersonValues) -> ConfidenceSequence:
-    """Challenger minus control after every person. As the product assigns people, both arms are the same share of all
-    people in every phase, so a counted person is in the challenger with probability 1/2 whatever the ramp."""
+    """Challenger minus control after every person, each weighed by the probability that stood at the assignment."""
     scores = augmented_scores(people.in_challenger, people.means, people.shares)
     return mean_confidence_sequence(scores, INTERVAL_PEOPLE, INTERVAL_ALPHA)
 

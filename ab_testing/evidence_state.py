@@ -93,10 +93,11 @@ class MetricState:
                 share = propensity if challenger_above else 1 - propensity
                 state.update(challenger == challenger_above, value, phase, share, covariate, denominator)
         self.interval.update(challenger, self._linearised(value, denominator), phase, propensity, covariate)
-        if phase != self.phase:
+        if phase > self.phase:
             self.phase, self.phase_people = phase, dict.fromkeys(_ARMS, 0.0)
         self.people[arm] += 1
-        self.phase_people[arm] += 1
+        # Somebody of an earlier phase whose value comes late says nothing about the newest one, and takes nothing away.
+        self.phase_people[arm] += phase == self.phase
         self.totals[arm] += value
         self.wholes[arm] += denominator
         self.newest[arm] = max(self.newest[arm], frozen_at)
@@ -141,6 +142,7 @@ class MetricState:
             newest_challenger=self.newest["challenger"] or None,
             newest_control=self.newest["control"] or None,
             log_e_worse_now=self.worse.log_e,
+            broken=self.broken,
         )
 
     def pack(self) -> bytes:

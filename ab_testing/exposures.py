@@ -3,10 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from ab_testing.metrics import RETURN
-from infra.contracts import Experiment
+from infra.contracts import Device, Experiment
 from infra.settings import Settings
 from infra.settings.ab_testing import AbTestingSettings, MetricSettings
 
@@ -16,6 +16,14 @@ UNCOUNTED = 0
 """Stage of a person who is filed and in no count yet."""
 FIRST_GROUP = 1
 """Stage of a person counted in the sample ratio, whose values of the first group of metrics freeze next."""
+
+
+SEGMENTS: dict[str, tuple[str, ...]] = {
+    "daytime": ("night", "morning", "afternoon", "evening"),
+    "device": (*get_args(Device), "unknown"),
+    "turn": ("first", "later"),
+}
+"""Every part of people that may be seen, by what parts them: known beforehand, so that errors can be shared out."""
 
 
 @dataclass(frozen=True)
@@ -149,4 +157,4 @@ def until_first_waiting(due: Sequence[Due], waiting: frozenset[str]) -> list[Due
 
 def daytime_of(instant: float) -> str:
     """Quarter of the day, UTC: `night`, `morning`, `afternoon` or `evening`."""
-    return ("night", "morning", "afternoon", "evening")[int(instant % 86400 // 21600)]
+    return SEGMENTS["daytime"][int(instant % 86400 // 21600)]

@@ -1,5 +1,6 @@
 """What a look sees: every remaining candidate's situation, from the store, at one watermark."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -43,7 +44,7 @@ def situations_of(
     for place, (arm, adapter) in enumerate(experiment.arms.items()):
         if arm not in experiment.remaining:
             continue
-        proof, detail = proof_of(repository, adapter)
+        proof, detail = proof_of(repository, adapter, experiment.started_at + rules.proof_patience_seconds)
         found[arm] = Situation(
             rules=rules,
             phase=experiment.phase,
@@ -81,16 +82,24 @@ def weigh(
     best = passed[0] if len(passed) == 1 else None
     if len(passed) > 1:
         values = ValuesRepository(connection, experiment.project, experiment.experiment_id).values()
-        best = best_among(passed, situations, values)
+        best = best_among(experiment, passed, situations, values)
     return decide_among(verdicts, best), passed
 
 
-def proof_of(repository: ExperimentRepository, adapter: str) -> tuple[Proof, str]:
-    """Proven when any replica proved it; refused when none did and some refused; else waiting."""
+def proof_of(repository: ExperimentRepository, adapter: str, final_from: float = -math.inf) -> tuple[Proof, str]:
+    """Proven when any replica proved it; refused when none did and one refused it at `final_from` (Unix seconds) or
+    later; else waiting. What was said so far comes with it.
+
+    One refusal may be one replica's damaged disk, and a replica that is gone takes nothing back: gateways try again, so
+    a refusal counts that is repeated when every other replica has had its time to prove the adapter.
+    """
     proofs = repository.proofs(adapter)
-    if any(status in ("proven", "indistinguishable") for _replica, status, _detail in proofs):
+    if any(status in ("proven", "indistinguishable") for _replica, status, _detail, _at in proofs):
         return "proven", ""
-    refused = [
-        f"{replica}: {detail.get('reason', status)}" for replica, status, detail in proofs if status == "refused"
+    refusals = [
+        (f"{replica}: {detail.get('reason', status)}", at)
+        for replica, status, detail, at in proofs
+        if status == "refused"
     ]
-    return ("refused", "; ".join(refused)) if refused else ("waiting", "")
+    told = "; ".join(reason for reason, _at in refusals)
+    return ("refused" if any(at >= final_from for _reason, at in refusals) else "waiting"), told

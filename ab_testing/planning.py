@@ -5,7 +5,7 @@ was designed for the effect as if it were alone. The whole wealth does a little 
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -109,25 +109,104 @@ def stream_threshold(position: int, rate: float, horizon: int) -> float:
     return next_log_threshold([-math.inf] * earlier, [False] * earlier, rate, power_spending(position, horizon))
 
 
-def days_until(people: float, per_day: float, rules: AbTestingSettings, freeze_after: float | None = None) -> float:
-    """Days until `people` counted people have frozen values, `per_day` new ones coming each day, along the ramp: each
-    phase lasts as long as it must, and a person's value is frozen `freeze_after` seconds after the first answer (by
-    default the window and the lateness of experiments alone: of a metric that waits for no label)."""
-    if not per_day > 0 or not math.isfinite(people):
+def days_until(
+    people: float,
+    per_day: float,
+    rules: AbTestingSettings,
+    freeze_after: float | None = None,
+    *,
+    valued: float = 1.0,
+    candidates: int = 1,
+) -> float:
+    """Days until `people` counted people of one comparison have frozen values, along the ramp.
+
+    `per_day`: people who come for the first time each day; `freeze_after`: seconds from a person's first answer to the
+    frozen value (by default the window and the lateness of experiments alone: of a metric that waits for no label);
+    `valued`: share of people with a value of the metric that has the fewest, for which every step waits;
+    `candidates`: arms beside the control, which share the first half of all people. What the model leaves out: people
+    counted late because they come seldom, and those seen before a step who are counted only from it on.
+    """
+    if not per_day > 0 or not valued > 0 or not math.isfinite(people):
         return math.inf
-    if freeze_after is None:
-        freeze_after = rules.metric_window_seconds + rules.allowed_lateness_seconds
-    lag = freeze_after / DAY_SECONDS
-    counted, days = 0.0, 0.0
-    for place, share in enumerate(rules.ramp_shares):
-        a_day = 2 * min(share, 0.5) * per_day
-        length = max(rules.min_phase_seconds / DAY_SECONDS, 2 * rules.min_people_per_phase / a_day + lag)
-        if place == len(rules.ramp_shares) - 1 or counted + a_day * length >= people:
-            days += max(people - counted, 0.0) / a_day
+    lag = _lag(rules, freeze_after)
+    steps = _steps(rules, per_day, lag, valued, candidates)
+    counted = days = 0.0
+    for a_day, length in steps[:-1]:
+        if counted + a_day * length >= people:
             break
         counted += a_day * length
         days += length
-    return max(days + lag, rules.min_runtime_seconds / DAY_SECONDS)
+    else:
+        a_day = steps[-1][0]
+    return max(days + max(people - counted, 0.0) / a_day + lag, rules.min_runtime_seconds / DAY_SECONDS)
+
+
+def ramp_days(
+    rules: AbTestingSettings,
+    per_day: float,
+    freeze_after: float | None = None,
+    *,
+    valued: float = 1.0,
+    candidates: int = 1,
+) -> float:
+    """Days until the ramp stands at its last step; arguments as in `days_until`."""
+    if not per_day > 0 or not valued > 0:
+        return math.inf
+    return sum(length for _, length in _steps(rules, per_day, _lag(rules, freeze_after), valued, candidates)[:-1])
+
+
+def _lag(rules: AbTestingSettings, freeze_after: float | None) -> float:
+    """Days from a first answer to a frozen value."""
+    alone = rules.metric_window_seconds + rules.allowed_lateness_seconds
+    return (alone if freeze_after is None else freeze_after) / DAY_SECONDS
+
+
+def _steps(
+    rules: AbTestingSettings, per_day: float, lag: float, valued: float, candidates: int
+) -> list[tuple[float, float]]:
+    """Counted people of a comparison a day, and least length in days, of every step of the ramp: as
+    `decisions_rules.growing` asks, `min_people_per_phase` people in each arm with a value of every metric."""
+    shares = dict.fromkeys(min(share, 0.5 / candidates) for share in rules.ramp_shares)
+    least = rules.min_phase_seconds / DAY_SECONDS
+    return [
+        (2 * share * per_day, max(least, rules.min_people_per_phase / (share * per_day * valued) + lag))
+        for share in shares
+    ]
+
+
+def ramp_at_start(
+    rules: AbTestingSettings,
+    baselines: dict[str, Baseline],
+    per_day: float,
+    log_threshold: float = -math.inf,
+    freeze_after: float | None = None,
+    candidates: int = 1,
+) -> tuple[float, ...]:
+    """The steps of the ramp that an experiment takes which begins now, at the traffic seen.
+
+    It begins at the smallest step from which the plan ends before the deadline: four in five challengers with the
+    smallest effect of interest are promoted by then (where not all is known, as far as that is known, and the ramp is
+    through in half of the time); at the last step where none does. Nobody seen, or `ramp_start` first: at the first.
+    Arguments as in `plan`.
+    """
+    if rules.ramp_start == "first" or not per_day > 0:
+        return rules.ramp_shares
+    for place in range(len(rules.ramp_shares)):
+        left = rules.model_copy(update={"ramp_shares": rules.ramp_shares[place:]})
+        answers = plan(left, baselines, per_day, log_threshold, freeze_after, candidates)
+        days = promotion_days(answers)
+        if days is None:
+            valued = least_valued(baselines)
+            ramp = ramp_days(left, per_day, freeze_after, valued=valued, candidates=candidates)
+            days = max(2 * ramp, promotion_days([answer for answer in answers if answer.days_most is not None]) or 0.0)
+        if days <= rules.max_runtime_seconds / DAY_SECONDS:
+            return left.ramp_shares
+    return rules.ramp_shares[-1:]
+
+
+def least_valued(baselines: dict[str, Baseline]) -> float:
+    """The share of people with a value of the metric that has the fewest; 1 where none has been measured."""
+    return min((known.valued for known in baselines.values() if known.valued > 0), default=1.0)
 
 
 def plan(
@@ -136,23 +215,26 @@ def plan(
     per_day: float,
     log_threshold: float = -math.inf,
     freeze_after: float | None = None,
+    candidates: int = 1,
 ) -> list[Answer]:
     """Every question that a promotion asks, and harm. `log_threshold`: what the stream of challengers asks of the mean
-    of the goals' e-values (nats); -inf for a challenger alone. `per_day`: new people who use the product;
-    `freeze_after` as in `days_until`."""
+    of the goals' e-values (nats); -inf for a challenger alone. `per_day`, `freeze_after`, `candidates` as in
+    `days_until`."""
     goals = sum(metric.role == "goal" for metric in rules.metrics)
-    better = max(boundary(rules.alpha_promote, goals), log_threshold + math.log(goals))
-    found = []
+    better = max(boundary(rules.alpha_promote, goals * candidates), log_threshold + math.log(goals))
+    no_worse = boundary(rules.alpha_promote, candidates)
+    harm = boundary(rules.alpha_rollback, len(rules.metrics))
+    valued = least_valued(baselines)
+
+    def days(people: float, question: Question) -> float:
+        least = 0 if question == "harm" else 2 * rules.min_people_per_arm
+        return days_until(max(people, least), per_day, rules, freeze_after, valued=valued, candidates=candidates)
+
+    asked: list[tuple[MetricSettings, Question, float]] = []
     for metric in rules.metrics:
         goal = metric.role == "goal"
-        if goal:
-            found.append(_answer(metric, "better", rules, baselines[metric.name], per_day, better, freeze_after))
-        else:
-            limit = boundary(rules.alpha_promote, 1)
-            found.append(_answer(metric, "not worse", rules, baselines[metric.name], per_day, limit, freeze_after))
-        limit = boundary(rules.alpha_rollback, len(rules.metrics))
-        found.append(_answer(metric, "harm", rules, baselines[metric.name], per_day, limit, freeze_after))
-    return found
+        asked += [(metric, "better", better) if goal else (metric, "not worse", no_worse), (metric, "harm", harm)]
+    return [_answer(metric, question, rules, baselines[metric.name], limit, days) for metric, question, limit in asked]
 
 
 def _answer(
@@ -160,9 +242,8 @@ def _answer(
     question: Question,
     rules: AbTestingSettings,
     known: Baseline,
-    per_day: float,
     log_threshold: float,
-    freeze_after: float | None,
+    days: Callable[[float, Question], float],
 ) -> Answer:
     relative = metric.role == "goal"
     effect = None if known.mean is None else rules.smallest_relative_effect * known.mean if relative else metric.delta
@@ -186,8 +267,8 @@ def _answer(
         half,
         most,
         chance_to_reach(log_threshold, rules.max_people * known.valued, rate, wealth=wealth),
-        days_until(half / known.valued, per_day, rules, freeze_after),
-        days_until(most / known.valued, per_day, rules, freeze_after),
+        days(half / known.valued, question),
+        days(most / known.valued, question),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, func, or_, select
@@ -15,6 +16,35 @@ CHUNK = 500
 """Answers asked about in one query."""
 
 
+@dataclass(frozen=True)
+class Window:
+    """What of a person counts for a metric, as in an experiment that began with the first answer of the time looked
+    at: answers within `seconds` of it, and days up to `return_days` of `day_seconds` after it. A person of whom less
+    than `settled` seconds are known by the end of that time has no value yet."""
+
+    seconds: float
+    settled: float
+    day_seconds: float = 86_400.0
+    return_days: int = 7
+
+
+@dataclass
+class _Person:
+    """Answers in order of time, with the labels and whether the person reacted of their own; instants of all."""
+
+    shown: list[tuple[float, str]] = field(default_factory=list)
+    labels: dict[str, list[Values]] = field(default_factory=lambda: defaultdict(list))
+    reacted: set[str] = field(default_factory=set)
+
+    def value(self, metric: MetricSettings, window: Window) -> float | None:
+        first = min(at for at, _response in self.shown)
+        inside = [response for at, response in sorted(self.shown) if at <= first + window.seconds]
+        labels = [values for response in inside for values in self.labels[response]]
+        days = {int(at // window.day_seconds) - int(first // window.day_seconds) for at, _response in self.shown}
+        returned = any(0 < day <= window.return_days for day in days)
+        return person_value(metric, labels, any(response in self.reacted for response in inside), returned)
+
+
 class TrafficRepository:
     """One project's people between two instants (Unix seconds), through one connection."""
 
@@ -23,40 +53,51 @@ class TrafficRepository:
         self._project = project
         self._since, self._until = since, until
 
-    def people(self) -> int:
-        """Different people with an answer."""
-        query = select(func.count(func.distinct(interactions.columns.user_key))).where(*self._here())
-        return int(self._connection.execute(query).scalar_one())
+    def people(self) -> tuple[int, float]:
+        """Different people with an answer, and the instant of the first one (the end of the time without any)."""
+        columns = interactions.columns
+        query = select(func.count(func.distinct(columns.user_key)), func.min(columns.created_at)).where(*self._here())
+        people, first = self._connection.execute(query).one()
+        return int(people), self._until if first is None else float(first)
 
-    def values(self, metrics: Sequence[MetricSettings], most: int) -> dict[str, list[float | None]]:
-        """Metric -> value of each of at most `most` people who did not have a challenger, as labels stand now. Keys of
-        people are hashes, so the first ones are a sample at random."""
+    def values(
+        self, metrics: Sequence[MetricSettings], most: int, windows: Mapping[str, Window]
+    ) -> dict[str, list[float | None]]:
+        """Metric -> value of each of at most `most` people who did not have a challenger, as labels stand now; only of
+        those known for long enough. Keys of people are hashes, so the first ones are a sample at random."""
         columns = interactions.columns
         champion = or_(columns.arm.is_(None), columns.arm == "control")
         query = select(columns.user_key).distinct().where(*self._here(), champion).order_by(columns.user_key)
-        users = list(self._connection.execute(query.limit(most)).scalars())
-        answers, responded = self._answers(users)
+        people = self._people(list(self._connection.execute(query.limit(most)).scalars()))
         found: dict[str, list[float | None]] = {metric.name: [] for metric in metrics}
-        for user in users:
+        for person in people.values():
+            known = self._until - min(at for at, _response in person.shown)
             for metric in metrics:
-                found[metric.name].append(person_value(metric, answers[user], user in responded))
+                window = windows[metric.name]
+                if known >= window.settled:
+                    found[metric.name].append(person.value(metric, window))
         return found
 
-    def _answers(self, users: Sequence[str]) -> tuple[dict[str, list[Values]], set[str]]:
-        """The newest final label of every answer of each person, and who gave a signal of their own to one of them.
-        One pass over the time; then by answers."""
+    def _people(self, users: Sequence[str]) -> dict[str, _Person]:
+        """Everybody's answers with the newest final label of each choice, and reactions of their own. One pass over the
+        time; then by answers."""
         columns, wanted = interactions.columns, frozenset(users)
-        shown = self._connection.execute(select(columns.response_id, columns.user_key).where(*self._here()))
-        user_of = {response_id: user for response_id, user in shown if user in wanted}
-        found: dict[str, list[Values]] = defaultdict(list)
-        responded: set[str] = set()
+        columns_read = (columns.response_id, columns.user_key, columns.created_at)
+        found: dict[str, _Person] = {user: _Person() for user in users}
+        user_of: dict[str, str] = {}
+        for response_id, user, created_at in self._connection.execute(select(*columns_read).where(*self._here())):
+            if user in wanted:
+                user_of[response_id] = user
+                found[user].shown.append((created_at, response_id))
         responses = list(user_of)
         for at in range(0, len(responses), CHUNK):
             some = responses[at : at + CHUNK]
             for response_id, values in self._labels(some):
-                found[user_of[response_id]].append(values)
-            responded.update(user_of[row.response_id] for row in self._signals(some) if _own(row, user_of))
-        return found, responded
+                found[user_of[response_id]].labels[response_id].append(values)
+            for row in self._signals(some):
+                if _own(row, user_of):
+                    found[user_of[row.response_id]].reacted.add(row.response_id)
+        return found
 
     def _labels(self, responses: Sequence[str]) -> list[tuple[str, Values]]:
         columns = labels.columns

@@ -48,8 +48,8 @@ class People:
     to row, so that a whole ledger costs one pass over its people."""
 
     def __init__(self, experiment: Experiment, rows: Mapping[str, Sequence[ValueRow]]) -> None:
-        self._rules, self._rows = rules_of(experiment), rows
-        self._metrics = {metric.name: metric for metric in self._rules.metrics}
+        self._experiment, self._rows = experiment, rows
+        self._metrics = {metric.name: metric for metric in rules_of(experiment).metrics}
         self._counted: dict[tuple[Arm, str], MetricReplay] = {}
 
     def after(self, recorded: MetricEvidence, arm: Arm, phase: int) -> MetricEvidence:
@@ -57,13 +57,18 @@ class People:
         name = recorded.name
         if (arm, name) not in self._counted:
             rows = [row for row in self._rows.get(name, ()) if row[0] in (arm, "control")]
-            self._counted[arm, name] = MetricReplay(self._rules, self._metrics[name], arm, rows)
+            self._counted[arm, name] = MetricReplay(self._experiment, self._metrics[name], arm, rows)
         people = recorded.people_challenger + recorded.people_control
         again = self._counted[arm, name].after(people, phase)
         if (again.people_challenger, again.people_control) != (recorded.people_challenger, recorded.people_control):
             raise _Erased(f"of the {people} people of metric {name!r} some were erased")
-        # Who was most active at the time is not kept: what the row says of it stands.
-        return replace(again, effect_without_top=recorded.effect_without_top, counted_through=recorded.counted_through)
+        # Who was most active at the time is not kept, nor when a value that is none came: what the row says stands.
+        return replace(
+            again,
+            effect_without_top=recorded.effect_without_top,
+            counted_through=recorded.counted_through,
+            broken=recorded.broken,
+        )
 
 
 def replay_ledger(connection: Connection, project: str) -> Replay:

@@ -10,6 +10,7 @@ from ab_testing.decisions import boundary
 from ab_testing.evidence import Evidence, PersonValues, design_of, e_processes_of, effect_of
 from ab_testing.ledger import verify_chain
 from ab_testing.repository import ExperimentRepository
+from ab_testing.shares import pair_share
 from ab_testing.standing import evidence_of, rules_of
 from ab_testing.values_repository import ValuesRepository
 from infra.contracts import Decision, Experiment
@@ -75,11 +76,16 @@ def experiment_report(
     rules = rules_of(experiment)
     rows = ValuesRepository(connection, project, experiment.experiment_id).values("challenger")
     design = design_of(rules)
+
+    def share_in(phase: int) -> float:
+        return pair_share(experiment, "challenger", "control", phase, rules.hash_mode)
+
     return ExperimentReport(
         experiment=experiment,
         evidence=evidence_of(connection, experiment)["challenger"],
         metrics=tuple(
-            metric_report(metric, PersonValues.of(rows.get(metric.name, [])), rules, design) for metric in rules.metrics
+            metric_report(metric, PersonValues.of(rows.get(metric.name, []), share_in=share_in), rules, design)
+            for metric in rules.metrics
         ),
         decisions=tuple(repository.decisions(experiment.experiment_id)),
     )

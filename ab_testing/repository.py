@@ -107,15 +107,15 @@ class ExperimentRepository:
         if ref != BASE_ADAPTER:
             self._connection.execute(update(adapters).where(*self._adapter(ref)).values(state=state))
 
-    def proofs(self, ref: str) -> list[tuple[str, str, dict[str, object]]]:
-        """(replica, status, detail) of every replica that tried to prove the adapter."""
+    def proofs(self, ref: str) -> list[tuple[str, str, dict[str, object], float]]:
+        """(replica, status, detail, when) of every replica that tried to prove the adapter, its latest try."""
         columns = adapter_proofs.columns
         rows = self._connection.execute(
-            select(columns.replica, columns.status, columns.detail)
+            select(columns.replica, columns.status, columns.detail, columns.proved_at)
             .where(columns.project == self._project, columns.adapter == ref)
             .order_by(columns.replica)
         )
-        return [(row.replica, row.status, row.detail) for row in rows]
+        return [(row.replica, row.status, row.detail, row.proved_at) for row in rows]
 
     def champion(self) -> str | None:
         """What everybody is served; None before the state is bootstrapped."""

@@ -3,13 +3,14 @@
 People whom the champion answers are split on paper, by a salt that serving never sees, and go through the same filing,
 freezing, counting and tests as those of an experiment. Whatever shows a difference then (a value that depends on the
 arm's name, a count that is made twice, a test that lies) is a fault of ours, so an alarm stands in the ledger and
-blocks promotions until a person has looked. A new sentinel begins with every champion, every configuration, and when
-one is full, but then not before it is a week old: each has its own small error, and so a year has few of them.
+blocks promotions until a person has looked. A new sentinel begins with every champion, every change of what it counts
+and how (`COUNTED_BY`; other settings leave it alone), and when one is full, but then not before it is a week old: each
+has its own small error, and so a year has few of them.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 
 from sqlalchemy import Connection
 
@@ -18,15 +19,21 @@ from ab_testing.effects import record
 from ab_testing.evidence import Evidence
 from ab_testing.exposures import FIRST_GROUP, freeze_after_seconds, freeze_config, metric_groups
 from ab_testing.freezing import freeze_up_to
+from ab_testing.ledger import canonical_json
 from ab_testing.repository import ExperimentRepository
 from ab_testing.sentinel_repository import SentinelRepository, values_repository
 from ab_testing.standing import PEOPLE, evidence_of, rules_of, standing_of
-from infra.contracts import Experiment, Phase, PlauditError
+from infra.contracts import Decision, Experiment, Phase, PlauditError
 from infra.metrics import catalogue
 from infra.runtime import Context
-from infra.settings import Settings, config_hash
+from infra.settings import Settings
 from infra.settings.ab_testing import AbTestingSettings
 
+COUNTED_BY = (
+    "metrics", "smallest_relative_effect", "block_people", "metric_window_seconds", "allowed_lateness_seconds",
+    "srm_concentration", "sentinel_people", "sentinel_alpha",
+)  # fmt: skip
+"""Settings of `ab_testing` that a sentinel's numbers depend on; of other rooms it is what `freeze_config` keeps."""
 RENEWED_SECONDS = 7 * 86400.0
 """Age at which a full sentinel makes place for a new one."""
 
@@ -71,7 +78,7 @@ def watch(context: Context, watermark: float | None, confirm: Confirm = lambda _
         champion = ExperimentRepository(connection, project).champion()
     if champion is None:
         return _shown(context)
-    if sentinel is not None and (sentinel.control != champion or sentinel.config["made_by"] != config_hash(settings)):
+    if sentinel is not None and (sentinel.control != champion or sentinel.config["made_by"] != made_by(settings)):
         _end(context, confirm, sentinel)
         sentinel = None
     if sentinel is None:
@@ -82,10 +89,16 @@ def watch(context: Context, watermark: float | None, confirm: Confirm = lambda _
     return _shown(context)
 
 
+def made_by(settings: Settings) -> str:
+    """SHA-256 (hex) of the settings that a sentinel's numbers depend on."""
+    counted = settings.ab_testing.model_dump(mode="json", include=set(COUNTED_BY))
+    return sha256(canonical_json({"rules": counted, **freeze_config(settings)}).encode()).hexdigest()
+
+
 def new_sentinel(settings: Settings, champion: str, started_at: float) -> Experiment:
-    """A sentinel; id and salt follow from the champion, the instant and the configuration."""
-    made_by = config_hash(settings)
-    place = "\0".join(["sentinel", settings.project, champion, repr(started_at), made_by])
+    """A sentinel; id and salt follow from the champion, the instant and the settings it counts by."""
+    settled = made_by(settings)
+    place = "\0".join(["sentinel", settings.project, champion, repr(started_at), settled])
     salt = blake2b(place.encode(), digest_size=16).hexdigest()
     rules = settings.ab_testing.model_copy(update={"covariate_days": 0.0, "segments": ()})
     return Experiment(
@@ -97,13 +110,16 @@ def new_sentinel(settings: Settings, champion: str, started_at: float) -> Experi
         status="running",
         phases=(Phase(0, 0.5, started_at),),
         started_at=started_at,
-        config={"rules": rules.model_dump(mode="json"), "made_by": made_by, **freeze_config(settings)},
+        config={"rules": rules.model_dump(mode="json"), "made_by": settled, **freeze_config(settings)},
         kind="sentinel",
     )
 
 
-def acknowledge(context: Context, reason: str) -> list[str]:
-    """Take every alarm as read, with a reason that stays; returns what they said. Raises NoAlarm when there is none."""
+def acknowledge(
+    context: Context, reason: str, witness: Callable[[Connection, Decision], None] = lambda _connection, _decision: None
+) -> list[str]:
+    """Take every alarm as read, with a reason that stays; returns what they said. `witness` writes the act down
+    elsewhere, in the same transaction. Raises NoAlarm when there is none."""
     with context.database.transaction() as connection:
         sentinels = SentinelRepository(connection, context.settings.project)
         alarms = sentinels.alarms()
@@ -114,7 +130,7 @@ def acknowledge(context: Context, reason: str) -> list[str]:
             verdict = Verdict("hold", "sentinel_acknowledged", f"acknowledged: {alarm}: {reason}")
             evidence: dict[str, object] = {"code": verdict.code, "experiment_kind": "sentinel"}
             repository = ExperimentRepository(connection, context.settings.project)
-            record(repository, context, experiment_id, verdict, evidence, None)
+            witness(connection, record(repository, context, experiment_id, verdict, evidence, None))
     _shown(context)
     return [alarm for _id, alarm in alarms]
 

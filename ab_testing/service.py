@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from sqlalchemy import Connection
 
 from ab_testing.baselines import rules_at_start
+from ab_testing.course import new_points
+from ab_testing.course_repository import CourseRepository
 from ab_testing.decisions import Situation, Verdict
 from ab_testing.effects import apply_verdict, last_code, record, row_evidence
 from ab_testing.freezing import freeze_up_to
@@ -24,6 +26,8 @@ from infra.contracts import BASE_ADAPTER, Arm, Decision, Experiment
 from infra.db import Dialect
 from infra.metrics import catalogue
 from infra.runtime import Context
+from infra.runtime.pauses_repository import pauses_of
+from infra.runtime.pausing import LOOP, told
 
 __all__ = ["Confirm", "Look", "bootstrap_state", "current_watermark", "decide", "evidence_of", "rules_of"]
 
@@ -41,14 +45,16 @@ class Look:
     """People whose values this look froze."""
     holdbacks: tuple["Look", ...] = ()
     """What the same look came to for experiments that watch a new champion."""
+    resting: str = ""
+    """Why no challenger was looked for."""
 
     @property
     def text(self) -> str:
         """One line for people."""
-        told = [f"holdback: {look.text}" for look in self.holdbacks]
+        lines = [f"holdback: {look.text}" for look in self.holdbacks]
         if self.verdict is not None:
-            told.insert(0, f"{self.verdict.kind}: {self.verdict.reason}")
-        return "; ".join(told) or "no experiment runs and no challenger waits"
+            lines.insert(0, f"{self.verdict.kind}: {self.verdict.reason}")
+        return "; ".join(lines) or self.resting or "no experiment runs and no challenger waits"
 
 
 class Overtaken(Exception):
@@ -97,6 +103,10 @@ def _weigh_and_write(
         situations = situations_of(context, connection, experiment, watermark, context.clock.now())
         verdict, passed = weigh(connection, experiment, situations)
         said = last_code(ExperimentRepository(connection, experiment.project), experiment)
+        counted = CourseRepository(connection, experiment.project).counted(experiment.experiment_id)
+    if points := new_points(experiment, situations, counted):
+        with _writing(context, confirm) as connection:
+            CourseRepository(connection, experiment.project).add(points)
     _observe(experiment, situations, verdict)
     if verdict.kind == "hold" and verdict.code == said:
         return Look(verdict, None), None
@@ -159,12 +169,28 @@ def _start_next(context: Context, confirm: Confirm) -> Look:
     watermark = current_watermark(context)
     observe_rest()
     with context.database.reading() as connection:
+        if (stopped := pauses_of(connection, context.settings.project).get(LOOP)) is not None:
+            return Look(None, None, resting=told(stopped))
         if not ExperimentRepository(connection, context.settings.project).waiting_challengers():
             return Look(None, None)
+    if unseeing := _unseeing(context, watermark):
+        return Look(unseeing, None)
     rules = rules_at_start(context)  # read before the write lock is taken
     with _writing(context, confirm) as connection:
         started = start_challenge(context, connection, watermark, rules)
     return Look(None, None) if started is None else Look(*started)
+
+
+def _unseeing(context: Context, watermark: float | None) -> Verdict | None:
+    """Why nothing starts now: an experiment of which nothing would be seen shows an untried adapter to people."""
+    limit = context.settings.ab_testing.freshness_seconds
+    if watermark is None:
+        return Verdict(
+            "hold", "no_watermark", "no start: some partition of the log was never read; does the consumer run?"
+        )
+    if context.clock.now() - watermark > limit:
+        return Verdict("hold", "stale", f"no start: the watermark is older than {limit:g} s; is the consumer running?")
+    return None
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from ab_testing.evidence import Evidence, MetricEvidence
 from ab_testing.evidence_state import MetricState
 from ab_testing.exposures import Due, Exposure
 from ab_testing.metrics import Number
+from ab_testing.shares import pair_share
 from ab_testing.stability import difference, without
 from ab_testing.values_repository import StateRow, ValueRow, ValuesRepository
 from infra.contracts import Arm, Experiment
@@ -28,9 +29,6 @@ PEOPLE = ":people"
 """Row of a candidate: the sample ratio of everybody exposed."""
 SEGMENT = ":segment "
 """Rows of a candidate: the sample ratio within a segment, which is named after it."""
-ORDINARY_PROPENSITY = 0.5
-"""Both arms of a pair have the same share in every phase, and a person is counted in the phase of the first exposure,
-so of those counted half are meant for either arm, whatever the ramp does."""
 NEVER = float("-inf")
 
 
@@ -76,7 +74,7 @@ class Standing:
                 for name in (PEOPLE, *(f"{SEGMENT}{segment}" for segment in segments.get(person.user_key, ()))):
                     key = candidate, name
                     state = self.ratios.setdefault(key, SampleRatioState(self.rules.srm_concentration))
-                    state.update(person.arm == candidate, person.phase, ORDINARY_PROPENSITY)
+                    state.update(person.arm == candidate, person.phase, self._share(candidate, person.phase))
                     self._count(key, person.first_at)
 
     def count_values(self, rows: Iterable[tuple[Due, str, Number]]) -> None:
@@ -88,7 +86,8 @@ class Standing:
                 state = self.metrics.get(key)
                 if state is None:
                     state = self.metrics[key] = MetricState.begin(self.rules, metrics[name])
-                _count_value(state, due, number, due.exposure.arm == candidate)
+                treated = due.exposure.arm == candidate
+                _count_value(state, due, number, treated, self._share(candidate, due.exposure.phase))
                 self._count(key, due.frozen_at, number.value is not None)
 
     def rows(self) -> list[StateRow]:
@@ -111,11 +110,11 @@ class Standing:
             for (arm, name), state in sorted(self.ratios.items())
             if arm == candidate and name.startswith(SEGMENT)
         }
-        found, unusable = [], ""
+        found, unusable = [], list[str]()
         for metric in self.rules.metrics:
             state = self.metrics.get((candidate, metric.name)) or MetricState.begin(self.rules, metric)
             if state.broken:
-                unusable = f"{state.broken} frozen values of metric {metric.name!r} are not numbers in [0, 1]"
+                unusable.append(f"{state.broken} frozen values of metric {metric.name!r} are not numbers in [0, 1]")
             found.append(self._metric(candidate, state, without_top.get(metric.name)))
         return Evidence(
             exposed_challenger=int(sum(counts[0] for counts in ratio.counts.values())),
@@ -123,7 +122,7 @@ class Standing:
             flips=flips,
             log_e_sample_ratio=ratio.highest,
             metrics=tuple(found),
-            unusable=unusable,
+            unusable="; ".join(unusable),
             log_e_sample_ratio_segments=segments,
         )
 
@@ -132,6 +131,10 @@ class Standing:
         return replace(
             state.evidence(self.experiment.phase.index), effect_without_top=effect_without_top, counted_through=through
         )
+
+    def _share(self, candidate: Arm, phase: int) -> float:
+        """Probability of the candidate among the people of its comparison, as they were assigned."""
+        return pair_share(self.experiment, candidate, "control", phase, self.rules.hash_mode)
 
     def _pairs(self, arm: Arm) -> list[Arm]:
         """The candidates in whose comparison a person of this arm counts."""
@@ -148,10 +151,10 @@ class MetricReplay:
     the last bit, which arrays of all rows at once need not."""
 
     def __init__(
-        self, rules: AbTestingSettings, metric: MetricSettings, candidate: Arm, rows: Sequence[ValueRow]
+        self, experiment: Experiment, metric: MetricSettings, candidate: Arm, rows: Sequence[ValueRow]
     ) -> None:
         """`rows`: of the candidate's arm and the control, in the order in which they count."""
-        self._rules, self._metric = rules, metric
+        self._experiment, self._rules, self._metric = experiment, rules_of(experiment), metric
         self._candidate, self._rows = candidate, [row for row in rows if row[1] is not None]
         self._state, self._next = MetricState.begin(self._rules, self._metric), 0
 
@@ -163,8 +166,9 @@ class MetricReplay:
         while self._next < len(self._rows) and sum(self._state.people.values()) < people:
             arm, value, person_phase, frozen_at, denominator, covariate = self._rows[self._next]
             number = Number(value, denominator, covariate)
-            exposure = Exposure("", arm, ORDINARY_PROPENSITY, person_phase, 1, frozen_at)
-            _count_value(self._state, Due(exposure, frozen_at), number, arm == self._candidate)
+            share = pair_share(self._experiment, self._candidate, "control", person_phase, self._rules.hash_mode)
+            exposure = Exposure("", arm, share, person_phase, 1, frozen_at)
+            _count_value(self._state, Due(exposure, frozen_at), number, arm == self._candidate, share)
             self._next += 1
         return self._state.evidence(phase)
 
@@ -195,7 +199,7 @@ def _without_top(repository: ValuesRepository, standing: Standing, candidate: Ar
     }
 
 
-def _count_value(state: MetricState, due: Due, number: Number, treated: bool) -> None:
+def _count_value(state: MetricState, due: Due, number: Number, treated: bool, share: float) -> None:
     if number.value is None:
         return
     denominator = 1.0 if number.denominator is None else number.denominator
@@ -206,7 +210,7 @@ def _count_value(state: MetricState, due: Due, number: Number, treated: bool) ->
         "challenger" if treated else "control",
         number.value,
         due.exposure.phase,
-        ORDINARY_PROPENSITY,
+        share,
         number.covariate,
         denominator,
         due.frozen_at,

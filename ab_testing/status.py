@@ -196,7 +196,8 @@ def assignment_lines(candidate: Any) -> list[str]:
     segments = {name: log_e for name, log_e in candidate["log_e_sample_ratio_segments"].items() if log_e is not None}
     if segments:
         worst = max(segments, key=lambda name: segments[name])
-        lines.append(f"of {len(segments)} segments {worst} has the largest: {_e(segments[worst])}")
+        needed = candidate["boundaries_nats"].get("sample_ratio_segment", limit)
+        lines.append(f"of {len(segments)} segments {worst} has the largest: {_e(segments[worst])} of {_e(needed)}")
     return lines
 
 

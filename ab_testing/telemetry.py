@@ -14,7 +14,9 @@ def observe_look(situation: Situation, verdict: Verdict) -> None:
         catalogue.AB_WATERMARK_AGE.set(situation.now - situation.watermark)
     if situation.evidence is None:
         return
-    catalogue.AB_SAMPLE_RATIO.set(situation.evidence.log_e_sample_ratio)
+    catalogue.AB_SAMPLE_RATIO.set(
+        max((situation.evidence.log_e_sample_ratio, *situation.evidence.log_e_sample_ratio_segments.values()))
+    )
     for metric in situation.evidence.metrics:
         catalogue.AB_PEOPLE.labels(metric.name, "challenger").set(metric.people_challenger)
         catalogue.AB_PEOPLE.labels(metric.name, "control").set(metric.people_control)

@@ -33,6 +33,9 @@ log = structlog.get_logger()
 _TRANSIENT = (OperationalError, InterfaceError, InternalError, PoolTimeout, PlauditError, OSError, MemoryError)
 """Failures of store or log that pass: try again. Any other one lies in the records: they are set aside."""
 
+STALE_SECONDS = 180.0
+"""A topic not looked at for so long hangs: more than the longest pause, transaction and rebalance together."""
+
 
 class TopicConsumer:
     """One member of the group on one topic. Not for use by several threads at once."""
@@ -167,6 +170,8 @@ class TopicConsumer:
                 repository.insert_letters(applied.letters)
             repository.save_offsets(self._settings.consumer_group, self._topic, self._identity, offsets)
         self._count(applied, time.perf_counter() - started)
+        oldest = min(record.timestamp for record in records)
+        metrics.INGEST_APPLY_DELAY.labels(self.kind).observe(max(0.0, self._context.clock.now() - oldest))
 
     def _count(self, applied: Applied, seconds: float) -> None:
         metrics.INGEST_APPLY_SECONDS.labels(self.kind).observe(seconds)
@@ -191,6 +196,7 @@ class FeedbackConsumer:
     def __init__(self, context: Context) -> None:
         labelling = Labelling.of(context.settings.ingest)
         self._settings = context.settings.ingest
+        self._beats: dict[str, float] = {}
         self.topics = (
             TopicConsumer(context, INTERACTION_HANDLER, interactions_topic(context.settings), labelling),
             TopicConsumer(context, FEEDBACK_HANDLER, feedback_topic(context.settings), labelling),
@@ -207,6 +213,13 @@ class FeedbackConsumer:
             thread.start()
         for thread in threads:
             thread.join()
+
+    def alive(self) -> str | None:
+        """None while every topic is looked at again and again, whether it can be read or not: for liveness. Failures of
+        store and log pass, and are no reason to start anew; a thread that hangs, or has ended, is one."""
+        oldest = min(self._beats.values(), default=time.monotonic())
+        age = time.monotonic() - oldest
+        return None if age < STALE_SECONDS else f"a topic has not been looked at for {age:.0f} s"
 
     def drain(self, timeout_seconds: float = 60.0) -> int:
         """Consume until nothing is left to read, then refresh the watermark; returns the number of records. For tests,
@@ -229,7 +242,7 @@ class FeedbackConsumer:
     def _loop(self, topic: TopicConsumer, stop: threading.Event) -> None:
         pause = self._settings.backoff_seconds
         while not stop.is_set():
-            begun = time.monotonic()
+            begun = self._beats[topic.kind] = time.monotonic()
             try:
                 if 0 < topic.step() < self._settings.consumer_batch_records:
                     # Nothing waits: what comes meanwhile shares the next transaction. What comes after a quiet spell

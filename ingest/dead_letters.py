@@ -1,4 +1,5 @@
-"""Dead letters for the command line: list, show, send again, drop. Nothing is deleted: letters change their status."""
+"""Dead letters for the command line and the console: list, show, send again, drop. Nothing is deleted: letters change
+their status."""
 
 from infra.contracts import PlauditError
 from infra.event_log import Record
@@ -41,7 +42,7 @@ def show_letter(context: Context, letter_id: str) -> tuple[DeadLetter, str]:
     return found
 
 
-def replay_letter(context: Context, letter_id: str) -> None:
+def replay_letter(context: Context, letter_id: str, actor: str = "") -> None:
     """Append the letter's bytes to its topic and partition again, then mark it replayed.
 
     For letters whose cause is gone: a newer version of the code reads them, or a store's limit was raised. One whose
@@ -53,13 +54,13 @@ def replay_letter(context: Context, letter_id: str) -> None:
     value = letter.raw if letter.position == WHOLE_RECORD else codec.wrap(letter.raw)
     record = Record(key=letter.letter_id.encode(), value=value, partition=letter.partition)
     context.event_log.append(letter.topic, [record]).result(context.settings.event_log.append_timeout_seconds + 1)
-    _set_status(context, letter_id, "replayed")
+    _set_status(context, letter_id, "replayed", actor)
 
 
-def drop_letter(context: Context, letter_id: str) -> None:
+def drop_letter(context: Context, letter_id: str, actor: str = "") -> None:
     """Mark a letter as dropped: nobody will send it again. Raises DeadLetterNotFound, DeadLetterNotOpen."""
     _open_letter(context, letter_id)
-    _set_status(context, letter_id, "dropped")
+    _set_status(context, letter_id, "dropped", actor)
 
 
 def _open_letter(context: Context, letter_id: str) -> DeadLetter:
@@ -69,12 +70,12 @@ def _open_letter(context: Context, letter_id: str) -> DeadLetter:
     return letter
 
 
-def _set_status(context: Context, letter_id: str, status: str) -> None:
+def _set_status(context: Context, letter_id: str, status: str, actor: str) -> None:
     with context.database.transaction() as connection:
         LogRepository(connection).set_letter_status(letter_id, status)
         audit.record(
             connection,
-            audit.operator(),
+            actor or audit.operator(),
             f"dead_letter.{status}",
             {"letter_id": letter_id},
             project=context.settings.project,

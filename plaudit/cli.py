@@ -15,6 +15,7 @@ from plaudit.commands import (
     export,
     ingest,
     jobs,
+    keeping,
     keys,
     models,
     policy_update,
@@ -25,7 +26,9 @@ from plaudit.commands import (
 from plaudit.commands.common import fail
 from plaudit.commands.doctor import doctor
 from plaudit.commands.erase import erase
+from plaudit.commands.load import load
 from plaudit.commands.migrate import migrate
+from plaudit.commands.schedule import schedule
 from plaudit.commands.serve import serve
 from plaudit.commands.up import up
 
@@ -47,13 +50,17 @@ app.add_typer(ingest.app, name="ingest", rich_help_panel="Services")
 app.add_typer(reward_model.app, name="reward-model", rich_help_panel="Jobs")
 app.add_typer(policy_update.app, name="policy-update", rich_help_panel="Jobs")
 app.add_typer(ab_testing.app, name="ab-testing", rich_help_panel="Jobs")
+jobs.app.command()(schedule)
 app.add_typer(jobs.app, name="jobs", rich_help_panel="Jobs")
 app.add_typer(keys.app, name="keys", rich_help_panel="Access and rights")
 app.command(rich_help_panel="Access and rights")(erase)
 app.add_typer(export.app, name="export", rich_help_panel="Access and rights")
 app.add_typer(audit.app, name="audit", rich_help_panel="Access and rights")
 app.command(rich_help_panel="House-keeping")(doctor)
+app.command(rich_help_panel="House-keeping")(load)
 app.command(rich_help_panel="House-keeping")(migrate)
+app.command(rich_help_panel="House-keeping")(keeping.backup)
+app.command(rich_help_panel="House-keeping")(keeping.restore)
 app.add_typer(config.app, name="config", rich_help_panel="House-keeping")
 app.add_typer(models.app, name="models", rich_help_panel="House-keeping")
 

@@ -9,8 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -21,15 +20,15 @@ from starlette.applications import Starlette
 
 from ab_testing.service import bootstrap_state
 from infra.contracts import PlauditError
-from infra.runtime import Context, Health, Shutdown, configure_logging, open_context
-from infra.runtime.reporting import refresh_job_metrics
+from infra.runtime import Context, Health, Job, Shutdown, configure_logging, open_context
 from infra.runtime.scheduler import Scheduler
-from infra.settings import Settings
+from infra.settings import Settings, console_password
+from infra.settings.identity import CONSOLE_PASSWORD_FILE
 from ingest.api import routes
 from ingest.consumer import FeedbackConsumer
 from ingest.service import IngestService
-from ingest.trust.jobs import refresh_trust_metrics
 from plaudit.jobs import all_jobs
+from plaudit.monitoring.gauges import store_gauges
 from plaudit.up_gateway import GatewayThread, bind, url_of
 from serving.app import build_gateway
 
@@ -94,7 +93,7 @@ def start(settings: Settings, listener: socket.socket, shutdown: Shutdown, waiti
     consumer.start()
     shutdown.add("consumer", consumer.stop)
     health.add("consumer", consumer.healthy)
-    app = _application(context, health)
+    app = _application(context, health, jobs)
     gateway = GatewayThread(app, listener)
     # Closed first: nothing new comes in, and what is in flight still has everything it needs.
     scheduler = Scheduler(context, jobs)
@@ -139,11 +138,10 @@ class ConsumerThread:
         return f"no partition of {' and '.join(idle)} is read here yet" if idle else None
 
 
-def _application(context: Context, health: Health) -> Starlette:
+def _application(context: Context, health: Health, jobs: Sequence[Job]) -> Starlette:
     """The gateway with the feedback API beside it; it loads its model in the background and proves it."""
     feedback = routes(IngestService(context))
-    gauges = [partial(refresh, context) for refresh in (refresh_job_metrics, refresh_trust_metrics)]
-    return build_gateway(context, health, feedback, before_scrape=gauges)
+    return build_gateway(context, health, feedback, before_scrape=store_gauges(context, jobs))
 
 
 def _end_gateway(health: Health, gateway: GatewayThread) -> None:
@@ -175,8 +173,18 @@ def _say_ready(console: Console, settings: Settings, listener: socket.socket) ->
     console.print(
         f"[bold green]ready[/] at [bold]{url}/v1[/], model {settings.model.base}, data in {settings.data_dir}"
     )
+    if settings.console.enabled:
+        console.print(f"console at [bold]{url}/console[/]{_password_hint(settings)}")
     if settings.logging.format == "json":
         console.print(f"[dim]log: {log_file(settings)}, jobs: `plaudit jobs list`, end: Ctrl-C[/]")
+
+
+def _password_hint(settings: Settings) -> str:
+    """Where the password is, made now so that the file is there."""
+    if not settings.console.local_password:
+        return ", with an API key"
+    console_password(settings)
+    return f", password in {settings.data_dir / CONSOLE_PASSWORD_FILE}"
 
 
 @contextlib.contextmanager

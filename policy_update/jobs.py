@@ -37,5 +37,6 @@ JOBS: tuple[Job, ...] = (
         deadline_seconds=12 * 3600.0,
         child=True,
         waits_for=nothing_to_train,
+        learns=True,
     ),
 )

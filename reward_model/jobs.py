@@ -32,5 +32,6 @@ JOBS: tuple[Job, ...] = (
         deadline_seconds=2 * 3600.0,
         child=True,
         waits_for=nothing_to_learn,
+        learns=True,
     ),
 )

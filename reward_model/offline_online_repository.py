@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
 
+from infra.contracts import Arm, arm_of
 from infra.db import Dialect, insert_ignore, rows_by_keys
 from infra.db.tables import experiments, exposures, interactions, labels, offline_online_points
 from reward_model.offline_online import Point, Rate
@@ -41,6 +42,8 @@ class Waiting:
     experiment_id: str
     ended_at: float
     config: dict[str, Any]
+    arm: Arm = "challenger"
+    """Of several candidates tried at once, which this one was."""
 
 
 @dataclass(frozen=True)
@@ -77,23 +80,36 @@ class OfflineOnlineRepository:
 
     def waiting(self) -> list[Waiting]:
         """Points that lack what people did though their experiment is over: each candidate's first one that ended."""
-        points, trials = offline_online_points.c, experiments.c
+        points = offline_online_points.c
         query = (
-            select(points.candidate, points.objective, trials.experiment_id, trials.ended_at, trials.config)
-            .join(experiments, (trials.project == points.project) & (trials.challenger == points.candidate))
+            select(points.candidate, points.objective)
+            .where(points.project == self._project, points.realised_at.is_(None))
+            .order_by(points.candidate, points.objective)
+        )
+        lacking = [(row.candidate, row.objective) for row in self._connection.execute(query)]
+        ended = self._ended() if lacking else {}
+        return [
+            Waiting(candidate, objective, *ended[candidate]) for candidate, objective in lacking if candidate in ended
+        ]
+
+    def _ended(self) -> dict[str, tuple[str, float, dict[str, Any], Arm]]:
+        """Candidate -> id, end, configuration and its arm, of the first challenge that ended with it."""
+        trials = experiments.c
+        query = (
+            select(trials.experiment_id, trials.ended_at, trials.config, trials.challenger, trials.others)
             .where(
-                points.project == self._project,
-                points.realised_at.is_(None),
+                trials.project == self._project,
                 trials.kind == "challenge",
                 trials.status != "running",
                 trials.ended_at.is_not(None),
             )
-            .order_by(points.candidate, points.objective, trials.ended_at, trials.experiment_id)
+            .order_by(trials.ended_at, trials.experiment_id)
         )
-        first: dict[tuple[str, str], Waiting] = {}
+        found: dict[str, tuple[str, float, dict[str, Any], Arm]] = {}
         for row in self._connection.execute(query):
-            first.setdefault((row.candidate, row.objective), Waiting(*row))
-        return list(first.values())
+            for place, candidate in enumerate((row.challenger, *row.others)):
+                found.setdefault(candidate, (row.experiment_id, row.ended_at, row.config, arm_of(place)))
+        return found
 
     def arm_labels(self, experiment_id: str, objective: str, until: float) -> list[ArmLabel]:
         """Newest final labels made by `until` of the answers an experiment gave to people of one arm alone."""

@@ -14,7 +14,7 @@ from reward_model.offline_online import OfflineOnline, Rate, offline_online, pre
 from reward_model.offline_online_repository import ArmLabel, OfflineOnlineRepository, Prediction, Realised, Waiting
 
 FEWEST_PEOPLE = 30
-"""People in the challenger's arm without which an experiment says nothing of a rate."""
+"""People in the candidate's arm without which an experiment says nothing of a rate."""
 
 
 def fixed_prompts(prompts: Mapping[str, Sequence[Message]], count: int) -> tuple[str, ...]:
@@ -86,7 +86,7 @@ def fill_points(
         repository = OfflineOnlineRepository(connection, project)
         ready = [waiting for waiting in repository.waiting() if settled_at(waiting) <= now]
         found = [(waiting, repository.arm_labels(waiting.experiment_id, waiting.objective, now)) for waiting in ready]
-    halves = [(waiting, _realised(rows, "challenger"), _realised(rows, "control")) for waiting, rows in found]
+    halves = [(waiting, _realised(rows, waiting.arm), _realised(rows, "control")) for waiting, rows in found]
     filled = []
     with context.database.transaction() as connection:
         confirm(connection)

@@ -17,6 +17,7 @@ from reward_model.data import TrainingSet
 from reward_model.readiness import missing_evidence, news_of
 from reward_model.repository import RewardModelRepository, instant_seconds
 from reward_model.saving import no_space_said
+from reward_model.telemetry import HELD_OUT_RATIOS
 from reward_model.triggers import drifted
 from reward_model.versions_repository import VersionRepository
 
@@ -144,14 +145,8 @@ def publish(name: str, version: int, flat: dict[str, float]) -> None:
     metrics.REWARD_MODEL_VERSION.labels(name).set(version)
     for path, value in flat.items():
         head, _, measure = path.partition(".")
-        if measure in _RATIOS:
+        if measure in HELD_OUT_RATIOS:
             metrics.REWARD_MODEL_HELD_OUT.labels(head, measure).set(value)
-
-
-_RATIOS = frozenset(
-    {"auroc", "brier", "ece", "base_rate", "flip_rate", "accuracy.estimate", "accuracy.low", "accuracy_bt.estimate"}
-)
-"""Measures in [0, 1] that are exported; the others stand in the report."""
 
 
 def _newest_instant(context: Context) -> float:

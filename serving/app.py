@@ -19,8 +19,10 @@ from infra.settings import Settings
 from ingest.access.guard import protected
 from serving import responses
 from serving.api import Doors, doors, routes
+from serving.console.app import console_routes
 from serving.engines import make_engine
 from serving.service import EngineMaker, Gateway
+from serving.telemetry import observe_routing
 
 
 class GatewayApplication(Starlette):
@@ -82,10 +84,19 @@ def build_gateway(
             await run_in_threadpool(gateway.close)
 
     hot = doors(gateway)
+
+    def routing() -> None:
+        observe_routing(gateway.state, context.clock.now())
+
     app = GatewayApplication(
         context,
         hot,
-        routes=[*routes(gateway, hot), *extra_routes, *operations_routes(health, before_scrape)],
+        routes=[
+            *routes(gateway, hot),
+            *extra_routes,
+            *console_routes(context),
+            *operations_routes(health, [routing, *before_scrape]),
+        ],
         lifespan=lifespan,
     )
     app.state.gateway = gateway
@@ -103,7 +114,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return Response(body, error.status_code, error.headers, media_type="application/json")
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, before_scrape: Callable[[Context], Sequence[Callable[[], None]]] = lambda _: ()) -> None:
     """Run the gateway on `serving.host:serving.port` until SIGTERM or SIGINT; answers in progress are finished."""
     from infra.runtime import configure_logging, open_context
     from serving.draining import run_until_signal
@@ -112,6 +123,6 @@ def serve(settings: Settings) -> None:
     context = open_context(settings)
     health = Health()
     try:
-        run_until_signal(build_gateway(context, health), settings.serving, health)
+        run_until_signal(build_gateway(context, health, before_scrape=before_scrape(context)), settings.serving, health)
     finally:
         context.close()

@@ -84,6 +84,14 @@ class Chooser:
         """Tell the breakers how a request went; True when that made one of them open."""
         if taken.adapter == state.champion:
             self._breakers.champion_answered(taken.adapter, outcome)
-        elif taken.experiment is not None and taken.arm is not None:
-            return self._breakers.arm_answered(taken.experiment, taken.arm, outcome) is not None
-        return False
+        if taken.experiment is None or taken.arm is None:
+            return False
+        found = state.experiment(taken.experiment)
+        if found is not None and found.kind == "holdback":
+            if taken.arm != "control":
+                self._breakers.new_champion_answered(taken.experiment, outcome)
+            elif self._breakers.champion_before_answered(taken.experiment, outcome) is not None:
+                return True
+        if taken.adapter == state.champion:
+            return False
+        return self._breakers.arm_answered(taken.experiment, taken.arm, outcome) is not None

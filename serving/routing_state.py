@@ -61,11 +61,28 @@ class RoutingState:
         """A running experiment that is routed."""
         return next((found for found in self.router.experiments if found.experiment_id == experiment_id), None)
 
+    @property
+    def given_up_champion(self) -> Experiment | None:
+        """The holdback in which a breaker has given up the champion, until that is decided; None: it may answer."""
+        return next(
+            (
+                found
+                for found in self.router.experiments
+                if found.kind == "holdback"
+                and found.challenger == self.champion
+                and (found.experiment_id, "challenger") in self.tripped
+            ),
+            None,
+        )
+
     def usable(self, ref: AdapterRef) -> bool:
-        """Proven here, not rolled back, and of no arm that a breaker has given up; the champion is above breakers."""
+        """Proven here, not rolled back, and of no arm that a breaker has given up; of the champion that is asked in its
+        own holdback alone."""
         if ref not in self.servable or ref in self.rejected:
             return False
-        return ref == self.champion or not any(
+        if ref == self.champion:
+            return self.given_up_champion is None
+        return not any(
             (experiment.experiment_id, arm) in self.tripped
             for experiment in self.router.experiments
             for arm, adapter in experiment.arms.items()
@@ -168,8 +185,10 @@ def still(state: RoutingState, taken: Route) -> Route:
 
 
 def standing_champion(state: RoutingState) -> AdapterRef:
-    """The champion if it is proven here, else its predecessor: a promotion takes effect here only with its proof."""
-    for ref in (state.champion, state.last_proven):
+    """The champion if it is proven here, else its predecessor: a promotion takes effect here only with its proof. One
+    that a breaker has given up in its holdback comes after the champion before."""
+    given_up = state.given_up_champion
+    for ref in (*((given_up.control,) if given_up else ()), state.champion, state.last_proven):
         if ref in state.servable:
             return ref
     raise NothingProven(
@@ -189,6 +208,8 @@ def _obstacle(state: RoutingState, assignment: Assignment) -> Why | None:
         return "ended"
     if assignment.arm in experiment.dropped:
         return "uncounted"
+    if state.given_up_champion is not None:
+        return "tripped"  # every comparison is with a champion that should not answer
     adapters = {experiment.control, *experiment.remaining.values()}
     if not adapters <= state.servable or adapters & state.rejected:
         return "unproven"

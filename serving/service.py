@@ -255,10 +255,3 @@ class Gateway:
             rules=settings.ab_testing,
             breakers=self._breakers,
         )
-
-
-def run(settings: Settings) -> None:
-    """`plaudit serve`: the gateway alone, until a signal."""
-    from serving.app import serve
-
-    serve(settings)

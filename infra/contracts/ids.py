@@ -39,6 +39,12 @@ def uuid7_time(value: uuid.UUID) -> float:
     return (value.int >> 80) / 1000.0
 
 
+def uuid7_bound(seconds: float) -> str:
+    """The smallest id that a UUIDv7 of this instant (Unix seconds) can have, as text: for ranges of ids by time."""
+    milliseconds = max(0, int(seconds * 1000.0))
+    return str(uuid.UUID(int=(milliseconds & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76 | 0b10 << 62))
+
+
 def new_response_id() -> str:
     """The id of one served request: `chatcmpl-` followed by a UUIDv7."""
     return f"chatcmpl-{uuid7()}"

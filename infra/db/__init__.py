@@ -3,7 +3,7 @@
 from infra.db.database import Database, Dialect, NestedTransaction, StoreUnavailable
 from infra.db.engines import InvalidStoreUrl
 from infra.db.keyed import rows_by_keys
-from infra.db.migration import current_revision, migrate, newest_revision
+from infra.db.migration import current_revision, migrate, newest_revision, revision_of, revisions, upgrade
 from infra.db.statements import insert_ignore, insert_ignore_many, upsert, upsert_many
 
 __all__ = [
@@ -17,7 +17,10 @@ __all__ = [
     "insert_ignore_many",
     "migrate",
     "newest_revision",
+    "revision_of",
+    "revisions",
     "rows_by_keys",
+    "upgrade",
     "upsert",
     "upsert_many",
 ]

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from infra.db.database import Database
 
@@ -23,31 +23,55 @@ def migrate(url: str) -> str:
     Everything happens in one transaction that first takes the store's write lock (SQLite) or an advisory lock
     (PostgreSQL): the second caller waits, then finds nothing to do. A failure leaves the old schema as it was.
     """
-    from alembic import command
-
     database = Database.open(url)
     try:
         with database.transaction() as connection:
-            if database.dialect == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-            config = alembic_config()
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            upgrade(connection)
     finally:
         database.close()
     return newest_revision()
 
 
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """The same inside the caller's transaction, up to a revision. Raises what Alembic raises for an unknown one."""
+    from alembic import command
+
+    _lock(connection)
+    command.upgrade(_on(connection), revision)
+
+
+def downgrade(connection: Connection, revision: str = "base") -> None:
+    """Take the schema back to a revision (`base`: to nothing), with whatever only later ones could hold. For whoever
+    must return to an older version: take a backup first."""
+    from alembic import command
+
+    _lock(connection)
+    command.downgrade(_on(connection), revision)
+
+
 def current_revision(url: str) -> str | None:
     """The revision the store is at; None for a store without our schema."""
-    from alembic.runtime.migration import MigrationContext
-
     database = Database.open(url)
     try:
         with database.reading() as connection:
-            return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+            return revision_of(connection)
     finally:
         database.close()
+
+
+def revision_of(connection: Connection) -> str | None:
+    """The revision of the store behind a connection; None for a store without our schema."""
+    from alembic.runtime.migration import MigrationContext
+
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+
+
+def revisions() -> list[str]:
+    """Every revision this version of the code knows, oldest first."""
+    from alembic.script import ScriptDirectory
+
+    walked = ScriptDirectory.from_config(alembic_config()).walk_revisions()
+    return [script.revision for script in walked][::-1]
 
 
 def newest_revision() -> str:
@@ -57,6 +81,17 @@ def newest_revision() -> str:
     head = ScriptDirectory.from_config(alembic_config()).get_current_head()
     assert head is not None, "the package ships at least one migration"
     return head
+
+
+def _lock(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+
+
+def _on(connection: Connection) -> "Config":
+    config = alembic_config()
+    config.attributes["connection"] = connection
+    return config
 
 
 def alembic_config() -> "Config":

@@ -1,5 +1,5 @@
-"""Every metric Plaudit exports, a block for each room; those of experiments, of rights and of trust stand in files of
-their own beside this one. Operations, not product analytics.
+"""Every metric Plaudit exports, a block for each room; those that are read from the store, and those of
+experiments, rights and trust, stand in files of their own beside this one. Operations, not product analytics.
 
 Names: prefix `plaudit_`, base units (seconds, bytes, ratio in 0..1, nats), `_total` on counters alone, help on every
 one, no user ids or prompts in labels. A test holds them to it.
@@ -22,12 +22,51 @@ from infra.metrics.experiments import AB_SELF_TEST as AB_SELF_TEST
 from infra.metrics.experiments import AB_SENTINEL_ALARM as AB_SENTINEL_ALARM
 from infra.metrics.experiments import AB_TRAFFIC_SHARE as AB_TRAFFIC_SHARE
 from infra.metrics.experiments import AB_WATERMARK_AGE as AB_WATERMARK_AGE
+from infra.metrics.jobs import JOB_DEADLINE as JOB_DEADLINE
+from infra.metrics.jobs import JOB_FAILED_RUNS as JOB_FAILED_RUNS
+from infra.metrics.jobs import JOB_INTERVAL as JOB_INTERVAL
+from infra.metrics.jobs import JOB_LAST_DURATION as JOB_LAST_DURATION
+from infra.metrics.jobs import JOB_LAST_OUTCOME as JOB_LAST_OUTCOME
+from infra.metrics.jobs import JOB_PAUSED as JOB_PAUSED
+from infra.metrics.jobs import JOB_RUNNING_SINCE as JOB_RUNNING_SINCE
+from infra.metrics.learning import CHAMPION_KL as CHAMPION_KL
+from infra.metrics.learning import GATE_REFUSALS as GATE_REFUSALS
+from infra.metrics.learning import INGEST_APPLIED_THROUGH as INGEST_APPLIED_THROUGH
+from infra.metrics.learning import INGEST_APPLY_DELAY as INGEST_APPLY_DELAY
+from infra.metrics.learning import INGEST_OPEN_LETTERS as INGEST_OPEN_LETTERS
+from infra.metrics.learning import INGEST_UNATTRIBUTED as INGEST_UNATTRIBUTED
+from infra.metrics.learning import LABEL_LAG as LABEL_LAG
+from infra.metrics.learning import LABEL_NEWEST as LABEL_NEWEST
+from infra.metrics.learning import LABELS_OVERDUE as LABELS_OVERDUE
+from infra.metrics.learning import POLICY_ADAPTERS as POLICY_ADAPTERS
+from infra.metrics.learning import POLICY_KL as POLICY_KL
+from infra.metrics.learning import POLICY_MADE as POLICY_MADE
+from infra.metrics.learning import POLICY_REWARD as POLICY_REWARD
+from infra.metrics.learning import REWARD_MODEL_CALIBRATION as REWARD_MODEL_CALIBRATION
+from infra.metrics.learning import REWARD_MODEL_CHAMPION as REWARD_MODEL_CHAMPION
+from infra.metrics.learning import REWARD_MODEL_DISAGREEMENT as REWARD_MODEL_DISAGREEMENT
+from infra.metrics.learning import REWARD_MODEL_DRIFT as REWARD_MODEL_DRIFT
+from infra.metrics.learning import REWARD_MODEL_DRIFTED as REWARD_MODEL_DRIFTED
+from infra.metrics.learning import REWARD_MODEL_MADE as REWARD_MODEL_MADE
+from infra.metrics.objectives import EVENT_LOG_SPOOL_LIMIT as EVENT_LOG_SPOOL_LIMIT
+from infra.metrics.objectives import KL_BUDGET as KL_BUDGET
+from infra.metrics.objectives import SLO_SECONDS as SLO_SECONDS
+from infra.metrics.objectives import SLO_TARGET as SLO_TARGET
 from infra.metrics.registry import REGISTRY as REGISTRY
 from infra.metrics.rights import ACCESS_LOOKUPS as ACCESS_LOOKUPS
 from infra.metrics.rights import ACCESS_REFUSED as ACCESS_REFUSED
 from infra.metrics.rights import ERASED_REFUSED as ERASED_REFUSED
 from infra.metrics.rights import ERASURES as ERASURES
 from infra.metrics.rights import RETENTION_REMOVED as RETENTION_REMOVED
+from infra.metrics.standing import AB_DECIDED as AB_DECIDED
+from infra.metrics.standing import AB_HELD_SINCE as AB_HELD_SINCE
+from infra.metrics.standing import AB_HOLD as AB_HOLD
+from infra.metrics.standing import AB_LEDGER as AB_LEDGER
+from infra.metrics.standing import AB_SAMPLE_RATIO_BOUNDARY as AB_SAMPLE_RATIO_BOUNDARY
+from infra.metrics.standing import AB_STARTED as AB_STARTED
+from infra.metrics.standing import SERVING_CHAMPION_PROVEN as SERVING_CHAMPION_PROVEN
+from infra.metrics.standing import SERVING_PROOF_REPLICAS as SERVING_PROOF_REPLICAS
+from infra.metrics.standing import SERVING_TRIPPED_ARMS as SERVING_TRIPPED_ARMS
 from infra.metrics.trust import TRUST_EFFECTIVE_PEOPLE as TRUST_EFFECTIVE_PEOPLE
 from infra.metrics.trust import TRUST_QUARANTINED as TRUST_QUARANTINED
 from infra.metrics.trust import TRUST_TOP_SHARE as TRUST_TOP_SHARE
@@ -71,31 +110,31 @@ TRANSACTION_DURATION = Histogram(
 JOB_RUNS = Counter(
     "plaudit_job_runs_total",
     "Runs that ended, by outcome: done, skipped, failed, deferred.",
-    ["job", "outcome"],
+    ["job_name", "outcome"],
     registry=REGISTRY,
 )
 JOB_DURATION = Histogram(
-    "plaudit_job_duration_seconds", "Duration of runs.", ["job"], buckets=JOB_SECONDS, registry=REGISTRY
+    "plaudit_job_duration_seconds", "Duration of runs.", ["job_name"], buckets=JOB_SECONDS, registry=REGISTRY
 )
 JOB_RUNNING = Gauge(
-    "plaudit_job_running", "1 while this process, or a child of it, runs the job.", ["job"], registry=REGISTRY
+    "plaudit_job_running", "1 while this process, or a child of it, runs the job.", ["job_name"], registry=REGISTRY
 )
 JOB_LAST_SUCCESS = Gauge(
     "plaudit_job_last_success_timestamp_seconds",
     "When the job last ended done or skipped, Unix seconds, from the store: alert on its age, not on single failures.",
-    ["job"],
+    ["job_name"],
     registry=REGISTRY,
 )
 JOB_PROGRESS = Gauge(
     "plaudit_job_progress_ratio",
     "How far the run in progress is, 0 to 1; 0 when none runs.",
-    ["job"],
+    ["job_name"],
     registry=REGISTRY,
 )
 LEASE_LOST = Counter(
     "plaudit_job_leases_lost_total",
     "Leases that another holder took while the job was still running.",
-    ["job"],
+    ["job_name"],
     registry=REGISTRY,
 )
 SCHEDULER_HEARTBEAT = Gauge(

@@ -28,7 +28,7 @@ AB_E_VALUE = Gauge(
 )
 AB_SAMPLE_RATIO = Gauge(
     "plaudit_experiment_sample_ratio_log_e_value_nats",
-    "Logarithm of the highest e-value so far that people do not land in the arms as they should.",
+    "Logarithm of the highest e-value so far that people, or those of a segment, do not land in the arms as meant.",
     registry=REGISTRY,
 )
 AB_SENTINEL_ALARM = Gauge(

@@ -8,6 +8,16 @@ from infra.db import Database, current_revision, migrate, newest_revision
 from infra.event_log.port import EventLog
 from infra.settings import Settings
 
+UNFINISHED_RESTORE = "restore-unfinished"
+"""File in the data folder while `plaudit restore` has not ended."""
+
+
+class RestoreUnfinished(PlauditError):
+    """A restore into this data folder was begun and has not ended."""
+
+    code = "restore_unfinished"
+    status = 503
+
 
 class StoreNotMigrated(PlauditError):
     """The store's schema is not the one this version of the code needs."""
@@ -37,10 +47,15 @@ def open_context(settings: Settings, clock: Clock | None = None) -> Context:
     """Open the parts that `settings` name.
 
     The embedded store (no `store.url`) is migrated on the way. A store that others share is not: raises
-    StoreNotMigrated when its schema is older or newer than this code.
+    StoreNotMigrated when its schema is older or newer than this code. Raises RestoreUnfinished.
     """
     from infra.event_log import open_event_log  # brings a Kafka client or not, as settings say
 
+    if (settings.data_dir / UNFINISHED_RESTORE).exists():
+        raise RestoreUnfinished(
+            f"a restore into {settings.data_dir} is not finished: wait for it, or run `plaudit restore` again",
+            field="data_dir",
+        )
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     revision = current_revision(settings.store_url)
     if revision != newest_revision():

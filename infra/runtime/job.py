@@ -112,7 +112,7 @@ class Job:
     """`every_seconds(settings)` is the schedule; `deadline_seconds` the longest a run may take; a `child` job is run
     in a process of its own, with low priority, so that it can neither slow nor break the services. `waits_for` says
     cheaply, in the parent, what a child would only come to say after a second of imports: why there is nothing to do
-    (None: there is)."""
+    (None: there is). `learns`: it stands still while the loop is paused (`infra.runtime.pausing`)."""
 
     name: str
     run: Callable[[JobContext], JobOutcome]
@@ -120,6 +120,7 @@ class Job:
     deadline_seconds: float
     child: bool = False
     waits_for: Callable[[Context], str | None] | None = None
+    learns: bool = False
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):

@@ -170,22 +170,54 @@ def recent_runs(connection: Connection, project: str, job: str | None = None, li
     return [Run(**row._mapping) for row in connection.execute(query)]
 
 
-def last_success(connection: Connection, project: str) -> dict[str, float]:
-    """By job: when it last ended done or skipped."""
-    query = (
-        select(job_runs.c.job, func.max(job_runs.c.ended_at).label("ended_at"))
-        .where(job_runs.c.project == project, job_runs.c.status.in_(("done", "skipped")))
-        .group_by(job_runs.c.job)
-    )
-    return {row.job: float(row.ended_at) for row in connection.execute(query)}
+@dataclass(frozen=True)
+class Standing:
+    """Where a job stands: when it last ended done or skipped, its newest ended run, the run in progress, and how many
+    runs failed or were abandoned since it last ended well."""
+
+    last_success: float | None
+    ended: Run | None
+    running: Run | None
+    failed: int
 
 
-def running_progress(connection: Connection, project: str) -> dict[str, float]:
-    """By job that runs now: how far it is, in [0, 1]."""
-    query = select(job_runs.c.job, job_runs.c.progress).where(
-        job_runs.c.project == project, job_runs.c.status == "running"
+def known_jobs(connection: Connection, project: str) -> set[str]:
+    """Names of all jobs that ever ran, as far as their records are kept.
+
+    From one name to the next by the index (a skip scan): there are a dozen names and hundreds of thousands of runs.
+    """
+    found: set[str] = set()
+    name = ""
+    while True:
+        query = select(func.min(job_runs.c.job)).where(job_runs.c.project == project, job_runs.c.job > name)
+        following = connection.execute(query).scalar_one_or_none()
+        if following is None:
+            return found
+        name = str(following)
+        found.add(name)
+
+
+def standing(connection: Connection, project: str, job: str) -> Standing:
+    """Where a job stands, from its newest runs."""
+    newest = recent_runs(connection, project, job, limit=20)
+    well = _newest_well(connection, project, job)
+    bad = job_runs.c.status.in_(("failed", "abandoned"))
+    since = bad if well is None else bad & (job_runs.c.started_at > well.started_at)
+    count = select(func.count()).where(job_runs.c.project == project, job_runs.c.job == job, since)
+    return Standing(
+        last_success=None if well is None else well.ended_at,
+        ended=next((run for run in newest if run.status != "running"), None),
+        running=next((run for run in newest if run.status == "running"), None),
+        failed=int(connection.execute(count).scalar_one()),
     )
-    return {job: float(progress.get("fraction", 0.0)) for job, progress in connection.execute(query)}
+
+
+def _newest_well(connection: Connection, project: str, job: str) -> Run | None:
+    columns = [c for c in job_runs.columns if c.name != "project"]
+    well = job_runs.c.status.in_(("done", "skipped"))
+    query = select(*columns).where(job_runs.c.project == project, job_runs.c.job == job, well)
+    row = connection.execute(query.order_by(job_runs.c.started_at.desc()).limit(1)).first()
+    return None if row is None else Run(**row._mapping)
 
 
 def record_config(

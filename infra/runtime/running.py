@@ -19,6 +19,7 @@ from infra.metrics.catalogue import JOB_DURATION, JOB_RUNS, LEASE_LOST
 from infra.runtime import repository
 from infra.runtime.context import Context
 from infra.runtime.job import EXIT_DONE, EXIT_FAILED, EXIT_TRY_LATER, Job, JobContext, JobOutcome, LeaseLost, TryLater
+from infra.runtime.pausing import why_paused
 from infra.runtime.processes import SEPARATOR, process_name
 from infra.settings import config_hash, resolved
 
@@ -50,8 +51,8 @@ def run_job(context: Context, job: Job, stop: threading.Event | None = None) -> 
         return EXIT_TRY_LATER
     with structlog.contextvars.bound_contextvars(job=job.name, run_id=run.run_id):
         ended = run.finish(run.execute())
-        JOB_RUNS.labels(job=job.name, outcome=ended.status).inc()
-        JOB_DURATION.labels(job=job.name).observe(time.perf_counter() - started)
+        JOB_RUNS.labels(job_name=job.name, outcome=ended.status).inc()
+        JOB_DURATION.labels(job_name=job.name).observe(time.perf_counter() - started)
         log.info("job_ended", status=ended.status, detail=ended.detail, seconds=round(time.perf_counter() - started, 3))
     return ended.exit_code
 
@@ -92,7 +93,8 @@ class _Running:
     def execute(self) -> _Ended:
         """Call the job and translate how it ended."""
         try:
-            outcome = self._job.run(self._job_context)
+            paused = why_paused(self._context, self._job)
+            outcome = JobOutcome.skipped(paused) if paused else self._job.run(self._job_context)
         except TryLater as later:
             return _Ended("deferred", str(later), EXIT_TRY_LATER)
         except PlauditError as error:
@@ -159,7 +161,7 @@ class _Running:
             repository.beat(connection, self.run_id, *progress, now)
         if not held and not self._lost.is_set():
             self._lost.set()
-            LEASE_LOST.labels(job=self._job.name).inc()
+            LEASE_LOST.labels(job_name=self._job.name).inc()
             log.error("job_lease_lost", job=self._job.name, run_id=self.run_id)
 
 

@@ -23,6 +23,7 @@ from infra.runtime import repository
 from infra.runtime.children import ChildEnd, run_child
 from infra.runtime.context import Context
 from infra.runtime.job import EXIT_DONE, EXIT_FAILED, EXIT_TRY_LATER, Job, JobOutcome
+from infra.runtime.pausing import why_paused
 from infra.runtime.running import run_job
 
 log = structlog.get_logger()
@@ -115,7 +116,7 @@ class Scheduler:
         with self._locks[job.name]:
             if self._stop.is_set():
                 return EXIT_FAILED
-            JOB_RUNNING.labels(job=job.name).set(1)
+            JOB_RUNNING.labels(job_name=job.name).set(1)
             try:
                 idle = self._nothing_to_do(job) if job.child else None
                 if idle is not None:
@@ -125,11 +126,13 @@ class Scheduler:
                 log.exception("job_crashed", job=job.name)
                 return EXIT_FAILED
             finally:
-                JOB_RUNNING.labels(job=job.name).set(0)
+                JOB_RUNNING.labels(job_name=job.name).set(0)
 
     def _nothing_to_do(self, job: Job) -> Job | None:
         """The same job as a run that only writes down why it was skipped; None when a child has to look."""
-        reason = job.waits_for(self._context) if job.waits_for is not None else None
+        reason = why_paused(self._context, job)
+        if reason is None and job.waits_for is not None:
+            reason = job.waits_for(self._context)
         if reason is None:
             return None
         return replace(job, run=lambda _context: JobOutcome.skipped(reason), child=False)
@@ -140,7 +143,7 @@ class Scheduler:
         status = self._record_end(job, end, started_at)
         if status == "failed":
             log.error("child_failed", job=job.name, detail=end.detail)
-        JOB_RUNS.labels(job=job.name, outcome=status).inc()
+        JOB_RUNS.labels(job_name=job.name, outcome=status).inc()
         return end.code if end.code >= 0 else EXIT_FAILED
 
     def _record_end(self, job: Job, end: ChildEnd, started_at: float) -> str:

@@ -72,8 +72,12 @@ class AbTestingSettings(Section):
     ramp_shares: tuple[float, ...] = (0.01, 0.05, 0.1, 0.25, 0.5)
     """Share of people given the challenger, phase by phase; as large a share of the others is the counted control. Of k
     candidates each gets as much, up to 0.5 / k. The last step, everybody, is the promotion."""
+    ramp_start: Literal["traffic", "first"] = "traffic"
+    """Where the ramp begins. `traffic`: at its smallest step from which, at the traffic seen, the plan ends before
+    `max_runtime_seconds` (see `plaudit ab-testing plan`), so that few people do not mean no decision; `first`: always
+    at the first step."""
     min_people_per_phase: int = Field(100, ge=1)
-    """People with a frozen value, in each arm of the current phase, before the ramp grows."""
+    """People with a frozen value of every metric, in each arm of the current phase, before the ramp grows."""
     min_phase_seconds: float = Field(3600.0, ge=0)
     """Shortest life of a phase."""
     min_people_per_arm: int = Field(200, ge=1)
@@ -119,8 +123,11 @@ class AbTestingSettings(Section):
     allowed_lateness_seconds: float = Field(600.0, ge=0)
     """Waited, after the last answer's label window and its own allowed lateness, before a person's value is frozen:
     time for the label job to run."""
+    proof_patience_seconds: float = Field(600.0, ge=0)
+    """After the start, how long a refusal of the challenger by some replica ends nothing while none has proven it:
+    replicas try again every `serving.proof_retry_seconds`, and a refusal repeated later than this is final."""
     freshness_seconds: float = Field(300.0, gt=0)
-    """A watermark older than this is stale: hold."""
+    """A watermark older than this is stale: hold, and start nothing."""
 
     srm_alpha: float = Field(0.01, gt=0, lt=0.5)
     """Chance of a false alarm that people do not land in the arms as they should."""
@@ -163,6 +170,11 @@ class AbTestingSettings(Section):
         names = [metric.name for metric in self.metrics]
         if len(set(names)) != len(names):
             raise ValueError(f"metrics must have different names, got {names}")
+        if self.fdr_procedure == "e_lord" and self.max_candidates > 1:
+            raise ValueError(
+                "fdr_procedure 'e_lord' spends what earlier discoveries earn, and candidates tried at the same time do "
+                f"not know of each other's: with max_candidates = {self.max_candidates} use 'closed_e_lond' or 'e_lond'"
+            )
         if not any(metric.role == "goal" for metric in self.metrics):
             raise ValueError("metrics need at least one with role 'goal': without a goal nothing can be promoted")
         return self

@@ -16,6 +16,10 @@ SECRET_FILE = "user_key_secret"  # noqa: S105 -- the name of the file, not what 
 FORMER_SECRETS_FILE = "user_key_secret.former"
 """One former secret a line, oldest first."""
 
+CONSOLE_PASSWORD_FILE = "console-password"  # noqa: S105 -- the name of the file
+_SECRET_BYTES, _PASSWORD_BYTES = 32, 10
+"""Random bytes of a secret that machines keep, and of one that a person copies; written in hexadecimal."""
+
 _PASSWORD = re.compile(r"(://[^:/@\s]*:)[^@/\s]+@")
 
 
@@ -54,6 +58,14 @@ def user_secret(settings: Settings) -> bytes:
     return path.read_bytes().strip()
 
 
+def console_password(settings: Settings) -> str:
+    """The console's local password, made once in the data folder (mode 600)."""
+    path = settings.data_dir / CONSOLE_PASSWORD_FILE
+    if not path.exists():
+        _make_once(path, _PASSWORD_BYTES)
+    return path.read_text(encoding="utf-8").strip()
+
+
 def user_secrets(settings: Settings) -> tuple[bytes, ...]:
     """The deployment secret and every former one, newest first: a person's older keys were made under these."""
     given = [text.strip().encode() for text in settings.previous_user_key_secrets.get_secret_value().split(",")]
@@ -87,12 +99,12 @@ def _replace(path: Path, content: bytes) -> None:
     os.replace(draft, path)
 
 
-def _make_once(path: Path) -> None:
+def _make_once(path: Path, random_bytes: int = _SECRET_BYTES) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_hex(32) + "\n")
+        file.write(secrets.token_hex(random_bytes) + "\n")
         file.flush()
         os.fsync(file.fileno())
     try:

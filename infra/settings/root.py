@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from infra.settings.ab_testing import AbTestingSettings
 from infra.settings.access import AccessSettings
+from infra.settings.console import ConsoleSettings
 from infra.settings.infrastructure import (
     EventLogSettings,
     JobSettings,
@@ -16,6 +17,7 @@ from infra.settings.infrastructure import (
     StoreSettings,
 )
 from infra.settings.ingest import IngestSettings
+from infra.settings.monitoring import MonitoringSettings
 from infra.settings.policy_update import PolicyUpdateSettings
 from infra.settings.retention import RetentionSettings
 from infra.settings.reward_model import RewardModelSettings
@@ -50,9 +52,11 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     jobs: JobSettings = JobSettings()
     logging: LoggingSettings = LoggingSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
     access: AccessSettings = AccessSettings()
     retention: RetentionSettings = RetentionSettings()
     serving: ServingSettings = ServingSettings()
+    console: ConsoleSettings = ConsoleSettings()
     ingest: IngestSettings = IngestSettings()
     trust: TrustSettings = TrustSettings()
     reward_model: RewardModelSettings = RewardModelSettings()

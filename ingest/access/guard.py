@@ -6,6 +6,7 @@
 | `/v1/feedback`, `/v1/interactions`, the shapes of TensorZero and Langfuse | feedback |
 | `/v1/labels/...` | read |
 | the browser's script and its door (its tokens are its keys), the API's description | none |
+| `/console` (it has sign-in and sessions of its own) | none |
 | `access.open_paths` (health and metrics by default) | none |
 | whatever else | admin |
 
@@ -31,6 +32,7 @@ KEY_STATE = "api_key"
 """Where endpoints find the verified ApiKey: `request.state.api_key`; absent where none was asked for."""
 
 OPEN = frozenset({"/v1/feedback.js", "/v1/feedback/browser", "/openapi.json", "/v1/openapi.json"})
+CONSOLE = "/console"
 _SERVING = ("/v1/chat/", "/v1/completions", "/v1/models")
 _BODILESS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods of requests that an open path takes at any rate; what brings a body is limited by its address."""
@@ -79,7 +81,7 @@ def protected(app: ASGIApp, context: Context) -> ASGIApp:
 
 def needed_scope(path: str, open_paths: Iterable[str]) -> str | None:
     """The scope a request for this path needs; None where no key is needed."""
-    if path in OPEN or path in open_paths:
+    if path in OPEN or path in open_paths or _under(path, CONSOLE):
         return None
     return next((scope for prefix, scope in _NEEDS if _under(path, prefix)), "admin")
 

@@ -15,7 +15,7 @@ import msgspec
 
 from infra.contracts import PlauditError
 
-Scope = Literal["infer", "feedback", "read", "admin"]
+Scope = Literal["infer", "feedback", "read", "console:read", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 PREFIX = "plk-"

@@ -49,6 +49,16 @@ class ArtefactRepository:
         rows = [(self._project, one.kind, one.name, one.version, erasure_id, one.reason, at) for one in tainted]
         insert_ignore_many(self._connection, taints, _COLUMNS, rows)
 
+    def marked_by(self, erasure_id: str) -> list[Taint]:
+        """The taints of one erasure."""
+        columns = taints.columns
+        rows = self._connection.execute(
+            select(columns.kind, columns.name, columns.version, columns.reason)
+            .where(columns.project == self._project, columns.erasure_id == erasure_id)
+            .order_by(columns.kind, columns.name, columns.version)
+        )
+        return [Taint._make(row) for row in rows]
+
     def asked_at(self, responses: Collection[str]) -> list[float]:
         """When those of these responses were made that we answered ourselves: their prompts may train a policy."""
         columns = interactions.columns

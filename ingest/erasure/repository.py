@@ -105,6 +105,17 @@ class TombstoneRepository:
             ).scalars()
         )
 
+    def digests_of(self, erasure_id: str) -> list[str]:
+        """Digests of the people one erasure was about, in order."""
+        columns = erased_people.columns
+        return list(
+            self._connection.execute(
+                select(columns.digest)
+                .where(columns.project == self._project, columns.erasure_id == erasure_id)
+                .order_by(columns.digest)
+            ).scalars()
+        )
+
     def count_of(self, erasure_id: str) -> int:
         """How many tombstones one erasure has set."""
         columns = tombstones.columns
@@ -143,6 +154,16 @@ class ErasureRepository:
         columns = erasures.columns
         found = select(columns.erasure_id).where(columns.project == self._project, columns.erasure_id == erasure_id)
         return self._connection.execute(found).one_or_none() is not None
+
+    def made(self) -> list[tuple[str, float]]:
+        """(id, instant) of every erasure, oldest first."""
+        columns = erasures.columns
+        rows = self._connection.execute(
+            select(columns.erasure_id, columns.erased_at)
+            .where(columns.project == self._project)
+            .order_by(columns.erased_at, columns.erasure_id)
+        )
+        return [(row.erasure_id, row.erased_at) for row in rows]
 
     def set_receipt(self, erasure_id: str, receipt: Mapping[str, Any], scrubbed_at: float | None) -> None:
         """Keep the receipt, and when the files were seen to be clean (None: not yet)."""

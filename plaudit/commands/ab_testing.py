@@ -7,15 +7,10 @@ import typer
 from plaudit.commands import ab_testing_checks, ab_testing_plan
 from plaudit.commands.common import console, group, opened
 from plaudit.commands.jobs import run_once
+from plaudit.commands.witness import witness as _witness
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sqlalchemy import Connection
-
     from ab_testing.control import Command
-    from infra.contracts import Decision
-    from infra.runtime import Context
 
 app = group("Experiments and decisions.")
 
@@ -43,6 +38,19 @@ def revert(
 
     with opened("ab-testing") as context:
         decision = revert_champion(context, reason, _witness(context, "champion.revert", reason), to_base=to_base)
+    console().print(f"decision {decision.sequence}: {decision.reason}")
+
+
+@app.command()
+def promote(
+    adapter: Annotated[str, typer.Argument(help="name@version of one that passed the gate.")],
+    reason: Annotated[str, typer.Option(help="Why; stands in the ledger for ever.")],
+) -> None:
+    """Make an adapter the champion now, without an experiment; the champion before stays loaded."""
+    from ab_testing.by_hand import promote_by_hand
+
+    with opened("ab-testing") as context:
+        decision = promote_by_hand(context, adapter, reason, _witness(context, "champion.promote", reason))
     console().print(f"decision {decision.sequence}: {decision.reason}")
 
 
@@ -141,19 +149,6 @@ def _command(what: "Command", reason: str, experiment: str | None, *, keep: bool
         witness = _witness(context, f"experiment.{what}", reason)
         decision = command(context, what, reason, experiment, keep=keep, witness=witness)
     console().print(f"decision {decision.sequence}: {decision.reason}")
-
-
-def _witness(context: "Context", action: str, reason: str) -> "Callable[[Connection, Decision], None]":
-    """Enters the act in the audit trail, in the transaction of the ledger's row."""
-    from ingest.access import audit
-
-    def witness(connection: "Connection", decision: "Decision") -> None:
-        detail = {"experiment": decision.experiment_id, "decision": decision.decision_id, "reason": reason}
-        audit.record(
-            connection, audit.operator(), action, detail, project=context.settings.project, at=decision.decided_at
-        )
-
-    return witness
 
 
 ab_testing_plan.register(app)

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from plaudit.commands.common import console, opened, settings
+from plaudit.commands.witness import witness
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +32,7 @@ def acknowledge(reason: Annotated[str, typer.Option(help="What was found; stands
     from ab_testing.sentinel import acknowledge as take
 
     with opened("ab-testing") as context:
-        for alarm in take(context, reason):
+        for alarm in take(context, reason, witness(context, "sentinel.acknowledge", reason)):
             console().print(f"acknowledged: {alarm}", markup=False)
 
 
@@ -39,15 +40,19 @@ def sensitivity(
     experiment: Annotated[str | None, typer.Option(help="Its id; by default the newest challenge.")] = None,
 ) -> None:
     """What labels that changed after people were counted would make of each effect; nothing decides by it."""
+    from ab_testing.control import NoSuchExperiment
     from ab_testing.repository import ExperimentRepository
     from ab_testing.sensitivity import sensitivity as compare
 
     with opened("ab-testing") as context, context.database.reading() as connection:
         repository = ExperimentRepository(connection, context.settings.project)
         found = repository.newest() if experiment is None else repository.experiment(experiment)
-        rows = [] if found is None else compare(connection, found)
-    if not rows:
-        console().print("there is no such experiment")
+        if found is None:
+            raise NoSuchExperiment(
+                "there is no experiment yet" if experiment is None else f"there is no experiment {experiment!r}",
+                field="experiment",
+            )
+        rows = compare(connection, found)
     for row in rows:
         console().print(
             f"{row.metric} ({row.arm}): effect {_number(row.effect_counted)} as counted, {_number(row.effect_now)} "

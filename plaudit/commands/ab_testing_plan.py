@@ -8,6 +8,7 @@ import typer
 from plaudit.commands.common import console, opened
 
 if TYPE_CHECKING:
+    from ab_testing.baselines import Traffic
     from ab_testing.planning import Answer, Baseline
     from infra.runtime import Context
 
@@ -41,15 +42,21 @@ def plan(
     """People, power and days of the next experiment for each metric, at the traffic seen."""
     from ab_testing.exposures import freeze_after_seconds
     from ab_testing.planning import plan as planned
+    from ab_testing.planning import ramp_at_start
 
     with opened("ab-testing-plan") as context:
-        seen, known = _traffic(context, days)
-        per_day = people_per_day or seen / days
+        seen = _traffic(context, days)
+        per_day, known = people_per_day or seen.per_day, seen.baselines
         rules, freeze_after = context.settings.ab_testing, freeze_after_seconds(context.settings)
         place, threshold = _asked(context, position, false_discovery_rate, horizon)
-    answers = planned(rules, known, per_day, threshold, freeze_after)
-    told = "given" if people_per_day else f"{seen} different people in {days:g} days"
+        candidates = _candidates(context)
+    ramp = ramp_at_start(rules, known, per_day * seen.drawn, threshold, freeze_after, candidates)
+    left = rules.model_copy(update={"ramp_shares": ramp})
+    answers = planned(left, known, per_day * seen.drawn, threshold, freeze_after, candidates)
+    told = "given" if people_per_day else f"{seen.people} different people in {seen.days:.3g} days"
     console().print(f"{per_day:,.0f} people a day ({told}); challenger {place or 'alone'} of the stream")
+    why = "" if ramp == rules.ramp_shares else f", as from {rules.ramp_shares[0]:.1%} it would not end in time"
+    console().print(f"An experiment would begin with {ramp[0]:.1%} of people in each arm{why}.")
     _show(answers, known, rules.max_people, rules.max_runtime_seconds / 86_400.0)
 
 
@@ -74,7 +81,7 @@ def simulate(
         if metric and metric not in names:
             raise typer.BadParameter(f"{metric!r} is none of {', '.join(names)}", param_hint="--metric")
         chosen = names[metric] if metric else next(each for each in rules.metrics if each.role == "goal")
-        mean = rate or _traffic(context, days)[1][chosen.name].mean or 0.0
+        mean = rate or _traffic(context, days).baselines[chosen.name].mean or 0.0
         _place, threshold = _asked(context, position, false_discovery_rate, horizon)
     table = Table("challenger", "rate", "promoted", "rolled back", "median people", box=None, header_style="bold")
     for each in simulate_rules(rules, chosen, mean, people=people, runs=runs, log_threshold=threshold):
@@ -84,12 +91,21 @@ def simulate(
     console().print(table)
 
 
-def _traffic(context: "Context", days: float) -> "tuple[int, dict[str, Baseline]]":
-    """Different people seen, and every metric's baseline."""
+def _traffic(context: "Context", days: float) -> "Traffic":
+    """People seen, and every metric's baseline."""
     from ab_testing.baselines import traffic_of
 
     with context.database.reading() as connection:
         return traffic_of(context, connection, days)
+
+
+def _candidates(context: "Context") -> int:
+    """How many challengers the next experiment would try at once."""
+    from ab_testing.repository import ExperimentRepository
+
+    with context.database.reading() as connection:
+        repository = ExperimentRepository(connection, context.settings.project)
+        return max(1, len(repository.waiting_challengers(context.settings.ab_testing.max_candidates)))
 
 
 def _asked(context: "Context", position: int | None, rate: float | None, horizon: int | None) -> tuple[int, float]:
@@ -138,7 +154,7 @@ def _show(answers: "list[Answer]", known: "dict[str, Baseline]", max_people: int
         if days > max_days:
             console().print(
                 f"That is longer than ab_testing.max_runtime_seconds allows ({_days(max_days)} days): most would stop "
-                "undecided. With few people begin at larger ab_testing.ramp_shares, or look for larger effects."
+                "undecided. Look for larger effects (ab_testing.smallest_relative_effect), or give it longer."
             )
 
 

@@ -11,6 +11,7 @@ from plaudit.commands import labels as label_commands
 from plaudit.commands import trust
 from plaudit.commands.common import console, group, settings
 from plaudit.commands.jobs import run_once
+from plaudit.commands.schedule import OperationsHost, OperationsPort
 
 if TYPE_CHECKING:
     from infra.runtime import Context
@@ -48,20 +49,24 @@ def api(
 
 
 @app.command()
-def consume() -> None:
+def consume(operations_host: OperationsHost = "127.0.0.1", operations_port: OperationsPort = 0) -> None:
     """Read the log into the store until told to stop. Several may run: the log shares out its partitions."""
-    from infra.runtime import Shutdown
+    from infra.runtime import Health, Shutdown
     from infra.runtime.collector import ease_collector
     from ingest.consumer import FeedbackConsumer
+    from plaudit.operations import operations
 
     shutdown = Shutdown()
     shutdown.install()
     context = _open("ingest-consume")
     shutdown.add("context", context.close)
-    consumer = FeedbackConsumer(context)
+    consumer, health = FeedbackConsumer(context), Health()
+    health.add("store", context.database.healthy)
+    health.add("event_log", context.event_log.healthy)
     ease_collector()
     try:
-        consumer.run(shutdown.stop)
+        with operations(health, operations_host, operations_port, consumer.alive):
+            consumer.run(shutdown.stop)
     finally:
         shutdown.close()
 

@@ -14,7 +14,9 @@ Which = Annotated[str, typer.Argument(help="The key's id, or its name where only
 @app.command()
 def create(
     name: Annotated[str, typer.Argument(help="What the key is for, as the list and the audit trail show it.")],
-    scope: Annotated[list[str], typer.Option(help="infer, feedback, read or admin; may be given several times.")],
+    scope: Annotated[
+        list[str], typer.Option(help="infer, feedback, read, console:read or admin; may be given several times.")
+    ],
     days: Annotated[float | None, typer.Option(min=0, help="Days until it expires; without: never.")] = None,
 ) -> None:
     """Make a key and print it. It is shown once: the store keeps only its hash."""

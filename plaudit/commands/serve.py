@@ -13,6 +13,8 @@ def serve(
 ) -> None:
     """Run the OpenAI-compatible gateway. Ready when the adapter it serves is proven."""
     from infra.settings import load_settings
-    from serving.service import run
+    from plaudit.jobs import all_jobs
+    from plaudit.monitoring.gauges import store_gauges
+    from serving.app import serve as run
 
-    run(load_settings(overrides=listening(host, port)))
+    run(load_settings(overrides=listening(host, port)), lambda context: store_gauges(context, all_jobs()))

@@ -38,6 +38,8 @@ def page_data(facts: Facts) -> dict[str, Any]:
     return {
         "seed": story.options.seed,
         "finished_at": facts.finished_at,
+        "console": facts.extra.get("console", ""),
+        "again": facts.extra.get("again", ""),
         "machine": machine(),
         "version": version("plaudit"),
         "closed": facts.closed,

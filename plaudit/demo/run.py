@@ -11,7 +11,7 @@ from rich.console import Console
 
 from infra.contracts import PlauditError
 from infra.db import Database
-from infra.settings import load_settings
+from infra.settings import console_password, load_settings
 from plaudit.demo import profile, report
 from plaudit.demo.conductor import Conductor, Story, progress_bars
 from plaudit.demo.facts import gather
@@ -39,6 +39,9 @@ def run(options: DemoOptions) -> int:
             bar = progress.add_task("starting the system", total=1)
             up.wait_ready()
             progress.update(bar, completed=1, description="the system is ready")
+            progress.console.print(
+                f"console: [bold]{up.url}/console[/bold], password [bold]{console_password(settings)}[/bold]"
+            )
             database = Database.open(settings.store_url)
             conductor = Conductor(options, up, database, settings.project, progress)
             story = conductor.story
@@ -51,6 +54,8 @@ def run(options: DemoOptions) -> int:
     database = database or Database.open(settings.store_url)
     finished = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     facts = gather(database, settings, story, failure, time.monotonic() - started, memory.peak_bytes, finished)
+    again = f"plaudit --config {config} up --port {up.port}"
+    facts = replace(facts, extra={"console": f"{up.url}/console", "again": again})
     page = report.write(facts, options.folder / "report")
     report.print_table(facts, page, console)
     database.close()

@@ -73,7 +73,7 @@ HOLDS: list[tuple[str, dict[str, object]]] = [
     ("not_a_number", {"evidence": evidence(unusable="3 frozen values of metric 'love' are not numbers")}),
     ("not_a_number", {"evidence": evidence(love={"log_e_better": None})}),
     ("not_a_number", {"evidence": evidence(log_e_sample_ratio=math.nan)}),
-    ("sample_ratio_mismatch", {"evidence": evidence(log_e_sample_ratio=math.log(101))}),
+    ("sample_ratio_mismatch", {"evidence": evidence(log_e_sample_ratio=math.log(201))}),
     ("arm_flips", {"evidence": evidence(flips=11)}),
     ("no_values", {"evidence": evidence(love={"people_challenger": 0})}),
     ("no_values", {"evidence": evidence(harm={"people_control": 0})}),
@@ -87,8 +87,8 @@ HOLDS: list[tuple[str, dict[str, object]]] = [
     ("not_a_number", {"evidence": evidence(harm={"log_e_worse": math.nan})}),
     ("not_a_number", {"evidence": evidence(log_e_sample_ratio_segments={"de": math.nan})}),
     ("not_a_number", {"evidence": evidence(metrics=(metric("love"), metric("harm")))}),
-    # Of one segment and the whole: ln(2 / .01) = 5.298.
-    ("sample_ratio_mismatch", {"evidence": evidence(log_e_sample_ratio_segments={"de": 5.3})}),
+    # Half of .01 for nine segments, four quarters of the day and five devices, seen or not: ln(18 / .01) = 7.496.
+    ("sample_ratio_mismatch", {"evidence": evidence(log_e_sample_ratio_segments={"device=mobile": 7.5})}),
     ("one_armed_metric", {"evidence": evidence(harm={"newest_control": 4979.0}), "rules": QUIET}),
     ("stale_metric", {"watermark": 5001.1, "evidence": evidence(), "rules": QUIET, "now": 5002.0}),
     ("vetoed", {"veto": "the sentinel has an alarm"}),
@@ -145,6 +145,18 @@ def test_stops_keep_the_champion(code: str, changes: dict[str, object]) -> None:
     assert (verdict.kind, verdict.code) == ("stop", code)
 
 
+def test_the_error_of_the_sample_ratio_is_shared_out_before_anybody_is_seen() -> None:
+    """By the segments seen so far the first of them would be asked for less than the last: .01 might be spent twice."""
+    for seen in ({}, {"device=mobile": 7.49}, dict.fromkeys("abcdefgh", 0.0)):
+        at = situation(evidence=evidence(log_e_sample_ratio_segments=seen))
+        assert at.boundaries.sample_ratio == pytest.approx(math.log(200))
+        assert at.boundaries.sample_ratio_segment == pytest.approx(math.log(1800))
+        assert decide(at).kind == "promote"
+    plain = situation(rules=RULES.model_copy(update={"segments": ()}))
+    assert plain.boundaries.sample_ratio == pytest.approx(math.log(100))
+    assert situation(evidence=None).boundaries.sample_ratio_segment == pytest.approx(math.log(1800))
+
+
 def test_harm_is_taken_back_even_under_a_mismatch_and_when_early() -> None:
     worse = boundary(RULES.alpha_rollback, 3)
     bad = evidence(harm={"log_e_worse": worse, "people_challenger": 5}, log_e_sample_ratio=9.0)
@@ -163,6 +175,14 @@ def test_the_ramp_waits_for_people_time_and_peace() -> None:
     assert decide(situation(evidence=evidence(love=calm), phase=Phase(0, 0.1, 4950.0))).code == "undecided"
     unseen = evidence(love=calm, harm={"people_control": 0})
     assert decide(situation(evidence=unseen, **early)).code == "no_values", "nothing is known of harm"
+    # Half way to ln 20, or as many people as the goals need: one value in each arm says nothing of harm.
+    halfway = boundary(RULES.alpha_promote, 1) / 2
+    for known, code in (
+        ({"log_e_not_inferior": halfway, "least_people_in_phase": 1}, "ramp"),
+        ({"log_e_not_inferior": halfway - 0.01, "least_people_in_phase": 49}, "undecided"),
+        ({"log_e_not_inferior": -1.0, "least_people_in_phase": 50}, "ramp"),
+    ):
+        assert decide(situation(evidence=evidence(love=calm, harm=known), **early)).code == code
     half = boundary(RULES.alpha_rollback, 3) / 2
     warned = evidence(love=calm, harm={"log_e_worse": half, "log_e_worse_now": half})
     assert decide(situation(evidence=warned, **early)).code == "warned"
@@ -196,6 +216,22 @@ def test_a_breaker_takes_back_even_the_blind() -> None:
 def test_harm_ends_even_what_is_paused() -> None:
     bad = evidence(harm={"log_e_worse": boundary(RULES.alpha_rollback, 3)})
     assert decide(situation(evidence=bad, paused_at=4000.0)).code == "worse"
+
+
+@pytest.mark.parametrize("kind", ["challenge", "holdback"])
+def test_a_value_that_is_none_hides_no_harm_of_another_metric(kind: str) -> None:
+    """One NaN of love once held an experiment that was proven to do harm, until its deadline."""
+    known = {"kind": kind, "champion_is_challenger": kind == "holdback"}
+    proven = {"log_e_worse": boundary(RULES.alpha_rollback, 3)}
+    told = "1 frozen values of metric 'love' are not numbers in [0, 1]"
+    bad = evidence(love={"broken": 1}, harm=proven, unusable=told)
+    assert decide(situation(evidence=bad, **known)).code == "worse"
+    nothing = evidence(love={"log_e_better": None, "log_e_worse": math.nan}, harm=proven)
+    assert decide(situation(evidence=nothing, **known)).code == "worse"
+    # Of the metric itself nothing is believed: who has a value may depend on the arm.
+    own = evidence(love=proven | {"broken": 1}, unusable=told)
+    assert decide(situation(evidence=own, **known)).code == "not_a_number"
+    assert decide(situation(evidence=evidence(love={"log_e_worse": math.inf}), **known)).code == "not_a_number"
 
 
 def test_time_while_paused_does_not_end_an_experiment() -> None:

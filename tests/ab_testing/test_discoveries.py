@@ -115,3 +115,10 @@ def test_the_mean_of_e_values_is_one() -> None:
     assert mean_log_e([900.0, 900.0]) == pytest.approx(900.0)
     assert mean_log_e([]) is None
     assert mean_log_e([-math.inf, -math.inf]) == -math.inf
+
+
+def test_e_lord_is_refused_with_several_candidates() -> None:
+    assert AbTestingSettings(fdr_procedure="e_lord", max_candidates=1).fdr_procedure == "e_lord"
+    assert AbTestingSettings(fdr_procedure="e_lond", max_candidates=2).max_candidates == 2
+    with pytest.raises(ValueError, match="'e_lord' spends what earlier discoveries earn"):
+        AbTestingSettings(fdr_procedure="e_lord", max_candidates=2)

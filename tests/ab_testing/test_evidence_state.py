@@ -50,6 +50,17 @@ def test_the_same_numbers_in_less_than_a_kilobyte(metric: MetricSettings) -> Non
     assert state.evidence(2).least_people_in_phase == 0
 
 
+def test_somebody_of_an_earlier_phase_takes_nobody_from_the_newest() -> None:
+    """One value that came late once set the count of the phase back to nothing, and the ramp waited."""
+    state = MetricState.begin(RULES, LOVE)
+    arm, phase = np.array(["challenger", "control"] * 6), np.repeat([0, 1, 0, 1], [4, 4, 1, 3])
+    for who, when in zip(arm, phase, strict=True):
+        state.update(str(who), 1.0, int(when))
+    rows = PersonValues(arm == "challenger", np.ones(12), phase, np.arange(12.0))
+    assert metric_evidence(LOVE, rows, design_of(RULES), 1).least_people_in_phase == 3
+    assert state.evidence(1).least_people_in_phase == 3
+
+
 def later_effect(arm: np.ndarray, values: np.ndarray, line: np.ndarray) -> float:
     """Of the later half, all rows at once."""
     half = len(arm) // 2

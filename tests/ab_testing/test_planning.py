@@ -12,10 +12,12 @@ from ab_testing.planning import (
     days_until,
     plan,
     promotion_days,
+    ramp_at_start,
+    ramp_days,
     stream_threshold,
     with_expected_rates,
 )
-from ab_testing.planning_repository import TrafficRepository
+from ab_testing.planning_repository import TrafficRepository, Window
 from ab_testing.planning_simulation import simulate_rules
 from infra.settings.ab_testing import AbTestingSettings, MetricSettings
 from infra.statistics import InvalidStatisticsInput
@@ -71,6 +73,39 @@ def test_days_along_the_ramp_by_hand() -> None:
     # A label that takes a day and a half more: 2 days a value, so 2.5 days of the first step, in which 500 came.
     assert days_until(2000, 1000, rules, 2 * 86_400.0) == pytest.approx(2.5 + 1.5 + 2)
     assert days_until(1, 1e9, AbTestingSettings(min_runtime_seconds=7 * 86_400.0)) == 7
+    # Half of the people have a value of the metric with the fewest: the step takes a day and the half of waiting.
+    assert days_until(2000, 1000, rules, valued=0.5) == pytest.approx(1.5 + 1.7 + 0.5)
+    assert ramp_days(rules, 1000) == pytest.approx(1)
+    # Of five candidates each has a tenth at most: the ramp is one step, and 200 a day count in each comparison.
+    assert days_until(2000, 1000, rules, candidates=5) == pytest.approx(10 + 0.5)
+    assert ramp_days(rules, 1000, candidates=5) == 0
+
+
+def test_the_ramp_begins_where_the_traffic_lets_it_end_in_time() -> None:
+    """Nothing known but the traffic, half a day until a value is frozen: the steps to a half take 10.5, 2.5, 1.5 and
+    .9 days at 1,000 people a day, 15.4 in all, more than half of 28; from 5 % on 4.9."""
+    rules = RULES.model_copy(
+        update={"min_people_per_phase": 100, "metric_window_seconds": 43_200.0, "allowed_lateness_seconds": 0.0}
+    )
+    nothing = {name: Baseline(0, 1.0, None, None) for name in KNOWN}
+    assert ramp_days(rules, 1000) == pytest.approx(15.4)
+    assert ramp_at_start(rules, nothing, 1000) == (0.05, 0.1, 0.25, 0.5)
+    assert ramp_at_start(rules, nothing, 3000) == rules.ramp_shares
+    assert ramp_at_start(rules, nothing, 1) == (0.5,)
+    assert ramp_at_start(rules, nothing, 0) == rules.ramp_shares, "nobody seen says nothing of who will come"
+    assert ramp_at_start(rules.model_copy(update={"ramp_start": "first"}), nothing, 1) == rules.ramp_shares
+
+
+@pytest.mark.parametrize("per_day", [150, 500, 1000, 3000])
+def test_the_first_step_is_the_smallest_from_which_the_plan_ends_in_time(per_day: float) -> None:
+    days, chosen = [], ramp_at_start(RULES, KNOWN, per_day, 5.0)
+    for place in range(len(RULES.ramp_shares)):
+        left = RULES.model_copy(update={"ramp_shares": RULES.ramp_shares[place:]})
+        days.append(promotion_days(plan(left, KNOWN, per_day, 5.0)))
+    fits = [left is not None and left <= 28 for left in days]
+    assert any(fits)
+    assert RULES.ramp_shares[fits.index(True)] == chosen[0]
+    assert per_day > 500 or chosen[0] > 0.01
 
 
 def test_a_plan_by_hand() -> None:
@@ -158,10 +193,39 @@ def test_traffic_is_read_from_the_store(world: World) -> None:
     rate = MetricSettings(name="rate", objective="feedback", role="guardrail", missing="zero")
     with world.database.reading() as connection:
         traffic = TrafficRepository(connection, world.project, now - 1, now + 3600)
-        people, values = traffic.people(), traffic.values((LOVE, SAFE, rate), 1000)
+        windows = dict.fromkeys(("love", "safe", "rate"), Window(10.0, 40.0))
+        (people, begun), values = traffic.people(), traffic.values((LOVE, SAFE, rate), 1000, windows)
         none = TrafficRepository(connection, world.project, now + 3600, now + 7200).people()
     champions = sum(interaction.arm == "control" for interaction, _values in visits)
-    assert (people, none) == (60, 0)
+    assert (people, none) == (60, (0, now + 7200))
+    assert begun == visits[0][0].created_at
     assert len(values["love"]) == champions < 60
     assert set(values["love"]) == {0.0}
     assert sum(value or 0 for value in values["rate"]) == 1
+
+
+def test_baselines_count_what_an_experiment_would_count(world: World) -> None:
+    """Love that comes after the window is in no experiment's value, and whoever is not known for long enough has none:
+    14 days of answers once made a rate of those of one day."""
+    world.start()
+    now = world.clock.now()
+    visits = [
+        (structs.replace(made, arm=None, experiment=None, user_key=f"user-{number % 3}", created_at=at), {"love": love})
+        for number, ((made, _), (at, love)) in enumerate(
+            zip(
+                world.visits(6, challenger=0.0, control=0.0),
+                [(now, 0.0), (now, 1.0), (now + 900, 1.0), (now + 20, 1.0), (now + 5, 0.0), (now + 950, 1.0)],
+                strict=True,
+            )
+        )
+    ]
+    world.write(visits)
+    back = MetricSettings(name="back", objective="return", role="guardrail")
+    with world.database.reading() as connection:
+        traffic = TrafficRepository(connection, world.project, now - 1, now + 1000)
+        windows = {"love": Window(10.0, 200.0), "back": Window(10.0, 200.0, day_seconds=100.0, return_days=2)}
+        values = traffic.values((LOVE, back), 1000, windows)
+        late = Window(30.0, 200.0, day_seconds=10.0, return_days=2)
+        later = traffic.values((LOVE, back), 1000, {"love": late, "back": late})
+    assert values == {"love": [0.0, 1.0], "back": [0.0, 0.0]}
+    assert later == {"love": [1.0, 1.0], "back": [1.0, 0.0]}

@@ -108,6 +108,25 @@ def test_a_new_one_begins_with_another_champion_and_when_one_is_full_and_old(wat
     assert look(changed) == ""
 
 
+def test_settings_that_touch_none_of_its_numbers_leave_it_alone(watched: World) -> None:
+    """Every change of any setting once began a new test, each with its own chance of a false alarm."""
+    first = current(watched)
+
+    def under(**changes: object) -> Experiment:
+        settings = quick(watched.settings, **({"sentinel_people": 300} | changes))
+        world = World(settings, watched.clock, watched.database, watched.event_log)
+        look(world, 1.0)
+        return current(world)
+
+    assert under(max_people=77, alpha_promote=0.01, ramp_shares=(0.1, 0.5), max_candidates=2) == first
+    elsewhere = watched.settings.model_copy(update={"serving": watched.settings.serving.model_copy(update={"port": 1})})
+    look(World(elsewhere, watched.clock, watched.database, watched.event_log), 1.0)
+    assert current(watched) == first
+    second = under(metric_window_seconds=11.0)
+    assert second.salt != first.salt
+    assert under(metric_window_seconds=11.0) == second
+
+
 def test_nothing_is_promoted_while_an_alarm_stands(watched: World) -> None:
     people(watched, 250, love=(0.9, 0.2))
     look(watched, 1.0)

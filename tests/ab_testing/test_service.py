@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from msgspec import structs
 from sqlalchemy import func, select
 
 from ab_testing.effects import NothingToRevertTo, revert_champion
@@ -10,8 +11,9 @@ from ab_testing.metrics import UnknownMetricObjective
 from ab_testing.report import experiment_report
 from ab_testing.repository import ExperimentRepository
 from ab_testing.service import bootstrap_state, decide
+from ab_testing.standing import rules_of
 from infra.db import Database
-from infra.db.tables import adapters, exposures, interactions, labels, person_values, serving_state
+from infra.db.tables import adapters, consumer_offsets, exposures, interactions, labels, person_values, serving_state
 from infra.event_log.port import EventLog
 from infra.runtime import Context
 from infra.settings import Settings
@@ -142,16 +144,41 @@ def test_the_ramp_grows_and_moves_nobody(
     assert report.evidence.flips == 0
 
 
+def test_with_few_people_an_experiment_begins_further_up_the_ramp(
+    settings: Settings, sqlite_database: Database, event_log: EventLog, clock: object
+) -> None:
+    """60 people in an hour are 1,440 a day: a thousandth of them would take months to show a hundred people."""
+    rules = {"ramp_shares": (0.001, 0.25, 0.5), "min_people_per_phase": 100}
+    world = World(quick(settings, **rules), clock, sqlite_database, event_log)  # type: ignore[arg-type]
+    world.start()
+    assert world.experiment().phase.share == 0.001, "nobody was seen, so nothing is known"
+    world.write([(structs.replace(made, arm=None, experiment=None), {}) for made, _ in
+                 world.visits(60, challenger=0.5, control=0.5)])  # fmt: skip
+    with world.database.transaction() as connection:
+        ExperimentRepository(connection, world.project).end(world.experiment(), "rolled_back", world.clock.now())
+    world.add_adapter(version=2)
+    look = world.look(3600.0)
+    assert look.verdict is not None
+    assert "at share 0.25" in look.verdict.reason
+    assert rules_of(world.experiment()).ramp_shares == (0.25, 0.5)
+
+
 def test_without_proof_nothing_moves_and_a_refused_one_stops(small_world: World) -> None:
     adapter = small_world.add_adapter()
     assert code(small_world) == "start"
     small_world.write(small_world.visits(300, challenger=0.9, control=0.1))
     assert code(small_world, 2 * FREEZE_AFTER) == "unproven"
-    small_world.prove(adapter, "refused", reason="nearest to base")
+    started = small_world.experiment().started_at
+    small_world.prove(adapter, "refused", reason="a disk was full")
+    held = small_world.look(700.0 - small_world.clock.now() + started)
+    assert held.verdict is not None
+    assert held.verdict.code == "unproven", "one replica, once, before the others had ten minutes, and never again"
+    small_world.prove(adapter, "unloaded")
+    small_world.prove(adapter, "refused", replica="two", reason="nearest to base")
     look = small_world.look(1.0)
     assert look.verdict is not None
     assert (look.verdict.kind, look.verdict.code) == ("stop", "proof_refused")
-    assert "one: nearest to base" in look.verdict.reason
+    assert "two: nearest to base" in look.verdict.reason
     assert adapter_state(small_world) == "rejected"
 
 
@@ -165,8 +192,16 @@ def test_one_proven_replica_is_enough(small_world: World) -> None:
 
 def test_stale_and_missing_watermarks_hold(small_world: World) -> None:
     small_world.add_adapter()
-    assert decide(small_world.context).text.startswith("start")
+    unread = decide(small_world.context)
+    assert unread.text.startswith("hold: no start: some partition of the log was never read")
+    small_world.consumed()
+    small_world.clock.advance(301.0)
+    assert decide(small_world.context).text.startswith("hold: no start: the watermark is older than 300 s")
+    assert ledger(small_world) == [], "nobody meets a challenger of whom nothing would be seen"
+    assert code(small_world) == "start"
     small_world.prove("style@1")
+    with small_world.database.transaction() as connection:
+        connection.execute(consumer_offsets.delete())
     verdict = decide(small_world.context).verdict
     assert verdict is not None
     assert verdict.code == "no_watermark"

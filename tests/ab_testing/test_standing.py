@@ -112,7 +112,7 @@ def test_looks_come_to_what_all_rows_say(
         frozen_rows = ValuesRepository(connection, world.project, world.experiment().experiment_id).values()
         found = evidence_of(connection, world.experiment())["challenger"].metrics
     for metric, state in zip(rules.metrics, found, strict=True):
-        replay = MetricReplay(rules, metric, "challenger", frozen_rows[metric.name])
+        replay = MetricReplay(world.experiment(), metric, "challenger", frozen_rows[metric.name])
         assert replay.after(17, 0).people_control + replay.after(17, 0).people_challenger == 17
         repeated = replay.after(state.people_challenger + state.people_control, 0)
         kept = {"effect_without_top": state.effect_without_top, "counted_through": state.counted_through}

@@ -1,6 +1,6 @@
 """`plaudit up` as a user starts it, with a tiny random model and windows of seconds: the same system, only smaller."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -69,10 +69,14 @@ def settings_document(folder: Path, model: Path) -> dict[str, Any]:
 class Deployment:
     """One data folder and one port, over as many lives of `plaudit up` as a test wants."""
 
-    def __init__(self, folder: Path, model: Path) -> None:
+    document = staticmethod(settings_document)
+
+    def __init__(self, folder: Path, model: Path, changes: Mapping[str, dict[str, Any]] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "plaudit.toml"
-        document = settings_document(folder, model)
+        document = self.document(folder, model)
+        for section, values in (changes or {}).items():
+            document[section] = {**document.get(section, {}), **values}
         config.write_text("".join(f"{key} = {toml_value(value)}\n" for key, value in document.items()))
         self.settings: Settings = load_settings(config)
         # What a training killed while it wrote its files leaves behind: the next one must not stumble over it.

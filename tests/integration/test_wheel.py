@@ -53,6 +53,7 @@ def test_it_holds_what_runs_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     assert tops == set(PACKAGES)
+    assert not any(name.startswith("infra/deploy/") for name in names)
     assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
     assert any(name.startswith("infra/db/migrations/versions/") and name.endswith(".py") for name in names)
     assert any(name.startswith("plaudit/demo/templates/") for name in names)

@@ -56,7 +56,7 @@ def test_help_names_every_command_of_the_design() -> None:
     out = plaudit("--help").stdout
     for name in ("up", "serve", "ingest", "reward-model", "policy-update", "ab-testing", "migrate", "config", "models"):
         assert re.search(rf"│ {name} ", out), name
-    for name in ("doctor", "demo", "replay", "jobs"):
+    for name in ("doctor", "demo", "replay", "jobs", "backup", "restore"):
         assert re.search(rf"│ {name} ", out), name
 
 

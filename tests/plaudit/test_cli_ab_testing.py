@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from typer.testing import CliRunner
 
 from ab_testing.repository import ExperimentRepository
+from ab_testing.sentinel import new_sentinel
+from ab_testing.sentinel_repository import SentinelRepository
 from infra.contracts import ManualClock, PlauditError
-from infra.db.tables import decisions
+from infra.db.tables import decisions, sentinels
 from infra.runtime import open_context
 from infra.settings import load_settings
 from ingest.access.service import audit_trail
@@ -83,6 +85,25 @@ def test_a_revert_stands_in_the_audit_trail_too(world: World, tmp_path: Path) ->
     assert ask(tmp_path, "revert", "--reason", "complaints").strip().endswith("back from style@1 to base: complaints")
     (entry,) = audit_trail(world.context, "champion")
     assert (entry.action, entry.detail["reason"]) == ("champion.revert", "complaints")
+
+
+def test_an_acknowledged_alarm_stands_in_the_audit_trail(world: World, tmp_path: Path) -> None:
+    with world.database.transaction() as connection:
+        repository = SentinelRepository(connection, world.project)
+        repository.insert(new_sentinel(world.settings, "base", 0.0))
+        (found,) = connection.execute(select(sentinels.c.experiment_id)).scalars()
+        repository.end(found, 1.0, "love of the champion is better than its own")
+    assert ask(tmp_path, "acknowledge", "--reason", "a test").strip().startswith("acknowledged: love of the champion")
+    (entry,) = audit_trail(world.context, "sentinel")
+    assert (entry.action, entry.detail["reason"], entry.detail["experiment"]) == (
+        "sentinel.acknowledge", "a test", found
+    )  # fmt: skip
+
+
+def test_a_report_on_no_experiment_fails(world: World, tmp_path: Path) -> None:
+    assert "love (challenger): effect" in ask(tmp_path, "sensitivity")
+    with pytest.raises(PlauditError, match="there is no experiment 'exp-x'"):
+        ask(tmp_path, "sensitivity", "--experiment", "exp-x", code=2)
 
 
 def test_verify_ledger_checks_the_chain_and_makes_it_again(world: World, tmp_path: Path) -> None:

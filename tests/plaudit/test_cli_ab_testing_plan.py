@@ -17,7 +17,7 @@ from tests.ab_testing.world import World, quick
 def variables(tmp_path: Path) -> dict[str, str]:
     """Two hundred people, half of whom love what they read; nothing is known of harm."""
     data = tmp_path / "data"
-    context = open_context(load_settings(overrides={"data_dir": data}), ManualClock(time.time() - 3600))
+    context = open_context(load_settings(overrides={"data_dir": data}), ManualClock(time.time() - 4 * 86_400))
     assert isinstance(context.clock, ManualClock)
     world = World(quick(context.settings), context.clock, context.database, context.event_log)
     world.start()
@@ -33,9 +33,10 @@ def run(variables: dict[str, str], *arguments: str) -> tuple[int, str]:
 
 
 def test_a_plan(variables: dict[str, str]) -> None:
-    code, told = run(variables, "plan", "--days", "1")
+    code, told = run(variables, "plan")
     assert code == 0, told
-    assert "200 people a day (200 different people in 1 days); challenger 1 of the stream" in told
+    assert "50 people a day (200 different people in 4 days); challenger 1 of the stream" in told
+    assert "begin with 50.0% of people in each arm, as from 1.0% it would not end in time" in told
     rows = {tuple(line.split()[:2]): line.split() for line in told.splitlines()}
     assert rows["love", "better"][7] == "368"
     assert rows["love", "harm"][7] == "60"
@@ -43,6 +44,7 @@ def test_a_plan(variables: dict[str, str]) -> None:
     assert "promoted within about" in told or "nothing is known of" in told
 
     alone = run(variables, "plan", "--position", "0", "--people-per-day", "100000")[1]
+    assert "begin with 1.0% of people in each arm." in alone
     assert "100,000 people a day (given); challenger alone of the stream" in alone
     assert "  20 " in next(line for line in alone.splitlines() if "love" in line and "better" in line)
     assert "never" in run(variables, "plan", "--position", "400")[1]
@@ -50,9 +52,9 @@ def test_a_plan(variables: dict[str, str]) -> None:
 
 def test_a_plan_asks_what_the_settings_ask(variables: dict[str, str]) -> None:
     """Of two challengers the first needs 17, below the 20 of one alone; a place too slow is told so."""
-    told = run(variables | {"PLAUDIT_AB_TESTING__FDR_HORIZON": "2"}, "plan", "--days", "1")[1]
+    told = run(variables | {"PLAUDIT_AB_TESTING__FDR_HORIZON": "2"}, "plan")[1]
     assert "  20 " in next(line for line in told.splitlines() if "love" in line and "better" in line)
-    alone = run(variables | {"PLAUDIT_AB_TESTING__FDR_PROCEDURE": "none"}, "plan", "--days", "1")[1]
+    alone = run(variables | {"PLAUDIT_AB_TESTING__FDR_PROCEDURE": "none"}, "plan")[1]
     assert "challenger alone of the stream" in alone
     rates = '[{"name": "love", "objective": "love", "role": "goal", "expected_rate": 0.5}]'
     few = run(variables | {"PLAUDIT_AB_TESTING__METRICS": rates}, "plan", "--people-per-day", "100")[1]

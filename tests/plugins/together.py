@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 ALONE = (
     "tests/conformance/",
     "tests/drills/",
+    "tests/e2e/test_alerts.py",
     "tests/e2e/test_rights.py",
     "tests/policy_update/algebra/test_properties.py",
     "tests/policy_update/test_recipes_learn.py",

@@ -51,7 +51,15 @@ def predict(database: Database, candidate: str, love: float, project: str = "def
         )
 
 
-def trial(database: Database, name: str, candidate: str, *, ended_at: float | None, project: str = "default") -> None:
+def trial(
+    database: Database,
+    name: str,
+    candidate: str,
+    *,
+    ended_at: float | None,
+    project: str = "default",
+    others: Sequence[str] = (),
+) -> None:
     row: dict[str, Any] = {
         "project": project,
         "experiment_id": name,
@@ -64,7 +72,7 @@ def trial(database: Database, name: str, candidate: str, *, ended_at: float | No
         "started_at": NOW - 1000.0,
         "ended_at": ended_at,
         "kind": "challenge",
-        "others": [],
+        "others": list(others),
         "slot": [0.0, 1.0],
     }
     with database.transaction() as connection:
@@ -242,6 +250,23 @@ def test_the_report_has_the_candidates_with_both_halves(context: Context) -> Non
         (point,) = OfflineOnlineRepository(connection, "default").points("love")
     assert point.control_realised is not None
     assert point.control_realised.value == pytest.approx(0.2)
+
+
+def test_every_candidate_of_several_has_its_point(context: Context) -> None:
+    """Only the first one's was ever filled in: the gate learnt nothing from the others' people."""
+    for candidate in ("a@1", "a@2", "a@3"):
+        predict(context.database, candidate, 0.3)
+    trial(context.database, "e1", "a@1", ended_at=context.clock.now() - 101.0, others=["a@2"])
+    people(context.database, "e1", "challenger", [1.0] * 16 + [0.0] * 24)
+    people(context.database, "e1", "challenger-2", [1.0] * 30 + [0.0] * 10)
+    people(context.database, "e1", "control", [1.0] * 8 + [0.0] * 32)
+    assert fill_points(context) == [("a@1", "love"), ("a@2", "love")]
+    with context.database.reading() as connection:
+        points = OfflineOnlineRepository(connection, "default").points("love")
+    assert [(point.candidate, point.realised.value) for point in points] == [
+        ("a@1", pytest.approx(0.4)), ("a@2", pytest.approx(0.75))
+    ]  # fmt: skip
+    assert all(point.control_realised is not None for point in points)
 
 
 def test_both_stores_answer_alike(database: Database) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import httpx
 import msgspec
 import pytest
 import uvicorn
+from starlette.routing import BaseRoute
 
 from infra.contracts import BASE_ADAPTER, AdapterVersion, Experiment, Interaction, Phase, SystemClock
 from infra.db.tables import adapters, experiments, serving_state
@@ -51,9 +52,9 @@ def context(serving_settings: Settings, sqlite_database: "Database", event_log: 
 class Served:
     """A gateway that runs in a thread of this process."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, extra_routes: Sequence[BaseRoute] = ()) -> None:
         self.context = context
-        self.app = build_gateway(context)
+        self.app = build_gateway(context, extra_routes=extra_routes)
         self.port = free_port()
         config = uvicorn.Config(self.app, host="127.0.0.1", port=self.port, log_config=None, lifespan="on")
         self.server = uvicorn.Server(config)

@@ -68,6 +68,48 @@ def test_trouble_that_the_champion_has_too_is_not_the_arm_s() -> None:
     assert until_trip(breakers, FAILED) is not None, "when the champion is well again it counts"
 
 
+def beside(breakers: Breakers, new: Outcome, before: Outcome, pairs: int = 60) -> int | None:
+    """Counted people of a holdback, by turns; the pair that took the new champion back."""
+    for number in range(1, pairs + 1):
+        breakers.new_champion_answered("h1", new)
+        if breakers.champion_before_answered("h1", before) is not None:
+            return number
+    return None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "signal"), [(FAILED, "errors"), (EMPTY, "empty"), (Outcome(False, False, 0.4), "slow")]
+)
+def test_a_new_champion_in_trouble_is_taken_back(outcome: Outcome, signal: str) -> None:
+    breakers = Breakers(BreakerSettings())
+    assert beside(breakers, GOOD, GOOD, 300) is None
+    assert beside(breakers, outcome, GOOD) is not None
+    assert breakers.tripped == {("h1", "challenger")}
+    (trip,) = breakers.unwritten()
+    assert (trip.arm, trip.signal) == ("challenger", signal)
+    assert "champion before answers well" in trip.reason
+    assert beside(breakers, outcome, GOOD) is None, "once"
+    breakers.keep([])
+    assert breakers.tripped == frozenset()
+
+
+def test_trouble_of_both_champions_is_the_replica_s() -> None:
+    breakers = Breakers(BreakerSettings())
+    for trouble in (FAILED, EMPTY):
+        for _ in range(20):
+            assert beside(breakers, GOOD, GOOD, 20) is None
+            breakers.new_champion_answered("h1", trouble)  # an outage may begin or end between two answers
+            assert beside(breakers, trouble, trouble, 20) is None
+            breakers.new_champion_answered("h1", trouble)
+            assert breakers.champion_before_answered("h1", GOOD) is None
+    assert beside(breakers, GOOD, FAILED, 300) is None, "nor is trouble of the one before"
+    assert beside(Breakers(BreakerSettings(enabled=False)), FAILED, GOOD) is None
+    nobody = Breakers(BreakerSettings())
+    for _ in range(100):
+        nobody.new_champion_answered("h1", FAILED)
+    assert nobody.tripped == frozenset(), "nothing to compare with"
+
+
 def test_switched_off_nothing_opens_and_ended_experiments_are_forgotten() -> None:
     assert until_trip(Breakers(BreakerSettings(enabled=False)), FAILED) is None
     breakers = Breakers(BreakerSettings())

@@ -72,6 +72,21 @@ def test_an_arm_that_cannot_be_served_gets_the_champion_uncounted(changes: dict[
             assert taken.arm is None
 
 
+def test_a_new_champion_given_up_in_its_holdback_answers_nobody() -> None:
+    """Nor do comparisons with it go on; the champion before has everybody until the decision."""
+    found = state(CHALLENGE, HOLDBACK, tripped=frozenset({("b", "challenger")}), holdout_share=0.05)
+    assert {(taken.adapter, taken.arm) for taken in routes(found).values()} == {("style@0", None)}
+    assert reasons(found) == {"tripped", "uncounted", "outside"}
+    assert still(found, Route("style@1")).adapter == "style@0"
+    assert still(found, Route("style@1")).why == "withdrawn"
+    assert held(found, Route("style@0"), Route("style@1")).adapter == "style@0"
+    assert route(found, "plaudit", None, True).adapter == "style@0"
+    alone = replace(found, servable=frozenset({"style@1"}))
+    assert route(alone, "plaudit", None, True).adapter == "style@1", "somebody has to answer"
+    challenge = state(CHALLENGE, HOLDBACK, tripped=frozenset({("a", "control")}))
+    assert challenge.usable("style@1"), "of a challenge's control nothing is given up"
+
+
 def test_with_three_candidates_only_the_tripped_arm_is_left() -> None:
     three = experiment("a", 1 / 6, others=("kind@1", "kind@2"))
     found = routes(state(three, tripped=frozenset({("a", "challenger-2")})))
@@ -155,7 +170,8 @@ def test_a_rollback_or_a_breaker_unpins_at_once() -> None:
     for changes in ({"rejected": frozenset({"style@2"})}, {"tripped": frozenset({("a", "challenger")})}):
         assert held(state(CHALLENGE, **changes), CHAMPION, ARM) == CHAMPION
     promoted = state(HOLDBACK, tripped=frozenset({("b", "challenger")}))
-    assert promoted.usable("style@1"), "no breaker takes the champion away"
+    assert not promoted.usable("style@1"), "a new champion, in its holdback"
+    assert held(promoted, Route("style@0"), CHAMPION).adapter == "style@0"
 
 
 def test_a_dropped_candidate_takes_nobody_with_it() -> None:

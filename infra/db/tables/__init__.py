@@ -5,6 +5,7 @@ from infra.db.tables.base import metadata
 from infra.db.tables.experiments import (
     breaker_trips,
     decisions,
+    experiment_looks,
     experiment_states,
     experiments,
     exposures,
@@ -13,7 +14,7 @@ from infra.db.tables.experiments import (
 )
 from infra.db.tables.feedback import consumer_offsets, dead_letters, feedback_events, interactions, labels, pairs
 from infra.db.tables.models import adapter_proofs, adapters, reward_models, serving_state
-from infra.db.tables.operations import config_snapshots, job_runs, leases
+from infra.db.tables.operations import config_snapshots, job_runs, leases, pauses
 from infra.db.tables.predictions import offline_online_points
 from infra.db.tables.rewards import (
     dwell_models,
@@ -40,6 +41,7 @@ __all__ = [
     "dwell_models",
     "erased_people",
     "erasures",
+    "experiment_looks",
     "experiment_states",
     "experiments",
     "exports",
@@ -54,6 +56,7 @@ __all__ = [
     "metadata",
     "offline_online_points",
     "pairs",
+    "pauses",
     "person_trust",
     "person_values",
     "reward_models",

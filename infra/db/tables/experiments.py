@@ -72,6 +72,28 @@ experiment_states = Table(
     Column("counted_through", Double, nullable=False),  # greatest frozen_at (or first_at) that is in the state
 )
 
+# What looks saw, for people to see: sums, so nobody's, and thinned, so few. Nothing is decided by it.
+experiment_looks = Table(
+    "experiment_looks",
+    metadata,
+    project_column(),
+    Column("experiment_id", String(64), primary_key=True),
+    Column("arm", String(16), primary_key=True),
+    Column("metric", String(32), primary_key=True),  # or `:exposed`
+    Column("people", Integer, primary_key=True),
+    instant("at"),  # logical time of the look
+    Column("people_challenger", Integer, nullable=False),
+    Column("people_control", Integer, nullable=False),
+    Column("rate_challenger", Double),
+    Column("rate_control", Double),
+    Column("log_e_better", Double),
+    Column("log_e_worse", Double),
+    Column("log_e_not_inferior", Double),
+    Column("effect", Double),
+    Column("low", Double),
+    Column("high", Double),
+)
+
 # The champion against itself, on paper: never routed, so it is no row of `experiments`, which says what runs.
 sentinels = Table(
     "sentinels",

@@ -1,4 +1,4 @@
-"""Jobs: their leases and runs; and the configurations runs were made under."""
+"""Jobs: their leases, runs and pauses; and the configurations runs were made under."""
 
 from sqlalchemy import Column, Index, String, Table, Text
 
@@ -28,6 +28,18 @@ job_runs = Table(
     instant("heartbeat_at"),
     instant("ended_at", nullable=True),
     Index(None, "project", "job", "started_at"),
+)
+
+# What a person has stopped; a row stands while it is stopped, and goes when it may go on. Who and why also stands in
+# the audit trail, for ever.
+pauses = Table(
+    "pauses",
+    metadata,
+    project_column(),
+    Column("subject", String(64), primary_key=True),  # loop, promotion, or the name of a job
+    Column("actor", String(128), nullable=False),
+    Column("reason", Text, nullable=False),
+    instant("paused_at"),
 )
 
 config_snapshots = Table(

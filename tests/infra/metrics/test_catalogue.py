@@ -19,7 +19,7 @@ COUNTED = {
     "ready", "running", "records", "events", "partitions", "replicas", "people", "labels", "pairs", "requests",
     "adapters", "healthy", "loaded", "proven", "queued", "active", "steps", "rows", "waiting", "in_flight", "pvalue",
     "size", "batch", "items", "lag", "missing", "letters", "looks", "champion", "share", "interactions", "runs",
-    "version",
+    "version", "mean", "reasons", "outcome", "paused",
 }  # fmt: skip
 
 FOREIGN_UNITS = {
@@ -27,7 +27,7 @@ FOREIGN_UNITS = {
     "kilobytes", "megabytes", "gigabytes", "percent", "percentage",
 }  # fmt: skip
 
-FORBIDDEN_LABELS = {"user", "user_key", "user_id", "prompt", "text", "response_id", "event_id", "conversation_id"}
+FORBIDDEN_LABELS = {"job", "instance", "user", "user_key", "user_id", "prompt", "text", "response_id", "event_id", "conversation_id"}
 
 
 def _full_name(metric: MetricWrapperBase) -> str:
@@ -84,5 +84,5 @@ def _touch_every_metric() -> None:
 
 def test_the_text_is_what_prometheus_reads() -> None:
     assert CONTENT_TYPE.startswith("text/plain; version=0.0.4")
-    catalogue.JOB_RUNS.labels(job="example", outcome="done").inc(0)
-    assert b'plaudit_job_runs_total{job="example",outcome="done"}' in exposition()
+    catalogue.JOB_RUNS.labels(job_name="example", outcome="done").inc(0)
+    assert b'plaudit_job_runs_total{job_name="example",outcome="done"}' in exposition()

@@ -50,8 +50,8 @@ def test_metrics_of_jobs_come_from_the_store(context: Context) -> None:
     client = TestClient(Starlette(routes=operations_routes(Health(), [lambda: refresh_job_metrics(context)])))
     answer = client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
-    assert 'plaudit_job_last_success_timestamp_seconds{job="scraped"} 1.7e+09' in answer.text
-    assert 'plaudit_job_runs_total{job="scraped",outcome="done"}' in answer.text
+    assert 'plaudit_job_last_success_timestamp_seconds{job_name="scraped"} 1.7e+09' in answer.text
+    assert 'plaudit_job_runs_total{job_name="scraped",outcome="done"}' in answer.text
 
 
 def test_a_scrape_survives_a_store_that_is_down() -> None:

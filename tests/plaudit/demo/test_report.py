@@ -1,5 +1,6 @@
 """The report: from a store with nothing in it, and from one with a trained adapter; the profile it ran under."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -150,3 +151,13 @@ def test_the_default_loss_stands_beside_plain_bradley_terry() -> None:
     )
     assert report.loss_comparison(None) == ""
     assert report.loss_comparison({"metrics": {"heads": {"love": {}}}}) == ""
+
+
+def test_the_report_leads_into_the_console(sqlite_database: Database, options: DemoOptions, tmp_path: Path) -> None:
+    settings = load_settings(profile.write(options))
+    facts = facts_of(sqlite_database, settings, Story(options))
+    extra = {"console": "http://127.0.0.1:8080/console", "again": "plaudit up"}
+    page = report.write(replace(facts, extra=extra), tmp_path / "report").read_text()
+    for path in ("/", "/experiment", "/rewards", "/feedback", "/models", "/controls"):
+        assert f'href="http://127.0.0.1:8080/console{path}"' in page
+    assert 'data-testid="console"' not in report.write(facts, tmp_path / "bare").read_text()

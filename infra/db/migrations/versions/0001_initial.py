@@ -170,6 +170,28 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("project", "erasure_id", name=op.f("pk_erasures")),
     )
     op.create_table(
+        "experiment_looks",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("experiment_id", sa.String(length=64), nullable=False),
+        sa.Column("arm", sa.String(length=16), nullable=False),
+        sa.Column("metric", sa.String(length=32), nullable=False),
+        sa.Column("people", sa.Integer(), nullable=False),
+        sa.Column("at", sa.Double(), nullable=False),
+        sa.Column("people_challenger", sa.Integer(), nullable=False),
+        sa.Column("people_control", sa.Integer(), nullable=False),
+        sa.Column("rate_challenger", sa.Double(), nullable=True),
+        sa.Column("rate_control", sa.Double(), nullable=True),
+        sa.Column("log_e_better", sa.Double(), nullable=True),
+        sa.Column("log_e_worse", sa.Double(), nullable=True),
+        sa.Column("log_e_not_inferior", sa.Double(), nullable=True),
+        sa.Column("effect", sa.Double(), nullable=True),
+        sa.Column("low", sa.Double(), nullable=True),
+        sa.Column("high", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint(
+            "project", "experiment_id", "arm", "metric", "people", name=op.f("pk_experiment_looks")
+        ),
+    )
+    op.create_table(
         "experiment_states",
         sa.Column("project", sa.String(length=63), nullable=False),
         sa.Column("experiment_id", sa.String(length=64), nullable=False),
@@ -430,6 +452,15 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_pairs_project_made_at"), "pairs", ["project", "made_at"], unique=False)
     op.create_table(
+        "pauses",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("subject", sa.String(length=64), nullable=False),
+        sa.Column("actor", sa.String(length=128), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("paused_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "subject", name=op.f("pk_pauses")),
+    )
+    op.create_table(
         "person_trust",
         sa.Column("project", sa.String(length=63), nullable=False),
         sa.Column("user_key", sa.String(length=64), nullable=False),
@@ -637,6 +668,7 @@ def downgrade() -> None:
     op.drop_table("person_values")
     op.drop_index(op.f("ix_person_trust_project_estimated_at"), table_name="person_trust")
     op.drop_table("person_trust")
+    op.drop_table("pauses")
     op.drop_index(op.f("ix_pairs_project_made_at"), table_name="pairs")
     op.drop_table("pairs")
     op.drop_index(op.f("ix_offline_online_points_project_objective_realised_at"), table_name="offline_online_points")
@@ -680,6 +712,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_experiments_project_status"), table_name="experiments")
     op.drop_table("experiments")
     op.drop_table("experiment_states")
+    op.drop_table("experiment_looks")
     op.drop_table("erasures")
     op.drop_index(op.f("ix_erased_people_project_erased_before"), table_name="erased_people")
     op.drop_table("erased_people")
