@@ -11,10 +11,10 @@ from typing import Any
 import structlog
 
 from infra.contracts.adapters import parse_ref
-from infra.models.fingerprint import measure
 from infra.models.loading import LoadedModel, load_base
 from infra.models.lora import save_adapter
 from infra.models.merging import merged_copy
+from infra.models.voices import measure_adapter
 from infra.registry import Registry
 from infra.runtime import JobContext, JobOutcome, TryLater
 from infra.settings import Settings
@@ -142,7 +142,7 @@ def _save(cycle: Cycle, models: Models, version: int, weighting: str, outcome: T
         cycle.plan,
         version,
         hashes,
-        measure(models.base, models.sampler),
+        measure_adapter(models.base, folder),
         lineage_of(cycle.settings, cycle.plan, cycle.job.run_id, kind="trained", weighting=weighting),
         models.base.base_model_hash,
         run.run_id,
@@ -162,7 +162,7 @@ def _combine(cycle: Cycle, combination: Combination) -> Candidate:
     lineage = lineage_of(settings, plan, job.run_id, **own, rank_loss=f"{lost:.3g}" if lost else "")
     weights = available_objectives(cycle.teacher, combination.weights, settings.policy_update.rewards.terms)
     with cycle.registry.run("policy-update", f"{plan.name}@{version}", {"objectives": weights}, lineage) as run:
-        fingerprint = measure(cycle.base, merged)
+        fingerprint = measure_adapter(cycle.base, folder)
         store_candidate(
             job, plan, version, hashes, fingerprint, lineage, cycle.base.base_model_hash, run.run_id, {"history": []}
         )

@@ -13,7 +13,7 @@ from dataclasses import replace
 import structlog
 
 from ab_testing.layers import Router
-from infra.contracts import BASE_ADAPTER, AdapterRef, Clock, Experiment
+from infra.contracts import BASE_ADAPTER, AdapterRef, Clock, Experiment, Fingerprint
 from infra.contracts.adapters import parse_ref
 from infra.db import Database
 from infra.metrics import catalogue as metrics
@@ -23,7 +23,7 @@ from serving.breakers import Breakers
 from serving.engines import Engine
 from serving.keeping import Keeper
 from serving.proving import Prover
-from serving.replicas import LOCAL_OFFSET_NATS, Fleet, OwnBase, replicas_of
+from serving.replicas import Fleet, replicas_of
 from serving.repository import ServingRepository
 from serving.routing_state import RoutingState
 
@@ -152,7 +152,10 @@ class Adapters:
 
     def _kept(self, prover: Prover, retry_seconds: float) -> list[Keeper]:
         fleet = self._engine if isinstance(self._engine, Fleet) else None
-        own = OwnBase(self._engine.base)
+
+        def own_word() -> Fingerprint | None:
+            return None  # training computes as the local engine does, with the weights whose files were hashed
+
         return [
             Keeper(
                 replica,
@@ -160,8 +163,8 @@ class Adapters:
                 self._replica,
                 retry_seconds=retry_seconds,
                 reprove_seconds=fleet.reprove_every_seconds() if fleet else None,
-                base_reference=fleet.base_reference if fleet else own,
-                base_allowance=fleet.base_allowance() if fleet else LOCAL_OFFSET_NATS,
+                base_reference=fleet.base_reference if fleet else own_word,
+                base_allowance=fleet.base_allowance() if fleet else 0.0,
                 changed=self.recount,
             )
             for replica in replicas_of(self._engine)

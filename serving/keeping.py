@@ -148,7 +148,8 @@ class Keeper:
         except EngineFailed as error:  # neither does this
             self._fail(ref, error)
         except PlauditError as error:
-            self._refuse(ref, error)
+            if incarnation == self.replica.incarnation:  # else it was lost in the middle, which is not its fault
+                self._refuse(ref, error)
         else:
             self._admit(ref, proven, incarnation)
 
@@ -230,6 +231,8 @@ class Keeper:
             try:
                 proof = self._prover.adapter(self.replica, ref, self._base, self._offset)
             except Mismatch as error:
+                if incarnation != self.replica.incarnation:
+                    return
                 self._refuse(ref, error)
                 del self._refused[ref]  # its files are still what was trained: loaded again at once
             else:

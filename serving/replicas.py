@@ -9,14 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from infra.contracts import BASE_ADAPTER, AdapterRef, Fingerprint
-from infra.models.fingerprint import measure
-from infra.models.loading import LoadedModel
 from infra.models.port import GenerationEngine
 
 LOCAL = "local"
 """Name of the only replica of an engine in this process."""
-LOCAL_OFFSET_NATS = 0.1
-"""How far the local engine's arithmetic may lie from that of training on the base: a defect where it is more."""
 
 
 class Replica(Protocol):
@@ -120,20 +116,6 @@ class OnlyReplica:
 
     def second_chance(self) -> bool:
         return False
-
-
-class OwnBase:
-    """What the base says where training computes, for an engine in this process: by the same weights, on training's
-    path. Measured once; the engine's own path may differ from it by its arithmetic."""
-
-    def __init__(self, base: LoadedModel) -> None:
-        self._base = base
-        self._measured: Fingerprint | None = None
-
-    def __call__(self) -> Fingerprint | None:
-        if self._measured is None:
-            self._measured = measure(self._base)
-        return self._measured
 
 
 def replicas_of(engine: GenerationEngine) -> "tuple[Replica, ...]":

@@ -2,7 +2,8 @@
 
 What was computed for tokens holds for every text that begins with the same tokens under the same weights: entries are
 found by key (weights, flow, conversation) and by token ids, never by text. A turn that continues an answer whose text
-is tokenized otherwise than it was drawn reuses what comes before the first difference. The least recently used are given up first.
+is tokenized otherwise than it was drawn reuses what comes before the first difference. The least recently used is given
+up first.
 """
 
 from collections import OrderedDict

@@ -32,6 +32,8 @@ class VllmSettings(Section):
     """Longest loading of an adapter."""
     health_every_seconds: float = Field(0.5, gt=0)
     """How often each replica is asked whether it is well, and what it has loaded."""
+    health_timeout_seconds: float = Field(10.0, gt=0)
+    """Longest wait for that answer before the replica counts as away."""
     reprove_every_seconds: float = Field(600.0, gt=0)
     """How often adapters are proven again although nothing seems to have happened."""
     attempts: int = Field(4, ge=1, le=20)

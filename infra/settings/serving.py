@@ -1,7 +1,5 @@
 """Settings of the room `serving`."""
 
-from typing import Literal
-
 from pydantic import Field
 
 from infra.settings.base import Section
@@ -27,9 +25,6 @@ class ServingSettings(Section):
     prefill_tokens: int = Field(256, ge=1)
     """Tokens of prompts the local engine computes in one step at most: more serve prompts faster, and let answers that
     are being written wait longer for their next token."""
-    adapter_form: Literal["beside", "merged"] = "beside"
-    """How the local engine holds an adapter: `beside` the base, a few MiB each, or as a `merged` copy of the weights
-    that it changes, exactly what training drew from."""
     max_queue_rows: int = Field(256, ge=1)
     """Answers waiting for the engine at most; above it requests are refused with 429."""
     max_tokens_default: int = Field(256, ge=1)

@@ -15,13 +15,14 @@ import structlog
 
 from infra.contracts import BASE_ADAPTER, Fingerprint
 from infra.metrics import catalogue as metrics
+from infra.models.fingerprint import measure
 from infra.models.generate import check_lengths
 from infra.models.loading import LoadedModel
 from infra.models.merging import merged_copy
 from infra.models.port import GenerationRequest, GenerationResult
+from infra.models.voices import adapter_voice, base_voice, check_single_tokens, measure_voice
 from infra.settings.serving import ServingSettings
 from serving.engine_errors import AdapterNotLoaded, EngineBusy, EngineFailed
-from serving.local import voices
 from serving.local.continuous import ContinuousBatch, Prompts
 from serving.local.waiting import Again, FairQueue, Together, Waiting
 from serving.local.whole import WholeBatch
@@ -41,14 +42,11 @@ class LocalEngine:
         kv_memory_bytes: int = 1 << 30,
         prefix_bytes: int | None = None,
         prefill_tokens: int = 256,
-        adapter_form: voices.Form = "beside",
     ) -> None:
         """`kv_memory_bytes`: keys and values of all rows and of conversations kept, of those at most `prefix_bytes`
-        (half of it). `prefill_tokens`: tokens of prompts in one step at most. `adapter_form`: how `load_adapter` holds
-        what it loads."""
+        (half of it). `prefill_tokens`: tokens of prompts in one step at most."""
         self.base = loaded
-        self._form = adapter_form
-        self._base_voice = voices.base_voice(loaded)
+        self._base_voice = base_voice(loaded)
         self._batch: ContinuousBatch | WholeBatch = (
             WholeBatch(loaded, max_rows=max_batch_rows)
             if self._base_voice is None
@@ -79,7 +77,6 @@ class LocalEngine:
             max_queue_rows=serving.max_queue_rows,
             kv_memory_bytes=serving.kv_memory_mib << 20,
             prefill_tokens=serving.prefill_tokens,
-            adapter_form=serving.adapter_form,
         )
 
     def submit(
@@ -117,7 +114,7 @@ class LocalEngine:
         voice = (
             merged_copy(self.base, Path(path))
             if self._base_voice is None
-            else voices.adapter_voice(self.base, self._base_voice, Path(path), self._form)
+            else adapter_voice(self.base, self._base_voice, Path(path))
         )
         with self._changed:
             self._let_go(ref)
@@ -134,10 +131,17 @@ class LocalEngine:
             return frozenset(self._voices)
 
     def fingerprint(self, ref: str) -> Fingerprint:
-        """Measured now, on the very weights and by the very steps that answer. Raises AdapterNotLoaded."""
+        """Measured now, on the very weights and by the very steps that answer. Raises AdapterNotLoaded, and
+        AdapterRefused for one that does not say the same as it draws."""
         with self._changed:
             voice = self._voice(ref)
-        return voices.fingerprint(self.base, self._base_voice, voice)
+        base = self._base_voice
+        if base is None:
+            return measure(self.base, voice)
+        measured = measure_voice(self.base, base, voice)
+        if voice is not base:
+            check_single_tokens(self.base, base, voice, measured)
+        return measured
 
     def waiting(self) -> int:
         """Answers that wait now."""

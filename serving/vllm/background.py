@@ -29,6 +29,7 @@ class Background:
         """Cancel what still runs and wait for it, do `last`, end the thread."""
         self.run(_cancel_all())
         self.run(last)
+        self.run(_settle())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
@@ -39,3 +40,9 @@ async def _cancel_all() -> None:
     for task in others:
         task.cancel()
     await asyncio.gather(*others, return_exceptions=True)
+
+
+async def _settle() -> None:
+    """Sockets are closed by callbacks of the loop: let them run."""
+    await asyncio.get_running_loop().shutdown_asyncgens()
+    await asyncio.sleep(0.05)

@@ -41,7 +41,7 @@ class Client:
         self._watch = httpx.AsyncClient(
             base_url=self._url,
             headers=self._headers,
-            timeout=settings.connect_timeout_seconds,
+            timeout=httpx.Timeout(settings.health_timeout_seconds, connect=settings.connect_timeout_seconds),
             limits=httpx.Limits(max_connections=1, keepalive_expiry=None),
         )
         self.connections = 0

@@ -121,6 +121,11 @@ class Dispatcher:
             self._given_up.discard(task)
             await pieces.aclose()
 
+    async def finished(self, within_seconds: float | None) -> None:
+        """Until the answers that run have ended, or so many seconds are over."""
+        if self._live:
+            await asyncio.wait(set(self._live), timeout=within_seconds)
+
     async def give_up(self) -> None:
         """For ever: end answers that nobody waits for while their server says nothing."""
         while True:

@@ -15,6 +15,7 @@ from pathlib import Path
 import structlog
 
 from infra.contracts import BASE_ADAPTER, AdapterRef, Fingerprint, PlauditError
+from infra.metrics import catalogue as metrics
 from infra.models.generate import check_lengths
 from infra.models.loading import LoadedModel
 from infra.models.port import GenerationRequest, GenerationResult
@@ -75,7 +76,7 @@ class VllmEngine:
         self, requests: Sequence[GenerationRequest], again: Callable[[], AdapterRef] | None = None
     ) -> "list[Future[GenerationResult]]":
         """See `Engine`; also raises SamplingUnsupported."""
-        check_lengths(self.base, requests)
+        check_lengths(self._within_servers(), requests)
         for request in requests:
             self._check(request, moves=again is not None)
         with self._lock:
@@ -87,6 +88,7 @@ class VllmEngine:
                     "moment"
                 )
             self._waiting += len(requests)
+            metrics.SERVING_QUEUE.set(self._waiting)
             turn, futures = Turn(again), [Future[GenerationResult]() for _ in requests]
             for request, future in zip(requests, futures, strict=True):
                 future.set_running_or_notify_cancel()  # given up by `is_cancelled`, never by the future
@@ -128,12 +130,14 @@ class VllmEngine:
         with self._lock:
             return self._waiting
 
-    def close(self) -> None:
-        """What is under way fails with EngineFailed."""
+    def close(self, within_seconds: float | None = None) -> None:
+        """Finish the answers that run, within so many seconds (None: as long as their servers send tokens); what waits
+        then fails with EngineFailed."""
         with self._lock:
             if self._closed:
                 return
             self._closed = True
+        self._background.run(self._dispatcher.finished(within_seconds))
         self._background.close(self._end())
 
     async def _made(self) -> list[VllmReplica]:
@@ -149,6 +153,12 @@ class VllmEngine:
         if not self._settings.adapters_seen_at:
             return str(folder.absolute())
         return str(Path(self._settings.adapters_seen_at) / folder.absolute().relative_to(self._adapters_folder))
+
+    def _within_servers(self) -> LoadedModel:
+        """The base with the context that every server has."""
+        limits = [each.max_model_len - 1 for each in self._replicas if each.max_model_len is not None]
+        shortest = min([self.base.context_length, *limits])
+        return self.base if shortest == self.base.context_length else replace(self.base, context_length=shortest)
 
     def _check(self, request: GenerationRequest, *, moves: bool) -> None:
         """Whether somebody can answer. Where another adapter may, nobody needs to: that is found out as it begins."""
@@ -186,3 +196,4 @@ class VllmEngine:
     def _begun(self) -> None:
         with self._lock:
             self._waiting -= 1
+            metrics.SERVING_QUEUE.set(self._waiting)

@@ -8,6 +8,7 @@ import structlog
 from infra.contracts import Fingerprint
 from infra.models.fingerprint import measure, probe_hash, probe_tokens
 from infra.models.loading import LoadedModel, load_base
+from infra.models.voices import base_voice, measure_voice
 from infra.settings import Settings
 
 log = structlog.get_logger()
@@ -22,7 +23,8 @@ def base_reference(loaded: LoadedModel, settings: Settings) -> Fingerprint:
     if known is not None and known.probe_hash == probes:
         return known
     whole = loaded if loaded.model is not None else load_base(settings)
-    fingerprint = measure(whole)
+    voice = base_voice(whole)
+    fingerprint = measure(whole) if voice is None else measure_voice(whole, voice, voice)
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(".new")
     scratch.write_bytes(msgspec.json.encode(fingerprint))

@@ -52,6 +52,7 @@ class VllmReplica:
         self.mode: LogprobsMode | None = None
         self.flying = 0
         self.failures = 0
+        self.max_model_len: int | None = None
         self._settings = settings
         self._base = base
         self._background = background
@@ -168,6 +169,7 @@ class VllmReplica:
                 f"{self.name} serves no base model {wanted!r} but {names}: set serving.engine.vllm.model"
             )
         self._base_name = wanted
+        self.max_model_len = next(model.max_model_len for model in bases if model.id == wanted)
 
     async def _open(self, ref: AdapterRef, incarnation: int) -> bool:
         if incarnation != self._incarnation:

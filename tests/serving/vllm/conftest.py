@@ -67,7 +67,7 @@ def make_rig(tiny_loaded: LoadedModel, tmp_path: Path) -> Iterator[MakeRig]:
                 double.start()
             wanted = {
                 "health_every_seconds": 0.05, "backoff_seconds": 0.01, "token_timeout_seconds": 5.0, "attempts": 3,
-                "connect_timeout_seconds": 2.0, **settings,
+                "connect_timeout_seconds": 10.0, "health_timeout_seconds": 30.0, **settings,
             }  # fmt: skip
             urls = tuple(double.url for double in doubles)
             engine = VllmEngine(

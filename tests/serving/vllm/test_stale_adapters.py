@@ -38,8 +38,11 @@ def gauge(ref: str, replica: str) -> float | None:
 
 
 def reconcile(rig: Rig) -> None:
+    """One whole pass on every replica, however slow the machine is."""
     assert rig.adapters is not None
     rig.adapters.reconcile()
+    keepers = rig.adapters._keepers
+    wait_until(lambda: not any(keeper.busy() for keeper in keepers), 60.0, "the end of the pass")
 
 
 def servable(rig: Rig) -> frozenset[str]:
