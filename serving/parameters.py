@@ -12,7 +12,7 @@ from ingest.rules import id_problem
 from ingest.unreadable import UNREADABLE
 
 MAX_ID_CHARACTERS = 128
-_MAX_USER_CHARACTERS = 512
+MAX_USER_CHARACTERS = 512
 
 
 class BadRequest(PlauditError):
@@ -133,9 +133,9 @@ def include_usage(given: Parameters) -> bool:
 
 def user_of(given: Parameters) -> str | None:
     """The caller's own id of the person who asks. Raises BadRequest."""
-    user = given.text("user", None, _MAX_USER_CHARACTERS)
+    user = given.text("user", None, MAX_USER_CHARACTERS)
     # OpenAI renamed `user` in 2025; clients send the one or the other.
-    renamed = given.text("safety_identifier", None, _MAX_USER_CHARACTERS)
+    renamed = given.text("safety_identifier", None, MAX_USER_CHARACTERS)
     return user or renamed or None
 
 
