@@ -38,6 +38,7 @@ from serving.exchange import Exchange
 from serving.headers import JSON, Headers, headers_of
 from serving.logprobs import Teller, alternatives_of
 from serving.mailbox import Mailbox
+from serving.parameters import BadRequest
 from serving.routing_state import UnknownModel
 from serving.service import Gateway
 from serving.shapes import shape_of
@@ -91,7 +92,8 @@ class AnswerDoor:
         exchange: Exchange | None = None
         try:
             gateway = self._gateway
-            body = await body_of(scope, receive, gateway.settings.max_body_bytes)
+            async with asyncio.timeout(gateway.settings.request_timeout_seconds):
+                body = await body_of(scope, receive, gateway.settings.max_body_bytes)
             chat = self._parse(body, gateway.settings)
             exchange = await gateway.begin(chat, caller_of(scope, chat, gateway.settings.duels))
             if chat.stream:
@@ -101,6 +103,8 @@ class AnswerDoor:
                 await self._plain(exchange, receive, send)
         except ClientDisconnect:
             pass  # nobody is there to read an answer
+        except TimeoutError:
+            await _refuse(send, BadRequest("the body did not come in time: send it whole", code="timeout", status=408))
         except PlauditError as error:
             await _refuse(send, error)
         except Exception:

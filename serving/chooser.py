@@ -70,7 +70,6 @@ class Chooser:
             keep = first is not None and state.usable(first.adapter)
             self._conversations.remember(user_key, chat.conversation_id, first if keep and first else chosen)
         count_route(chosen.why)
-        log.debug("request_routed", adapter=chosen.adapter, why=chosen.why, experiment=chosen.experiment)
         return chosen
 
     def still(self, state: RoutingState, taken: Route) -> Route:

@@ -9,6 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from infra.runtime import Health
+from infra.runtime.collector import ease_collector
 from infra.settings.serving import ServingSettings
 
 log = structlog.get_logger()
@@ -53,4 +54,5 @@ def run_until_signal(app: ASGIApp, settings: ServingSettings, health: Health) ->
         backlog=BACKLOG,
         timeout_graceful_shutdown=int(settings.drain_grace_seconds),
     )
+    ease_collector()
     DrainingServer(config, health, settings.drain_seconds).run()

@@ -23,6 +23,7 @@ _WHY = {
     401: "API keys are required and this is none.",
     403: "The key has not the scope; or an arm was forced without the scope admin.",
     404: "No such model is served here.",
+    408: "The body did not come in time.",
     413: "The body is too large.",
     415: "The Content-Encoding is unknown; gzip is known.",
     429: "Too much at once, of this key, of this person, or of all. Ask again after Retry-After seconds.",
@@ -64,7 +65,7 @@ def _refusals(*statuses: int) -> dict[int, tuple[str, Schema | None]]:
 
 
 _KEY = (401, 403, 429, 503)
-_ASKING = _refusals(400, 401, 403, 404, 413, 415, 429, 503, 504)
+_ASKING = _refusals(400, 401, 403, 404, 408, 413, 415, 429, 503, 504)
 _MODEL_NAME: Schema = {"name": "model", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
 
 OPERATIONS = (

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from infra.contracts import DuelSide, new_response_id, user_key_of
+from infra.contracts import DuelSide, new_response_id, user_keys
 from infra.metrics import catalogue as metrics
 from infra.models.errors import PromptTooLong
 from infra.models.loading import LoadedModel
@@ -64,6 +64,7 @@ class Reception:
         self._settings = context.settings.serving
         self._project = context.settings.project
         self._secret = user_secret(context.settings)
+        self._user_key = user_keys(self._secret)
         self._renderer = ChatRenderer(loaded, self._settings.render_cache_characters)
         self._admission = Admission(self._settings.limits)
         access = context.settings.access
@@ -80,7 +81,7 @@ class Reception:
                 field="logprobs",
             )
         now = self._context.clock.now()
-        user_key = user_key_of(chat.user, self._secret) if chat.user else None
+        user_key = self._user_key(chat.user) if chat.user else None
         if user_key is not None:
             self._people.require(user_key, now, "this user's requests")
         ticket = self._admission.enter(caller.name, user_key, chat.choices * chat.sampling.max_tokens, now)

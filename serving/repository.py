@@ -190,6 +190,7 @@ def conversation_turns(
         columns.project == project,
         columns.response_id.in_(newest),
         columns.conversation_id == conversation_id,
+        columns.source != "duel",  # of a duel one answer may be by another adapter than the conversation's
     )
 
 

@@ -45,7 +45,6 @@ class Stream:
         self._wake = asyncio.Event()
         self._left = False
         self._late = False
-        self._heard_at = 0.0
         self._futures = gateway.submit(exchange, self._token)
         for choice, future in enumerate(self._futures):
             future.add_done_callback(functools.partial(self._ended, choice))
@@ -62,7 +61,11 @@ class Stream:
             await self._wake.wait()
             headers = [EVENT_STREAM, *headers_of(self._exchange, self._gateway.state)]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            outcome = await self._body(send)
+            # A client that reads too slowly holds up `send`, which no tick can interrupt.
+            async with asyncio.timeout(self._gateway.settings.stream_timeout_seconds + 2 * TICK_SECONDS):
+                outcome = await self._body(send)
+        except TimeoutError:
+            log.info("slow_client_cut_off", response_id=self._exchange.response_id)
         finally:
             watch.cancel()
             ticks.cancel()

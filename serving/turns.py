@@ -1,6 +1,5 @@
 """One answer on its way: who asked, which adapter answers, and the interaction that will remember it."""
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -66,16 +65,16 @@ class Turn:
         self._started = time.monotonic()
         self._first_token: float | None = None
         self._last_token: float | None = None
-        self._cancelled = threading.Event()
+        self._cancelled = False
 
     def cancel(self) -> None:
         """Nobody waits for the answer any more."""
-        self._cancelled.set()
+        self._cancelled = True
 
     @property
     def cancelled(self) -> bool:
         """Whether somebody gave it up: how it ended says nothing about the adapter."""
-        return self._cancelled.is_set()
+        return self._cancelled
 
     def requests(self, on_token: OnToken | None = None) -> list[GenerationRequest]:
         """One a choice. A seeded request draws other tokens for each of its choices, the same ones every time."""
@@ -176,7 +175,7 @@ class Turn:
             sampling=sampling,
             adapter=self.route.adapter,
             on_token=drawn,
-            is_cancelled=self._cancelled.is_set,
+            is_cancelled=lambda: self._cancelled,
             **self._more(),
         )
 

@@ -1,14 +1,17 @@
 """A chat request as OpenAI's clients send it: every parameter is honoured or refused by name, none ignored."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from infra.contracts import Message, SamplingParameters
 from infra.settings.serving import ServingSettings
+from ingest.access.nesting import check_nesting
+from ingest.unreadable import UNREADABLE
 from serving.parameters import (
     MAX_ID_CHARACTERS,
+    MAX_USER_CHARACTERS,
     BadRequest,
     Parameters,
     document_of,
@@ -45,6 +48,11 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 _MESSAGE_EXTRAS = {"name", "refusal", "tool_calls", "function_call", "annotations", "audio"}
 
 
+class _PlainMessage(msgspec.Struct, forbid_unknown_fields=True):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A valid request. `sampling` is resolved, defaults included; `user` is the caller's own id.
 
@@ -67,9 +75,50 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     prompt_token_ids: tuple[int, ...] | None = None
 
 
+class _Plain(msgspec.Struct, forbid_unknown_fields=True):
+    """What nearly every request holds, as it can be read at once; everything else takes the long way."""
+
+    messages: Annotated[list[_PlainMessage], msgspec.Meta(min_length=1)]
+    model: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_CHARACTERS)] = ROUTED
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, msgspec.Meta(gt=1e-6, le=1)] = 1.0
+    max_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    stream: bool = False
+    user: Annotated[str, msgspec.Meta(max_length=MAX_USER_CHARACTERS)] | None = None
+
+
+_decode_plain = msgspec.json.Decoder(_Plain).decode
+
+
 def parse_chat(body: bytes, settings: ServingSettings) -> ChatRequest:
     """The request in a JSON body. Raises BadRequest naming the parameter, what is wrong and what would be right, and
     TooDeeplyNested."""
+    check_nesting(body)
+    return _read_at_once(body, settings) or _read_by_name(body, settings)
+
+
+def _read_at_once(body: bytes, settings: ServingSettings) -> ChatRequest | None:
+    """What `_read_by_name` gives, for a fifth of its cost; None for a request that is wrong, or holds more."""
+    try:
+        plain = _decode_plain(body)
+    except UNREADABLE:
+        return None
+    wanted = plain.max_tokens
+    if wanted is None:
+        wanted = min(settings.max_tokens_default, settings.max_tokens_limit)
+    elif wanted > settings.max_tokens_limit:
+        return None
+    temperature = settings.temperature_default if plain.temperature is None else plain.temperature
+    return ChatRequest(
+        model=plain.model,
+        messages=tuple([Message(message.role, message.content) for message in plain.messages]),
+        sampling=SamplingParameters(temperature, plain.top_p, 0, wanted),
+        stream=plain.stream,
+        user=plain.user or None,
+    )
+
+
+def _read_by_name(body: bytes, settings: ServingSettings) -> ChatRequest:
     given = Parameters(document_of(body, '"model" and "messages"'), _NEUTRAL)
     logprobs = given.flag("logprobs")
     request = ChatRequest(

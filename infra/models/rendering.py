@@ -8,13 +8,15 @@ a text in a way of its own, control tokens that swallow spaces) is found out at 
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from infra.contracts import Message
 from infra.models.chat import render_chat
 from infra.models.loading import LoadedModel
 
+_PIECE_CHARACTERS = 64
+"""What a piece costs beside its characters, as so many of them: a hundred bytes of memory are about ten characters."""
 _SAMPLES = (
     (("system", "You are helpful."), ("user", " two  spaces\nand a line\n\n"), ("assistant", "3.14 déjà vu 漢字")),
     (("user", "1"), ("assistant", "\n"), ("user", "\tx y, z! "), ("assistant", ""), ("user", "Don't; it's 1,000 €")),
@@ -25,7 +27,8 @@ class ChatRenderer:
     """One a process. Safe to share between threads."""
 
     def __init__(self, loaded: LoadedModel, most_characters: int) -> None:
-        """`most_characters`: of the pieces remembered; the least recently used one is forgotten first."""
+        """`most_characters`: of the pieces remembered, each counted as `_PIECE_CHARACTERS` more than it has; the least
+        recently used one is forgotten first."""
         tokenizer = loaded.tokenizer
         self._loaded = loaded
         self._tokenizer = tokenizer
@@ -36,6 +39,7 @@ class ChatRenderer:
         self._ids = {str(token): place for place, token in tokenizer.added_tokens_decoder.items() if token.special}
         controls = "|".join(re.escape(token) for token in sorted(self._ids, key=len, reverse=True))
         self._control = re.compile(f"({controls})") if controls else None
+        self._template = _compiled(tokenizer)
         self.remembers = self._control is not None and self._agrees()
 
     def render(self, messages: Sequence[Message]) -> list[int]:
@@ -46,7 +50,7 @@ class ChatRenderer:
 
     def _pieces(self, messages: Sequence[Message]) -> list[int]:
         turns = [{"role": message.role, "content": message.content} for message in messages]
-        text = str(self._tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        text = self._template(turns)
         ids: list[int] = []
         control = False
         for piece in self._control.split(text):  # type: ignore[union-attr]  # text, control, text, control, ..., text
@@ -67,9 +71,9 @@ class ChatRenderer:
         with self._lock:
             if piece not in self._known:
                 self._known[piece] = ids
-                self._characters += len(piece)
+                self._characters += len(piece) + _PIECE_CHARACTERS
             while self._characters > self._most_characters and self._known:
-                self._characters -= len(self._known.popitem(last=False)[0])
+                self._characters -= len(self._known.popitem(last=False)[0]) + _PIECE_CHARACTERS
         return ids
 
     def _agrees(self) -> bool:
@@ -84,6 +88,19 @@ class ChatRenderer:
             )
         except Exception:  # a template that refuses such a conversation: the plain way says why when it matters
             return False
+
+
+def _compiled(tokenizer: Any) -> Callable[[list[dict[str, str]]], str]:
+    """The chat template with what transformers does around it left out, twice the cost of the template itself: our
+    messages hold nothing but texts."""
+    try:
+        from transformers.utils.chat_template_utils import _compile_jinja_template
+    except ImportError:  # not a public name
+        return lambda turns: str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    template = _compile_jinja_template(tokenizer.chat_template or "")
+    names: dict[str, Any] = {"tools": None, "documents": None, "add_generation_prompt": True}
+    names |= dict(tokenizer.special_tokens_map)
+    return lambda turns: str(template.render(messages=turns, **names))
 
 
 def _plainly(tokenizer: Any, text: str) -> list[int]:

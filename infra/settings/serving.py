@@ -41,8 +41,9 @@ class ServingSettings(Section):
     """A streamed answer that is not complete by then ends with an error."""
     max_top_logprobs: int = Field(20, ge=0, le=20)
     """Largest `top_logprobs` a request may ask for."""
-    render_cache_characters: int = Field(4_000_000, ge=0)
-    """Characters of messages whose tokens are remembered: a conversation's earlier turns are tokenized once."""
+    render_cache_characters: int = Field(1_000_000, ge=0)
+    """Characters of messages whose tokens are remembered, about 10 bytes of memory each: a conversation's earlier turns
+    are tokenized once."""
     temperature_default: float = Field(1.0, ge=0, le=2)
     """Temperature when the request names none. Learning needs answers that vary: keep it above 0."""
     reconcile_every_seconds: float = Field(1.0, gt=0)

@@ -61,8 +61,14 @@ def access_middleware(context: Context) -> list[Middleware]:
                 CORSMiddleware,
                 allow_origins=settings.cors_origins,
                 allow_methods=("GET", "POST", "OPTIONS"),
-                allow_headers=("Authorization", "Content-Type", "Content-Encoding"),
-                expose_headers=("x-plaudit-response-id", "x-plaudit-feedback-token", "Retry-After"),
+                allow_headers=("Authorization", "Content-Type", "Content-Encoding", "x-plaudit-duels"),
+                expose_headers=(
+                    "x-plaudit-response-id",
+                    "x-plaudit-feedback-token",
+                    "x-plaudit-solicited",
+                    "x-plaudit-duel",
+                    "Retry-After",
+                ),
                 max_age=settings.cors_max_age_seconds,
             )
         )

@@ -204,6 +204,15 @@ OPERATIONS = (
     ),
     Operation(
         "get",
+        "/livez",
+        "lives",
+        "Whether the process lives, by its newer name",
+        {200: ("It does.", {"type": "object"})},
+        tag="operations",
+        security=(),
+    ),
+    Operation(
+        "get",
         "/healthz",
         "isAlive",
         "Whether the process lives",

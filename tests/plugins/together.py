@@ -27,7 +27,7 @@ ALONE = (
 )
 """Folders and files whose tests are long or many, and make nothing for one another."""
 
-FOLDERS = ("tests/e2e/", "tests/plaudit/")
+FOLDERS = ("tests/e2e/", "tests/plaudit/", "tests/serving/clients/", "tests/serving/drills/")
 """Each of these folders is one group: its tests share a running deployment, or what commands are forked from."""
 
 FIRST = (
@@ -38,6 +38,7 @@ FIRST = (
     "tests/e2e/test_shutdown.py",
     "tests/drills/",
     "tests/e2e/",
+    "tests/serving/drills/",
     "tests/plaudit/",
     "tests/ab_testing/",
     "tests/ingest/browser/",

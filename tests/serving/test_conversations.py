@@ -97,12 +97,17 @@ def test_testers_force_arms_and_rules_keep_people_out(testing: Served, make_adap
     assert ask(testing, "somebody", "c4", headers=by_admin) == "kind@1"
     forced = {"plaudit_force_arm": "kind@1"}
     assert ask(testing, "somebody", "c5", headers=headers["admin"], metadata=forced) == "kind@1"
+    told = testing.client.post("/v1/chat/completions", json={"messages": FIRST, "max_tokens": 2}, headers=by_admin)
+    assert (told.headers["x-plaudit-experiment"], told.headers["x-plaudit-arm"]) == ("e1", "challenger")
+    body = {"messages": FIRST, "max_tokens": 2, "user": treated, "metadata": german}
+    blind = testing.client.post("/v1/chat/completions", json=body, headers=headers["infer"])
+    assert not {"x-plaudit-experiment", "x-plaudit-arm"} & set(blind.headers)
     for who, arm, status in (("infer", "challenger", 403), ("admin", "kind@9", 404), ("admin", "challenger-2", 404)):
-        body = {"messages": FIRST, "metadata": {"plaudit_force_arm": arm}}
-        answer = testing.client.post("/v1/chat/completions", json=body, headers=headers[who])
+        refused = {"messages": FIRST, "metadata": {"plaudit_force_arm": arm}}
+        answer = testing.client.post("/v1/chat/completions", json=refused, headers=headers[who])
         assert answer.status_code == status, answer.text
         assert answer.json()["error"]["param"] == "plaudit_force_arm"
-    arms = {item.conversation_id: item.arm for item in testing.logged()}
+    arms = {item.conversation_id: item.arm for item in testing.logged() if len(item.conversation_id) == 2}
     assert arms == {"c1": None, "c2": "challenger", "c3": None, "c4": None, "c5": None}
 
 
@@ -139,8 +144,9 @@ def test_what_memory_has_forgotten_the_store_knows(sqlite_database: Database) ->
     _store_turn(sqlite_database, 2, "c0", adapter="kind@1")
     _store_turn(sqlite_database, 3, "other")
     _store_turn(sqlite_database, 4, "c0", user_key="v")
+    _store_turn(sqlite_database, 5, "c0", source="duel")  # one of two answers, by another adapter than the talk's
     assert conversations.look_up("u", "c0", state) == Route("kind@1")
-    _store_turn(sqlite_database, 5, "c0", adapter="kind@1", experiment="e1", arm="challenger", propensity=0.5, phase=0)
+    _store_turn(sqlite_database, 6, "c0", adapter="kind@1", experiment="e1", arm="challenger", propensity=0.5, phase=0)
     assert conversations.look_up("u", "c0", state) == Route("kind@1", "e1", "challenger")
 
 

@@ -21,7 +21,7 @@ from serving.app import build_gateway
 from serving.openapi import described_by, document, encoded
 from serving.schemas import COMPONENTS
 from serving.service import Gateway
-from tests.serving.shop import Shop, open_shop
+from tests.serving.shop import Shop, open_shop, raw
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi-gateway.json"
 REMEDY = "run: plaudit openapi > docs/openapi-gateway.json"
@@ -116,11 +116,11 @@ class Asker:
     """Remembers what it was answered, and holds every refusal against its schema."""
 
     def __init__(self, client: httpx.Client, seen: Seen) -> None:
-        self._client, self._seen = client, seen
+        self._client, self.seen = client, seen
 
     def ask(self, method: str, path: str, **more: Any) -> None:
         answer = self._client.request(method, path.replace("{model}", more.pop("model", "base")), **more)
-        self._seen.add((method.lower(), path, answer.status_code))
+        self.seen.add((method.lower(), path, answer.status_code))
         if answer.status_code >= 400:
             CHECKED["ApiError"].validate(answer.json())
         if answer.status_code in (429, 503):
@@ -145,6 +145,9 @@ def everything(asker: Asker, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Non
         with monkeypatch.context() as patch:
             patch.setattr(Gateway, "begin", _away)
             asker.post(path)
+        key = f"Authorization: Bearer {shop.keys['infer']}"
+        half = f"POST {path} HTTP/1.1\r\nHost: h\r\n{key}\r\nContent-Length: 9\r\n\r\n{{"  # the rest never comes
+        asker.seen.add(("post", path, raw(shop.served, half)[0]))
     for path in (MODELS, MODEL):
         asker.ask("GET", path)
         asker.ask("GET", path, headers={"Authorization": "Bearer plk-none"})

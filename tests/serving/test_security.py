@@ -41,6 +41,7 @@ def infer(shop: Shop) -> Iterator[httpx.Client]:
     ("method", "path", "needed"),
     [
         ("POST", CHAT, "infer"),
+        ("POST", "/v1/completions", "infer"),
         ("GET", "/v1/models", "infer"),
         ("GET", "/v1/models/base", "infer"),
         ("POST", "/v1/feedback", "feedback"),

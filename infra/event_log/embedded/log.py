@@ -169,8 +169,9 @@ class SqliteEventLog:
                 connection.execute("SELECT count(*) FROM topics").fetchone()
         except (OSError, EventLogUnavailable) as error:
             return f"{self._path} cannot be read: {error}"
-        if self._writer.last_error:
-            return f"the last append to {self._path} failed: {self._writer.last_error}"
+        if failure := self._writer.last_error:
+            self._writer.probe()
+            return f"the last append to {self._path} failed: {failure}"
         return None
 
     @contextmanager

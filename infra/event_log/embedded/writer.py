@@ -22,6 +22,9 @@ _log = structlog.get_logger(__name__)
 _encode_headers = msgspec.msgpack.Encoder().encode
 _INSERT = "INSERT INTO records (id, timestamp, key, value, headers) VALUES (?, ?, ?, ?, ?)"
 
+_PROBE = "INSERT INTO records (id, timestamp, key, value) VALUES (0, 0, x'', x'')"
+"""No topic has the id 0."""
+
 
 @dataclass(frozen=True, slots=True)
 class Append:
@@ -89,6 +92,12 @@ class GroupCommitWriter:
                 return
         fail(append.future, EventLogUnavailable(f"{reason}: nothing was accepted, send it again later"))
 
+    def probe(self) -> None:
+        """After a failure: ask the disk again, unless an append is about to. Who waits for the log to be healthy before
+        it appends would wait for ever otherwise."""
+        if self.last_error and not self._queue:
+            self.submit(Append("", 0, (), (), 0))
+
     def alive(self) -> bool:
         return self._thread.is_alive()
 
@@ -151,6 +160,9 @@ class GroupCommitWriter:
             ],
         )
         heads.save()
+        if not any(positions):  # a probe must write something: a full disk shows nowhere else
+            connection.execute(_PROBE)
+            connection.execute("DELETE FROM records WHERE id = 0")
         connection.execute("COMMIT")
         return positions
 

@@ -39,7 +39,7 @@ GOOD_BODIES: dict[str, Any] = {
 }
 POSTS = [*GOOD_BODIES, BROWSER]
 GETS = {LABEL: "/v1/labels/r1?choice=3", "/v1/feedback.js": None, "/openapi.json": None}
-OPERATIONAL = ("/healthz", "/readyz", "/metrics")
+OPERATIONAL = ("/livez", "/healthz", "/readyz", "/metrics")
 
 
 class Asker:

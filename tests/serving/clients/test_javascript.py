@@ -13,7 +13,7 @@ from tests.serving.conftest import wait_until
 from tests.serving.shop import Shop
 
 FOLDER = Path(__file__).parent / "javascript"
-SCENARIOS = ("chat", "stream", "helper", "models", "refused", "limited", "cancelled")
+SCENARIOS = ("chat", "stream", "helper", "models", "refused", "limited", "cancelled", "completions")
 
 
 def driven(shop: Shop, *scenarios: str) -> Mapping[str, Any]:
@@ -50,6 +50,13 @@ def test_its_own_accumulator_takes_the_chunks(seen: Mapping[str, Any]) -> None:
     (choice,) = seen["helper"]["completion"]["choices"]
     assert choice["finish_reason"] in ("stop", "length")
     assert len(choice["logprobs"]["content"]) > 0
+
+
+def test_it_continues_texts(seen: Mapping[str, Any]) -> None:
+    plain, streamed = seen["completions"]["plain"], seen["completions"]["streamed"]
+    (choice,) = plain["choices"]
+    assert (plain["object"], choice["text"]) == ("text_completion", streamed)
+    assert len(choice["logprobs"]["token_logprobs"]) == plain["usage"]["completion_tokens"] > 0
 
 
 def test_it_lists_models(seen: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import openai
 import pytest
 
+from infra.models.port import GenerationRequest
 from tests.serving.conftest import wait_until
 from tests.serving.shop import Shop
 
@@ -43,6 +44,32 @@ def test_its_accumulator_takes_the_chunks(client: openai.OpenAI) -> None:
         final = stream.current_completion_snapshot  # the final one is refused to whom the length limit cut off
     assert {"chunk", "logprobs.content.delta", "logprobs.content.done"} <= kinds
     assert final.choices[0].finish_reason in ("stop", "length")
+
+
+def test_it_continues_texts(client: openai.OpenAI) -> None:
+    asked = {"model": "plaudit", "prompt": "Once upon", "max_tokens": 8, "seed": 5, "logprobs": 0, "stop": ["e"]}
+    plain = client.completions.create(**asked)
+    streamed = "".join(part.choices[0].text for part in client.completions.create(**asked, stream=True) if part.choices)
+    assert plain.choices[0].text == streamed
+    assert plain.usage is not None
+    assert plain.choices[0].logprobs is not None
+    assert len(plain.choices[0].logprobs.token_logprobs or []) == plain.usage.completion_tokens
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.completions.create(model="plaudit", prompt=["one", "two"])
+    assert refused.value.param == "prompt"
+
+
+def test_alternatives_are_told_or_refused_by_name(client: openai.OpenAI) -> None:
+    """Told where the engine can; never left out in silence."""
+    asked = {"model": "plaudit", "messages": QUESTION, "max_tokens": 2, "logprobs": True, "top_logprobs": 3}
+    if "top_logprobs" not in GenerationRequest.__struct_fields__:
+        with pytest.raises(openai.BadRequestError) as refused:
+            client.chat.completions.create(**asked)
+        assert refused.value.param == "top_logprobs"
+        return
+    logprobs = client.chat.completions.create(**asked).choices[0].logprobs
+    assert logprobs is not None
+    assert all(len(one.top_logprobs) == 3 for one in logprobs.content or [])
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,20 @@ def test_a_failed_commit_fails_its_appends_shows_in_health_and_heals(open_log: O
     assert catalogue.EVENT_LOG_HEALTHY._value.get() == 1
 
 
+def test_it_heals_by_itself_when_everybody_waits_for_that(open_log: OpenLog, path: Path) -> None:
+    """The gateway asks `healthy()` first and appends nothing while the answer is no."""
+    log = open_log(append_timeout_seconds=0.5)
+    log.append("t", [record("kept")]).result(5)
+    blocker = Blocker(path)
+    assert log.append("t", [record("x")]).exception(5) is not None
+    wait_until(lambda: log.healthy() is not None, what="the failure in healthy()")
+    blocker.release()
+    wait_until(lambda: log.healthy() is None, what="recovery without an append")
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT count(*) FROM records").fetchone() == (1,), "a probe stayed behind"
+    connection.close()
+
+
 def test_many_waiting_appends_share_a_commit(open_log: OpenLog, path: Path) -> None:
     log = open_log()
     blocker = Blocker(path)

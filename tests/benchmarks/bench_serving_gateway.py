@@ -1,0 +1,154 @@
+"""What the gateway adds to its engine: `python -m tests.benchmarks.bench_serving_gateway [--quick]`.
+
+The engine is a double that answers at once (`gateway_double`), so all the time there is is the gateway's: parsing,
+limits, template, tokens, route, feedback token, queueing, waking up, decoding, the durable interaction, the answer.
+Saturated, requests over the CPU seconds of the gateway's process, all of its threads, say what a core does. At half of
+that rate, requests come at random (Poisson) and each one's time from when it was due counts: that is added latency.
+"""
+
+import argparse
+import json
+import multiprocessing
+import statistics
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from infra.settings import Settings
+from infra.settings.infrastructure import ModelSettings
+from infra.settings.serving import ServingSettings
+from tests.benchmarks.gateway_client import Outcome, load
+from tests.benchmarks.gateway_double import ANSWER_TOKENS, serve
+from tests.fixtures.helpers import free_port, wait_until
+from tests.models_fixtures import make_tiny_model
+
+RUNS = 5
+CONNECTIONS = 64
+_spawn = multiprocessing.get_context("spawn")
+
+
+class Bench:
+    """A gateway in one process and its load in another."""
+
+    def __init__(self, port: int, pipe: Connection, pool: ProcessPoolExecutor) -> None:
+        self._port = port
+        self._pipe = pipe
+        self._pool = pool
+        self._seed = 0
+
+    def load(
+        self, count: int, *, rate: float | None = None, stream: bool = False, connections: int = CONNECTIONS
+    ) -> tuple[Outcome, float]:
+        """(what came of it, the gateway's CPU seconds)."""
+        self._seed += 1
+        before = self._cpu()
+        outcome = self._pool.submit(load, self._port, count, connections, rate, self._seed, stream).result()
+        if outcome.refused:
+            raise RuntimeError(f"{outcome.refused} of {outcome.answered} requests were refused")
+        return outcome, self._cpu() - before
+
+    def resident_bytes(self) -> int:
+        """Memory of the gateway's process."""
+        self._pipe.send("rss")
+        return int(self._pipe.recv())
+
+    def _cpu(self) -> float:
+        self._pipe.send("cpu")
+        return float(self._pipe.recv())
+
+
+@contextmanager
+def running() -> Iterator[Bench]:
+    """A gateway on the double with an embedded log and store in a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="plaudit-bench-") as folder, ProcessPoolExecutor(1, _spawn) as pool:
+        base = make_tiny_model(Path(folder) / "tiny")
+        settings = Settings(
+            data_dir=Path(folder) / "data",
+            model=ModelSettings(base=str(base), dtype="float32", device="cpu", threads=1),
+            serving=ServingSettings(replica="bench"),
+        )
+        port = free_port()
+        ours, theirs = _spawn.Pipe()
+        process = _spawn.Process(target=serve, args=(settings, port, theirs), daemon=True)
+        process.start()
+        try:
+            wait_until(lambda: _ready(port), 120, "the gateway to be ready", 0.2)
+            yield Bench(port, ours, pool)
+        finally:
+            ours.send("end")
+            process.join(10)
+            process.kill()
+
+
+def measure(quick: bool = False) -> dict[str, Any]:
+    """Median of five runs, in one process of the gateway: requests a core-second saturated, plain and streamed, and
+    latency in seconds at half of that rate."""
+    count, runs = (600, 1) if quick else (6000, RUNS)
+    rows: list[dict[str, float]] = []
+    with running() as bench:
+        bench.load(count // 2)  # caches, pages of the log
+        for _ in range(runs):
+            plain, cpu = bench.load(count)
+            row = {"per_core": count / cpu, "per_second": count / plain.wall_seconds, "client_cpu": plain.cpu_seconds}
+            half, _ = bench.load(count, rate=row["per_second"] / 2)
+            row |= {f"p{q:g}": float(np.percentile(half.latencies, q)) for q in (50, 90, 99, 99.9)}
+            streamed, cpu = bench.load(count // 3, stream=True)
+            row |= {"streams_per_core": (count // 3) / cpu, "streams_per_second": (count // 3) / streamed.wall_seconds}
+            rows.append(row)
+    names = rows[0].keys()
+    return {
+        "requests": count,
+        "runs": runs,
+        "connections": CONNECTIONS,
+        "answer_tokens": ANSWER_TOKENS,
+        **{name: statistics.median(row[name] for row in rows) for name in names},
+        "ranges": {name: [min(row[name] for row in rows), max(row[name] for row in rows)] for name in names},
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """The figures as Markdown."""
+    ranges = result["ranges"]
+
+    def line(what: str, name: str, scale: float, target: str = "") -> str:
+        low, high = (scale * value for value in ranges[name])
+        form = "{:,.0f}" if scale == 1 else "{:.2f}"
+        return (
+            f"| {what} | {form.format(scale * result[name])} | {form.format(low)} to {form.format(high)} | {target} |"
+        )
+
+    return "\n".join(
+        [
+            "| | median | range | target |",
+            "|---|---:|---:|---|",
+            line("requests a core-second, saturated, logged", "per_core", 1, "2,000"),
+            line("requests a second, saturated", "per_second", 1),
+            line("added latency at half of that, median, ms", "p50", 1000),
+            line("the same, 90th percentile", "p90", 1000),
+            line("the same, 99th percentile", "p99", 1000, "under 5"),
+            line("the same, 99.9th percentile", "p99.9", 1000),
+            line(f"streams of {result['answer_tokens']} tokens a core-second", "streams_per_core", 1),
+        ]
+    )
+
+
+def _ready(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one small run")
+    found = measure(parser.parse_args().quick)
+    print(json.dumps(found, indent=1))
+    print(table(found))

@@ -1,0 +1,100 @@
+"""An engine that answers at once, and the gateway on it in a process of its own.
+
+The double stands behind the port: a thread of its own takes what is submitted, asks who answers, calls `on_token` for
+every token and resolves the futures, as an engine does; it computes nothing. Everything else is the real gateway.
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from multiprocessing.connection import Connection
+from typing import Any, cast
+
+import psutil
+
+from infra.models.loading import LoadedModel
+from infra.models.port import GenerationRequest, GenerationResult
+from infra.runtime.collector import ease_collector
+from infra.settings import Settings
+from serving.engines import make_engine
+from tests.benchmarks.ingest_processes import cpu_seconds
+
+ANSWER_TOKENS = 32
+_Item = tuple[Sequence[GenerationRequest], list["Future[GenerationResult]"], Callable[[], str] | None]
+
+
+class InstantEngine:
+    """Answers every request with the same tokens at once; adapters and their proofs are the real engine's."""
+
+    def __init__(self, loaded: LoadedModel, settings: Settings) -> None:
+        self.base = loaded
+        self._inner = make_engine(loaded, settings)
+        text = "Keep your room dark and cool, and put your phone away. " * ANSWER_TOKENS
+        tokens = tuple(loaded.tokenizer(text, add_special_tokens=False).input_ids[:ANSWER_TOKENS])
+        values = tuple(-1.0 - place / 64 for place in range(len(tokens)))
+        self._result = GenerationResult(tokens, values, values, "stop")
+        self._items: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._worker = threading.Thread(target=self._run, name="instant-engine", daemon=True)
+        self._worker.start()
+
+    def submit(
+        self, requests: Sequence[GenerationRequest], again: Callable[[], str] | None = None
+    ) -> "list[Future[GenerationResult]]":
+        """As the port says."""
+        futures: list[Future[GenerationResult]] = [Future() for _ in requests]
+        self._items.put((requests, futures, again))
+        return futures
+
+    def close(self) -> None:
+        """As the port says."""
+        self._items.put(None)
+        self._worker.join()
+        self._inner.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def _run(self) -> None:
+        result = self._result
+        steps = list(zip(result.token_ids, result.logprobs_raw, result.logprobs_sampled, strict=True))
+        while (item := self._items.get()) is not None:
+            requests, futures, again = item
+            if again is not None:
+                again()
+            for request, future in zip(requests, futures, strict=True):
+                if request.on_token is not None:
+                    for token, raw, sampled in steps:
+                        request.on_token(token, raw, sampled)
+                future.set_result(result)
+
+
+def engine_of(loaded: LoadedModel, settings: Settings) -> Any:
+    """What `build_gateway` calls to get its engine."""
+    return cast(Any, InstantEngine(loaded, settings))
+
+
+def serve(settings: Settings, port: int, pipe: Connection) -> None:
+    """The gateway as `plaudit serve` runs it, on the double; answers `cpu` with its CPU time, `rss` with its memory."""
+    import uvicorn
+
+    from infra.runtime import configure_logging, open_context
+    from serving.app import build_gateway
+
+    configure_logging(settings, process="bench")
+    context = open_context(settings)
+    config = uvicorn.Config(
+        build_gateway(context, engine_of=engine_of),
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=2048,
+    )
+    ease_collector()
+    threading.Thread(target=uvicorn.Server(config).run, daemon=True).start()
+    while (wanted := pipe.recv()) != "end":
+        pipe.send(cpu_seconds() if wanted == "cpu" else psutil.Process().memory_info().rss)

@@ -1,0 +1,1 @@
+"""What goes wrong around a gateway, done to a real process of `plaudit serve`."""

@@ -1,0 +1,254 @@
+"""What the gateway does beyond answering: duels, honeypots, what is stored, what is refused, how it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+
+from infra.contracts import AdapterVersion, Answer, Interaction, Message
+from infra.db import Database
+from infra.runtime import Context
+from infra.settings import Settings, user_secret
+from infra.settings.serving_parts import DuelSettings, LimitSettings
+from infra.settings.trust import TrustSettings
+from ingest.repository import FeedbackRepository
+from ingest.tokens import verify
+from ingest.trust.honeypots import add_honeypot
+from tests.fixtures.helpers import free_port
+from tests.serving.conftest import Served, set_champion, start_experiment, wait_until
+
+DUELS = {"x-plaudit-duels": "1"}
+
+
+@contextmanager
+def serving(context: Context, trust: TrustSettings | None = None, **more: Any) -> Iterator[Served]:
+    """A gateway with other settings than the fixture's."""
+    settings = context.settings
+    update: dict[str, Any] = {"serving": settings.serving.model_copy(update=more)}
+    if trust is not None:
+        update["trust"] = trust
+    gateway = Served(Context(settings.model_copy(update=update), context.clock, context.database, context.event_log))
+    gateway.start()
+    try:
+        yield gateway
+    finally:
+        gateway.stop()
+
+
+def ask(served: Served, headers: dict[str, str] | None = None, **more: Any) -> httpx.Response:
+    body = {"model": "plaudit", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 8, **more}
+    return served.client.post("/v1/chat/completions", json=body, headers=headers or {})
+
+
+def test_a_duel_shows_two_answers_and_logs_each_with_its_adapter(
+    context: Context, make_adapter: Callable[..., AdapterVersion], sqlite_database: Database
+) -> None:
+    make_adapter("kind", 1)
+    set_champion(sqlite_database, "base")
+    start_experiment(sqlite_database, "kind@1")
+    with serving(context, duels=DuelSettings(rate=1.0)) as served:
+        wait_until(lambda: "kind@1" in served.models())
+        assert len(ask(served).json()["choices"]) == 1  # a client that cannot show two gets one
+        reply = ask(served, DUELS)
+        document = reply.json()
+        streamed = ask(served, DUELS, stream=True)
+        logged = {one.response_id: one for one in served.logged() if one.duel is not None}
+    first, second = document["plaudit"]["duel"]["answers"]
+    assert [choice["index"] for choice in document["choices"]] == [first["index"], second["index"]] == [0, 1]
+    assert document["id"] == first["response_id"] == reply.headers["x-plaudit-response-id"]
+    assert reply.headers["x-plaudit-duel"].split() == [first["response_id"], second["response_id"]]
+    assert "x-plaudit-adapter" not in reply.headers
+    for place, (side, other) in enumerate(((first, second), (second, first))):
+        one = logged[side["response_id"]]
+        assert one.answers[0].text == document["choices"][place]["message"]["content"]
+        assert one.duel is not None
+        assert (one.duel.other_response_id, one.duel.position) == (other["response_id"], place)
+        assert (one.duel.propensity, one.duel.opponent) == (1.0, "challenger")
+        assert (one.source, one.experiment, one.arm, one.propensity) == ("duel", None, None, None)
+        token = verify([user_secret(context.settings)], "default", side["feedback_token"], time.time())
+        assert token.response_id == side["response_id"]
+    assert {logged[side["response_id"]].adapter for side in (first, second)} == {"base", "kind@1"}
+    chunks = [json.loads(line[6:]) for line in streamed.text.split("\n\n") if line.startswith("data: {")]
+    assert {piece["index"] for chunk in chunks for piece in chunk["choices"]} == {0, 1}
+    ids = [answer["response_id"] for answer in chunks[0]["plaudit"]["duel"]["answers"]]
+    for place, response_id in enumerate(ids):
+        text = "".join(
+            piece["delta"].get("content", "")
+            for chunk in chunks
+            for piece in chunk["choices"]
+            if piece["index"] == place
+        )
+        assert text == logged[response_id].answers[0].text
+
+
+def test_a_honeypot_stands_beside_the_answer_and_takes_nothing_from_it(
+    context: Context, sqlite_database: Database
+) -> None:
+    known = [
+        Interaction(
+            project="default",
+            response_id=name,
+            conversation_id=name,
+            created_at=1.0,
+            messages=(Message("user", "What is 2 + 2?"),),
+            answers=(Answer(0, text, "stop"),),
+            source="imported",
+        )
+        for name, text in (("good", "4"), ("bad", "5"))
+    ]
+    with sqlite_database.transaction() as connection:
+        FeedbackRepository(connection, "default").insert_interactions(known, 1.0)
+    pair = add_honeypot(context, ("good", 0), ("bad", 0), "arithmetic")
+    with serving(context, TrustSettings(honeypot_rate=1.0)) as served:
+        wait_until(lambda: "plaudit" in ask(served, DUELS, user="ann").json())
+        document = ask(served, DUELS, user="ann").json()
+        assert "plaudit" not in ask(served, DUELS).json()  # trust is in persons
+        assert "plaudit" not in ask(served, user="ann").json()
+        logged = {one.response_id: one for one in served.logged()}
+    comparison = document["plaudit"]["comparison"]
+    assert comparison["prompt"] == "What is 2 + 2?"
+    assert sorted((one["response_id"], one["text"]) for one in comparison["answers"]) == [("bad", "5"), ("good", "4")]
+    assert "honeypot" not in json.dumps(document)
+    told = logged[document["id"]].honeypot
+    assert told is not None
+    assert (told.honeypot_id, told.propensity) == (pair.honeypot_id, 1.0)
+    assert told.better_first == (comparison["answers"][0]["response_id"] == "good")
+    assert logged[document["id"]].source == "gateway"
+
+
+def test_what_is_stored_is_redacted_and_what_is_shown_is_not(context: Context) -> None:
+    with serving(context, redact=("email",)) as served:
+        message = [{"role": "user", "content": "write to ann@example.org"}]
+        reply = served.client.post("/v1/chat/completions", json={"messages": message, "max_tokens": 4})
+        assert reply.status_code == 200
+        (logged,) = served.logged()
+    assert logged.messages[0].content == "write to [email]"
+    assert (logged.prompt_token_ids, logged.redacted) == ((), True)
+    assert "ann@example" not in str(logged)
+
+
+def test_a_filter_cuts_plain_and_streamed_answers_alike(context: Context) -> None:
+    with serving(context) as served:
+        text = ask(served, seed=1, max_tokens=40).json()["choices"][0]["message"]["content"]
+    words = [word for word in text.split() if word.isalnum()]
+    if not words:
+        pytest.skip("the tiny model said no word")
+    with serving(context, filters=("words",), filter_words=(words[-1],)) as served:
+        cut = ask(served, seed=1, max_tokens=40).json()["choices"][0]
+        stream = ask(served, seed=1, max_tokens=40, stream=True).text
+        refused = ask(served, logprobs=True)
+        logged = [one for one in served.logged() if one.redacted]
+    assert cut["finish_reason"] == "content_filter"
+    assert words[-1].lower() not in cut["message"]["content"].lower().split()
+    pieces = [json.loads(line[6:])["choices"][0] for line in stream.split("\n\n") if line.startswith("data: {")]
+    assert "".join(piece["delta"].get("content", "") for piece in pieces) == cut["message"]["content"]
+    assert pieces[-1]["finish_reason"] == "content_filter"
+    assert refused.json()["error"]["param"] == "logprobs"
+    assert len(logged) == 2
+    assert all(one.answers[0].token_ids == () for one in logged)
+
+
+def test_too_many_at_once_are_told_when_to_come_again(context: Context) -> None:
+    with serving(context, limits=LimitSettings(max_requests=1, max_prompt_tokens=200)) as served:
+        with served.client.stream(
+            "POST",
+            "/v1/chat/completions",
+            json={"messages": [{"role": "user", "content": "x"}], "stream": True, "max_tokens": 400, "seed": 3},
+        ) as running:
+            next(running.iter_bytes())
+            refused = httpx.post(
+                f"{served.url}/v1/chat/completions", json={"messages": [{"role": "user", "content": "x"}]}
+            )
+        assert (refused.status_code, refused.json()["error"]["type"]) == (429, "rate_limit_error")
+        assert int(refused.headers["retry-after"]) >= 1
+        wait_until(lambda: ask(served).status_code == 200)
+        long = ask(served, messages=[{"role": "user", "content": "sleep " * 300}])
+        assert (long.status_code, long.json()["error"]["code"]) == (400, "context_length_exceeded")
+
+
+def test_the_text_of_prompts_is_in_no_log(served: Served, capfd: pytest.CaptureFixture[str]) -> None:
+    mark = "zanzibar"
+    with structlog.testing.capture_logs() as logs:
+        for more in (
+            {},
+            {"stream": True},
+            {"temperature": mark},
+            {"messages": [{"role": mark, "content": mark}]},
+            {"metadata": {"conversation_id": f"{mark} {mark}"}},
+            {"model": mark},
+            {mark: mark},
+        ):
+            served.chat(mark, user=mark, max_tokens=4, **more) if "messages" not in more else ask(served, **more)
+        served.client.post("/v1/completions", json={"prompt": mark, "max_tokens": 4})
+        served.client.post("/v1/chat/completions", content=f'{{"{mark}'.encode())
+    out, err = capfd.readouterr()
+    assert mark not in f"{logs}{out}{err}"
+
+
+def test_unlogged_answers_by_explicit_setting_only(context: Context) -> None:
+    with serving(context, serve_unlogged=True) as served:
+        assert "x-plaudit-logged" not in ask(served).headers
+        context.event_log.close()
+        reply = ask(served)
+        assert (reply.status_code, reply.headers["x-plaudit-logged"]) == (200, "false")
+        assert "plaudit_serving_unlogged_total 1.0" in served.client.get("/metrics").text
+
+
+def test_unknown_paths_and_methods_have_openai_s_shape(served: Served) -> None:
+    for method, path, status in (("GET", "/v1/chat/completions", 405), ("POST", "/v1/embeddings", 404)):
+        reply = served.client.request(method, path)
+        assert (reply.status_code, set(reply.json()["error"])) == (status, {"message", "type", "param", "code"})
+    assert served.client.get("/livez").status_code == 200
+
+
+def test_sigterm_says_not_ready_first_and_lets_streams_finish(
+    serving_settings: Settings, tmp_path: Path, sqlite_database: Database
+) -> None:
+    port = free_port()
+    environment = {
+        **os.environ,
+        "PLAUDIT_DATA_DIR": str(tmp_path / "drain"),
+        "PLAUDIT_MODEL__BASE": serving_settings.model.base,
+        "PLAUDIT_MODEL__DEVICE": "cpu",
+        "PLAUDIT_MODEL__THREADS": "1",
+        "PLAUDIT_SERVING__PORT": str(port),
+        "PLAUDIT_SERVING__DRAIN_SECONDS": "1.5",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "plaudit", "serve"], env=environment)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 200, 90)
+        lines: list[str] = []
+        begun = threading.Event()
+        body = {"messages": [{"role": "user", "content": "x"}], "stream": True, "max_tokens": 400, "seed": 3}
+
+        def read() -> None:
+            with httpx.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=60) as response:
+                for line in response.iter_lines():
+                    lines.append(line)
+                    begun.set()
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        assert begun.wait(60)
+        process.send_signal(signal.SIGTERM)
+        wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 503)
+        late = httpx.post(f"{url}/v1/chat/completions", json={**body, "stream": False, "max_tokens": 2}, timeout=60)
+        assert late.status_code == 200  # still taken, until load balancers have seen it
+        reader.join(60)
+        assert process.wait(60) == 0
+        assert "data: [DONE]" in lines
+    finally:
+        process.kill()
+        process.wait()

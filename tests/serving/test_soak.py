@@ -1,0 +1,18 @@
+"""Memory of a gateway that has answered much."""
+
+import pytest
+
+from tests.benchmarks.bench_serving_gateway import running
+
+MOST_GROWTH = 0.05
+
+
+@pytest.mark.full
+def test_memory_after_100_000_requests_is_that_after_10_000() -> None:
+    with running() as bench:
+        bench.load(10_000)
+        before = bench.resident_bytes()
+        for _ in range(9):
+            bench.load(10_000)
+        after = bench.resident_bytes()
+    assert after < before * (1 + MOST_GROWTH), f"{before / 1e6:.0f} MB have become {after / 1e6:.0f} MB"
