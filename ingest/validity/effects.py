@@ -17,7 +17,7 @@ def adjusted_effect(
         V = G / (G - 1) (Z'Z)^-1 (sum_g Z_g' u_g u_g' Z_g) (Z'Z)^-1,    Student's t with G - 1 degrees of freedom
 
     (Liang and Zeger, Biometrika 1986; Cameron and Miller, J. Human Resources 2015). None when the signal does not vary
-    beyond the covariates, or with fewer than two people.
+    beyond the covariates, when these leave nothing of the outcome to explain, or with fewer than two people.
     """
     clusters = np.unique(people, return_inverse=True)[1]
     groups = int(clusters.max()) + 1 if clusters.size else 0
@@ -29,6 +29,9 @@ def adjusted_effect(
     spread = float(left @ left)
     if spread < 1e-9 * max(len(outcome), 1):
         return None
+    rest = outcome - others @ np.linalg.lstsq(others, outcome, rcond=None)[0]
+    if float(rest @ rest) < 1e-18 * max(float(outcome @ outcome), 1.0):
+        return None  # the noise of rounding, whose interval would be as small as its value
     effect = float(left @ outcome) / spread
     everything = np.column_stack([others, signal])
     residual = outcome - everything @ np.linalg.lstsq(everything, outcome, rcond=None)[0]

@@ -13,6 +13,7 @@ from infra.runtime import Context
 from serving.console.errors import NothingHere
 from serving.console.loop import ref_of
 from serving.console.models_repository import ModelsRepository
+from serving.console.rendering import instant
 from serving.console.repository import ConsoleRepository, Row
 
 ADAPTERS = 60
@@ -87,7 +88,15 @@ def checks_of(row: Row) -> list[tuple[str, list[Mapping[str, Any]]]]:
 
 def _parts(row: Row) -> list[tuple[str, str]]:
     """The lineage in words."""
-    return [(key.replace("_", " "), str(value)) for key, value in sorted(row["lineage"].items())]
+    found = []
+    for key, value in sorted(row["lineage"].items()):
+        told = str(value)
+        if key in ("data_since", "data_until"):
+            told = instant(float(value))
+        elif key == "config_hash":
+            told = told[:12]
+        found.append((key.replace("_", " "), told))
+    return found
 
 
 def _samples(context: Context, connection: Connection, met: Sequence[Row]) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from infra.settings.infrastructure import EventLogSettings
 from serving.console.app import console_routes
 from tests.fixtures.browser import started
 from tests.fixtures.helpers import free_port, wait_until
-from tests.fixtures.recorded_store import PROJECT, load
+from tests.fixtures.recorded_store import PROJECT, adopt, load
 from tests.serving.console.test_browser import scheme, sign_in
 
 PAGES = {
@@ -37,8 +37,11 @@ def recorded_context(folder: Path) -> Context:
     settings = Settings(project=PROJECT, data_dir=folder, event_log=EventLogSettings(replication_factor=1))
     migrate(settings.store_url)
     database = Database.open(settings.store_url)
-    clock = ManualClock(load(database) + 5.0)
-    return Context(settings, clock, database, open_event_log(settings, clock))
+    recorded_at = load(database)
+    clock = ManualClock(recorded_at + 5.0)
+    context = Context(settings, clock, database, open_event_log(settings, clock))
+    adopt(context, recorded_at)
+    return context
 
 
 def shoot(chrome: Any, url: str, target: Path) -> None:

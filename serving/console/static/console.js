@@ -23,13 +23,27 @@
             ctx.lineTo(bbox.left + bbox.width, y);
             ctx.stroke();
             ctx.textAlign = "right";
-            ctx.fillText(rule.name, bbox.left + bbox.width - 4 * ratio, y - 4 * ratio);
+            ctx.textBaseline = "bottom";
+            ctx.fillText(rule.name, bbox.left + bbox.width - 4 * ratio, y - 2 * ratio);
           }
           ctx.restore();
         }],
       },
     };
   }
+
+  // While nothing is pointed at, the legend says the last values.
+  function lastValuePlugin() {
+    const last = (u) => u.setLegend({ idx: u.data[0].length - 1 });
+    return { hooks: { ready: [last], setCursor: [(u) => { if (u.cursor.idx == null) last(u); }] } };
+  }
+
+  // [smallest gap in seconds, what is written, and under it at the first tick of a year, a day, ...]: 24 hours a day.
+  const CLOCK = [
+    [86400, "{MMM} {D}", "\n{YYYY}", null, null, null, null, null, 1],
+    [60, "{HH}:{mm}", "\n{YYYY}-{MM}-{DD}", null, "\n{MMM} {D}", null, null, null, 1],
+    [1, "{HH}:{mm}:{ss}", "\n{YYYY}-{MM}-{DD}", null, "\n{MMM} {D}", null, null, null, 1],
+  ];
 
   function axis(label, more) {
     return {
@@ -60,10 +74,10 @@
           return [Math.min(...all) - pad, Math.max(...all) + pad];
         } },
       },
-      axes: [axis(chart.x.label, { size: 40 }), axis(chart.y.label, { size: 58 })],
+      axes: [axis(chart.x.label, chart.x.time ? { size: 54, values: CLOCK } : { size: 38 }), axis(chart.y.label, { size: 58 })],
       bands: chart.band ? [{ series: chart.band, fill: css("--band") }] : [],
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC"),
-      plugins: [rulesPlugin(chart.rules)],
+      plugins: [rulesPlugin(chart.rules), lastValuePlugin()],
       legend: { live: true },
     };
     place.replaceChildren();

@@ -63,6 +63,10 @@ def test_the_effect_against_a_full_regression() -> None:
 def test_nothing_is_said_about_what_does_not_vary() -> None:
     ones, people = np.ones(30), np.arange(30)
     assert adjusted_effect(ones, ones, np.empty((30, 0)), people) is None
+    # What the covariates explain wholly leaves nothing: an effect of rounding, with an interval of rounding, is none.
+    draw = np.random.default_rng(0)
+    known, signal = draw.integers(0, 2, (30, 1)).astype(float), draw.integers(0, 2, 30).astype(float)
+    assert adjusted_effect(1.0 - known[:, 0], signal, known, np.arange(30)) is None
     assert adjusted_effect(ones, np.arange(30.0), np.empty((30, 0)), np.zeros(30, dtype=np.int64)) is None
 
 

@@ -17,7 +17,7 @@ from infra.settings import Settings, console_password
 from infra.settings.console import ConsoleSettings
 from serving.console.app import console_routes
 from tests.fixtures.helpers import free_port, wait_until
-from tests.fixtures.recorded_store import PROJECT, load
+from tests.fixtures.recorded_store import PROJECT, adopt, load
 from tests.fixtures.shared import made_once
 
 if TYPE_CHECKING:
@@ -63,7 +63,9 @@ def recorded(
         shutil.copyfile(file, tmp_path / file.name)
     database = Database.open(f"sqlite:///{tmp_path / 'store.sqlite3'}")
     at = float((recorded_template / "recorded_at").read_text())
-    yield Context(console_settings, ManualClock(at + 5.0), database, event_log)
+    context = Context(console_settings, ManualClock(at + 5.0), database, event_log)
+    adopt(context, at)
+    yield context
     database.close()
 
 
