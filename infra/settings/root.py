@@ -20,6 +20,7 @@ from infra.settings.policy_update import PolicyUpdateSettings
 from infra.settings.retention import RetentionSettings
 from infra.settings.reward_model import RewardModelSettings
 from infra.settings.serving import ServingSettings
+from infra.settings.tracing import TracingSettings
 from infra.settings.trust import TrustSettings
 
 
@@ -50,6 +51,7 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     jobs: JobSettings = JobSettings()
     logging: LoggingSettings = LoggingSettings()
+    tracing: TracingSettings = TracingSettings()
     access: AccessSettings = AccessSettings()
     retention: RetentionSettings = RetentionSettings()
     serving: ServingSettings = ServingSettings()
