@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from infra.contracts import Label
+from infra.runtime import tracing
 from ingest.basis_repository import BasisDocument, BasisRepository
 from ingest.evidence import NOTHING_KNOWN, Evidence
 from ingest.final_labels import Basis, final_label, last_closing, next_closing, opened_at, still_open, voters_of
@@ -79,6 +80,7 @@ def close(connection: Connection, project: str, answers: Sequence[Answer], closi
     bases.put(made.bases)
     SpecificationRepository(connection, project).put_shadows(made.shadows)
     repository.delete_provisional(made.done)
+    tracing.happened("label.final", [label.response_id for label in made.finals], closing.now, closing.now)
     return len(made.finals)
 
 

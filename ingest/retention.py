@@ -5,6 +5,7 @@ from collections.abc import Callable
 from infra.event_log.embedded.log import SqliteEventLog
 from infra.metrics import catalogue as metrics
 from infra.runtime import Context, Job, JobContext, JobOutcome
+from infra.runtime.traced_log import inner_log
 from ingest.access import audit
 from ingest.erasure.service import finish_open
 from ingest.retention_repository import AT_ONCE, RetentionRepository
@@ -46,7 +47,7 @@ def run_retention(job: JobContext) -> JobOutcome:
 def trim_log(context: Context, before: float) -> int:
     """Delete records of the embedded log that were appended before the instant and that every consumer group has
     applied; returns how many. A partition that some group has never read is left alone, and so are erasures."""
-    log = context.event_log
+    log = inner_log(context.event_log)
     if not isinstance(log, SqliteEventLog):
         return 0
     total = 0

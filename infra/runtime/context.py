@@ -1,5 +1,7 @@
 """What every process of Plaudit stands on: settings, clock, store and event log, opened once."""
 
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from infra.contracts.clock import Clock, SystemClock
@@ -41,6 +43,10 @@ class Context:
             self.event_log.close()
         finally:
             self.database.close()
+            if self.settings.tracing.enabled:
+                from infra.runtime.tracing import stop_tracing
+
+                stop_tracing()
 
 
 def open_context(settings: Settings, clock: Clock | None = None) -> Context:
@@ -67,4 +73,16 @@ def open_context(settings: Settings, clock: Clock | None = None) -> Context:
             )
         migrate(settings.store_url)
     clock = clock or SystemClock()
-    return Context(settings, clock, Database.open(settings.store_url), open_event_log(settings, clock))
+    return Context(settings, clock, Database.open(settings.store_url), _traced(open_event_log, settings, clock))
+
+
+def _traced(opened: Callable[[Settings, Clock], EventLog], settings: Settings, clock: Clock) -> EventLog:
+    """The log that `opened` gives; with traces where they are asked for."""
+    if not settings.tracing.enabled:
+        return opened(settings, clock)
+    from infra.runtime.traced_log import TracedLog
+    from infra.runtime.tracing import configure_tracing
+
+    words = [word for word in sys.argv[1:3] if not word.startswith("-")]
+    configure_tracing(settings, "-".join(words))
+    return TracedLog(opened(settings, clock), settings, clock)

@@ -13,6 +13,7 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from infra.runtime.tracing import trace_id_of
 from infra.settings import Settings
 
 TEXT_KEYS = frozenset(
@@ -37,6 +38,7 @@ def configure_logging(settings: Settings, *, process: str = "plaudit", stream: T
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         structlog.processors.format_exc_info,
         withhold_texts,
+        *([with_trace] if settings.tracing.enabled else []),
     ]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -73,6 +75,13 @@ def named(process: str, project: str) -> Processor:
         return event
 
     return add
+
+
+def with_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Adds the trace of the answer a line is about."""
+    if isinstance(event.get("response_id"), str):
+        event["trace_id"] = f"{trace_id_of(event['response_id']):032x}"
+    return event
 
 
 def withhold_texts(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -22,6 +22,7 @@ from infra.settings.policy_update import PolicyUpdateSettings
 from infra.settings.retention import RetentionSettings
 from infra.settings.reward_model import RewardModelSettings
 from infra.settings.serving import ServingSettings
+from infra.settings.tracing import TracingSettings
 from infra.settings.trust import TrustSettings
 
 
@@ -53,6 +54,7 @@ class Settings(BaseSettings):
     jobs: JobSettings = JobSettings()
     logging: LoggingSettings = LoggingSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
+    tracing: TracingSettings = TracingSettings()
     access: AccessSettings = AccessSettings()
     retention: RetentionSettings = RetentionSettings()
     serving: ServingSettings = ServingSettings()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import psycopg
-from sqlalchemy import Connection, Table, inspect, select, text
+from sqlalchemy import Connection, Table, select, text
 
 from infra.db import insert_ignore_many
 from infra.db.tables import adapters, consumer_offsets, metadata, serving_state
@@ -47,9 +47,9 @@ def offsets(connection: Connection, group: str) -> dict[tuple[str, str, int], in
     return {(row.topic, row.topic_identity, row.partition): int(row.next_offset) for row in rows}
 
 
-def table_names(connection: Connection) -> set[str]:
-    """Tables there are, ours or not."""
-    return set(inspect(connection).get_table_names())
+def is_empty(connection: Connection) -> bool:
+    """Whether no table of a migrated store has a row."""
+    return not any(connection.execute(select(table).limit(1)).first() for table in metadata.sorted_tables)
 
 
 def stored_bytes(connection: Connection) -> int:

@@ -19,7 +19,7 @@ import structlog
 from sqlalchemy import Connection
 
 from infra.contracts import Clock, PlauditError, SystemClock
-from infra.db import Database, current_revision, revisions, upgrade
+from infra.db import Database, revision_of, revisions, upgrade
 from infra.db.engines import parse_url
 from infra.event_log import EventLog, open_event_log
 from infra.runtime.context import UNFINISHED_RESTORE, Context
@@ -137,7 +137,11 @@ def _check_store(settings: Settings, manifest: Manifest) -> None:
     try:
         if (problem := database.healthy()) is not None:
             _refuse(problem, "check store.url and that the server runs", "store.url")
-        if current_revision(settings.store_url) is not None:
+        with database.reading() as connection:
+            revision = revision_of(connection)
+            # A store that was migrated and nothing else may have partitions that are wanted.
+            fits = revision is None or (revision == manifest.revision and repository.is_empty(connection))
+        if not fits:
             _refuse(f"the database {database.safe_url} holds a store already", "name an empty database", "store.url")
     finally:
         database.close()

@@ -1,6 +1,6 @@
 """How many bytes an answer and its feedback take, in each store and on the log: what disks are sized with.
 
-    python -m tests.benchmarks.bench_sizes            # 3,000 answers, 8,000 events: about a minute
+    python -m tests.benchmarks.bench_sizes --write    # 3,000 answers, 8,400 events: about a minute
 
 Answers have 150 prompt and 250 answer tokens (800 and 1,000 characters) with ids and both log-probabilities; feedback
 is the mix of `ingest_traffic`. Sizes are those of the files (SQLite, after VACUUM) and of tables with their indexes
@@ -9,6 +9,8 @@ is the mix of `ingest_traffic`. Sizes are those of the files (SQLite, after VACU
 
 import argparse
 import asyncio
+import datetime
+import json
 import random
 import tempfile
 from pathlib import Path
@@ -29,6 +31,7 @@ from tests.benchmarks.ingest_traffic import START, bodies, traffic
 from tests.fixtures.postgres import fresh_database, running_postgres
 
 PROMPT_TOKENS, ANSWER_TOKENS = 150, 250
+DOCS = Path(__file__).parents[2] / "docs" / "benchmarks"
 WORDS = ("the", "tide", "rises", "because", "water", "follows", "moon", "around", "turning", "planet")
 SQLITE_SIZES = "SELECT m.tbl_name, sum(s.pgsize) FROM dbstat s JOIN sqlite_master m ON m.name = s.name GROUP BY 1"
 POSTGRES_SIZES = "SELECT relname, pg_total_relation_size(oid) FROM pg_class WHERE relkind = 'r'"
@@ -91,17 +94,24 @@ def table_bytes(database: Database) -> dict[str, int]:
         return {str(name): int(size) for name, size in connection.execute(text(statement)).all()}
 
 
-def row(name: str, interaction_bytes: float, label_bytes: float, event_bytes: float) -> str:
-    """A line of the table."""
+def answer_bytes(interaction_bytes: float, label_bytes: float, event_bytes: float) -> dict[str, float]:
+    """What one answer takes, by part; `answer` is all of it with 2.8 events."""
     whole = interaction_bytes + label_bytes + 2.8 * event_bytes
-    return f"| {name} | {interaction_bytes:,.0f} | {label_bytes:,.0f} | {event_bytes:,.0f} | {whole:,.0f} |"
+    parts = {"interaction": interaction_bytes, "label": label_bytes, "event": event_bytes, "answer": whole}
+    return {part: round(size, 1) for part, size in parts.items()}
+
+
+def row(name: str, sizes: dict[str, float]) -> str:
+    """A line of the table."""
+    return f"| {name} | " + " | ".join(f"{size:,.0f}" for size in sizes.values()) + " |"
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--answers", type=int, default=3000)
-    parser.add_argument("--events", type=int, default=8000)
+    parser.add_argument("--events", type=int, default=8400)
+    parser.add_argument("--write", action="store_true", help="into docs/benchmarks/sizes.json")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, running_postgres() as server, fresh_database(server) as url:
         settings, clock = Settings(data_dir=Path(folder)), SystemClock()
@@ -114,13 +124,19 @@ def main() -> None:
         assert isinstance(event_log, SqliteEventLog)
         on_log = [event_log.stored_bytes(topic(settings)) for topic in (interactions_topic, feedback_topic)]
         print(f"{answers} answers of {PROMPT_TOKENS} + {ANSWER_TOKENS} tokens, {events} events; bytes\n")
-        print("| store | interaction | label | event | answer with label and 2.8 events |\n|---|---:|---:|---:|---:|")
+        print("| where | interaction | label | event | answer with label and 2.8 events |\n|---|---:|---:|---:|---:|")
+        found: dict[str, dict[str, float]] = {}
         for name, context in contexts.items():
             apply(context)
             sizes = table_bytes(context.database)
             per_answer = (sizes["interactions"] / answers, sizes["labels"] / len(labelled(context)))
-            print(row(name, *per_answer, sizes["feedback_events"] / events))
-        print(row("the log, before its compression", on_log[0] / answers, 0.0, on_log[1] / events))
+            found[name] = answer_bytes(*per_answer, sizes["feedback_events"] / events)
+        found["log"] = answer_bytes(on_log[0] / answers, 0.0, on_log[1] / events)
+        for name, one in found.items():
+            print(row(name, one))
+        if asked.write:
+            made = {"date": datetime.date.today().isoformat(), "answers": answers, "events": events, **found}
+            (DOCS / "sizes.json").write_text(json.dumps(made, indent=1) + "\n")
         event_log.close()
         for store in stores.values():
             store.close()

@@ -11,6 +11,9 @@ from infra.contracts import ManualClock
 from infra.db import Database
 from infra.event_log import open_event_log
 from infra.runtime import Context
+from infra.settings.infrastructure import StoreSettings
+from plaudit.keeping.backup import back_up
+from plaudit.keeping.restore import RestoreRefused, restore
 from tests.infra.deploy.files import DEPLOY
 from tests.ingest.erasure.town import drain, everything, live, send
 
@@ -73,6 +76,28 @@ def test_partitions_hold_what_plain_tables_hold(
         later = today + datetime.timedelta(days=40)
         connection.exec_driver_sql(f"SELECT plaudit_drop_before('{later}')")
     assert [rows(postgres_database)[name] for name in PARTITIONED] == [[], [], []]
+
+
+@pytest.mark.postgres
+def test_a_backup_is_restored_into_partitions(
+    postgres_database: Database, sqlite_database: Database, settings: "Settings", clock: ManualClock, tmp_path: Path
+) -> None:
+    """How a store that was not partitioned becomes one that is."""
+    old = settings.model_copy(update={"store": StoreSettings(url=sqlite_database.url)})
+    event_log = open_event_log(settings, clock)
+    live(Context(old, clock, sqlite_database, event_log))
+    event_log.close()
+    back_up(old, tmp_path / "backup", lambda _what, _bytes: None)
+    partition(postgres_database, datetime.datetime.now(datetime.UTC).date(), 1)
+    new = settings.model_copy(update={"data_dir": tmp_path / "new", "store": StoreSettings(url=postgres_database.url)})
+    restore(new, tmp_path / "backup", lambda _what, _bytes: None)
+    expected, found = rows(sqlite_database), rows(postgres_database)
+    for name in PARTITIONED:
+        assert found[name] == expected[name], name
+    with pytest.raises(RestoreRefused, match="holds a store"):
+        restore(
+            new.model_copy(update={"data_dir": tmp_path / "third"}), tmp_path / "backup", lambda _what, _bytes: None
+        )
 
 
 @pytest.mark.postgres
