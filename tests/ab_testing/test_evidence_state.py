@@ -46,7 +46,7 @@ def test_the_same_numbers_in_less_than_a_kilobyte(metric: MetricSettings) -> Non
     assert found.effect_late == pytest.approx(later_effect(arm, values * line, line), abs=0.15)
     if metric is not HARM:  # the state's interval is adjusted for the covariate
         assert found.effect == pytest.approx(expected.effect, abs=0.02)
-    assert len(state.pack()) <= 1024
+    assert len(state.pack()) <= 1000
     assert state.evidence(2).least_people_in_phase == 0
 
 

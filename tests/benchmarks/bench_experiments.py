@@ -1,10 +1,12 @@
 """`make bench-ab`: error rates, power and speed of the experiments' tests; writes docs/benchmarks/experiments.md.
 
     python -m tests.benchmarks.bench_experiments [--full] [--runs N] [--workers N] [--resume] [--only PART] [--page]
+    python -m tests.benchmarks.bench_experiments --full --again asymptotic
 
 Without `--full` a reduced grid with 500 runs a cell, printed but not written. Parts: grid, speed, usual, stream,
 attacks. Every cell is kept in `build/experiments.json` as soon as it is measured: `--resume` goes on from there,
-`--page` only writes the page. Ends with a verdict on every bound that was asked for.
+`--page` only writes the page, `--again` measures one test anew wherever it is kept, on the same histories, and leaves
+the figures of the others. Ends with a verdict on every bound that was asked for.
 """
 
 import argparse
@@ -43,6 +45,31 @@ def tasks(full: bool, runs: int) -> list[Task]:
     return found
 
 
+def tasks_again(test: str, full: bool, runs: int, kept: dict[str, Any]) -> list[Task]:
+    """What is kept of one test, to be measured anew: in the grid, in the cases of speed, and, as it has another name
+    there, beside the usual methods as a whole."""
+
+    def known(part: str, name: str) -> bool:
+        return test in kept.get(part, {}).get(name, {})
+
+    found: list[Task] = [
+        ("speed", name, experiments_speed.measure, (name, runs, test))
+        for name in experiments_speed.CASES
+        if known("speed", name)
+    ]
+    found += [
+        ("usual", name, usual.measure, (name, max(runs // 5, 200)))
+        for name in usual.CASES
+        if test == "asymptotic" and name in kept.get("usual", {})
+    ]
+    found += [
+        ("grid", cell.name, experiments_grid.measure, (cell, runs, test))
+        for cell in experiments_grid.cells(full)
+        if known("grid", cell.name)
+    ]
+    return found
+
+
 def perform(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, float]:
     """One task and the processor seconds it took."""
     start = time.process_time()
@@ -58,13 +85,19 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--only", default="")
     parser.add_argument("--page", action="store_true", help="only write the page from what was kept")
+    parser.add_argument("--again", default="", metavar="TEST", help="measure this test anew wherever it is kept")
     options = parser.parse_args()
-    console = Console()
-    kept: dict[str, Any] = json.loads(KEPT.read_text()) if (options.resume or options.page) and KEPT.exists() else {}
-    todo = [] if options.page else tasks(options.full, options.runs or (10_000 if options.full else 500))
-    todo = [task for task in todo if options.only in ("", task[0]) and task[1] not in kept.get(task[0], {})]
+    console, goes_on = Console(), options.resume or options.page or bool(options.again)
+    kept: dict[str, Any] = json.loads(KEPT.read_text()) if goes_on and KEPT.exists() else {}
+    runs = options.runs or (10_000 if options.full else 500)
+    if options.again:
+        todo = tasks_again(options.again, options.full, runs, kept)
+    else:
+        todo = [] if options.page else tasks(options.full, runs)
+        todo = [task for task in todo if task[1] not in kept.get(task[0], {})]
+    todo = [task for task in todo if options.only in ("", task[0])]
     KEPT.parent.mkdir(exist_ok=True)
-    if not options.page and not options.resume:
+    if not goes_on:
         KEPT.unlink(missing_ok=True)
     run(todo, kept, options.workers, console)
     if options.full or options.page:
@@ -84,7 +117,7 @@ def run(todo: list[Task], kept: dict[str, Any], workers: int, console: Console) 
         for done in as_completed(waiting):
             part, name = waiting[done]
             figures, seconds = done.result()
-            kept.setdefault(part, {})[name] = figures
+            kept.setdefault(part, {})[name] = kept.get(part, {}).get(name, {}) | figures
             kept["cpu_seconds"] = kept.get("cpu_seconds", 0.0) + seconds
             console.print(f"{part}: {name}: {json.dumps(figures)} ({seconds:.1f} s)", highlight=False, soft_wrap=True)
             KEPT.write_text(json.dumps(kept, indent=1, sort_keys=True))

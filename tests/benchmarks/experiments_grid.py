@@ -114,10 +114,11 @@ def two_arm_design(effect: float, block_people: int = BLOCK_PEOPLE) -> Design:
     return Design(lifts, 1 - sum(usual.weights), block_people, usual.weights)
 
 
-def measure(cell: Cell, runs: int) -> dict[str, Any]:
-    """False decisions of every test in one cell."""
+def measure(cell: Cell, runs: int, only: str = "") -> dict[str, Any]:
+    """False decisions of every test in one cell, or of one test alone, on the same histories."""
     draw, margin, people = histories(cell)
-    stops = simulate(draw, tests_of(cell, margin, people), runs, seed=zlib.crc32(cell.name.encode()))
+    tests = {name: test for name, test in tests_of(cell, margin, people).items() if only in ("", name)}
+    stops = simulate(draw, tests, runs, seed=zlib.crc32(cell.name.encode()))
     rates = {name: rate_of(found) for name, found in stops.items()}
     return {"people": people} | {
         name: {"count": r.count, "runs": r.runs, "rate": r.rate, "upper": r.upper} for name, r in rates.items()

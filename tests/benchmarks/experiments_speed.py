@@ -11,6 +11,7 @@ from ab_testing.simulation import (
     Test,
     asymptotic_test,
     betting_test,
+    rate_of,
     simulate,
     speed_of,
     two_arm_test,
@@ -107,13 +108,20 @@ def case(name: str) -> tuple[Draw, float, float, dict[str, Test]]:
     return gaussian(effect, deviation, int(2 * n), 0.5, bounded=bounded), effect, n, tests
 
 
-def measure(name: str, runs: int) -> dict[str, Any]:
-    """Speed of every test of a case."""
+def measure(name: str, runs: int, only: str = "") -> dict[str, Any]:
+    """Speed of every test of a case, or of one test alone, on the same histories."""
     if name == CASES[-1]:
         return drop(runs)
     draw, _effect, fixed, tests = case(name)
+    tests = {test: found for test, found in tests.items() if only in ("", test)}
     stops = simulate(draw, tests, max(runs // 2, 100), seed=2)
-    return {test: asdict(speed_of(found, fixed)) for test, found in stops.items()}
+    figures = {test: asdict(speed_of(found, fixed)) for test, found in stops.items()}
+    if name.startswith("unbounded") and "asymptotic" in tests:
+        # The grid knows no covariates, and this sequence is exact for no number of people.
+        equal = gaussian(0.0, 0.1, int(2 * fixed), 0.5, bounded=False)
+        alarms = rate_of(simulate(equal, {"asymptotic": tests["asymptotic"]}, runs, seed=6)["asymptotic"])
+        figures["asymptotic"] |= {"false_alarms": alarms.rate, "false_alarms_upper": alarms.upper}
+    return figures
 
 
 def drop(runs: int) -> dict[str, Any]:

@@ -110,6 +110,12 @@ def _speed(found: Figures) -> Iterator[Verdict]:
             measured = f"{f['mean']:.3f} N, power {f['power']:.1%}"
             asked = "mean stop at most .95 N, power at least 80 % by 2 N"
             yield Verdict(f"{case}: {test}", asked, measured, f["mean"] <= 0.95 and f["power"] >= 0.8)
+            if "false_alarms" in f:
+                measured, upper = (
+                    f"{f['false_alarms']:.2%}, at most {f['false_alarms_upper']:.2%}",
+                    f["false_alarms_upper"],
+                )
+                yield Verdict(f"{case}: {test}, no effect", "false alarms at most 5 % by 2 N", measured, upper <= 0.05)
         if case not in found:
             yield _missing(case, "mean stop at most .95 N")
     asked = "mean stop at most 1.15 N, power at least 80 % by 2 N"

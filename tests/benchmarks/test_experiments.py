@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.benchmarks.experiments_grid import cells
+from tests.benchmarks.bench_experiments import tasks_again
+from tests.benchmarks.experiments_grid import cells, measure
 from tests.benchmarks.experiments_stream import library, null_errors
 from tests.benchmarks.experiments_verdicts import Verdict, verdicts
 
@@ -43,6 +44,17 @@ def test_what_was_not_measured_is_not_met() -> None:
 def test_a_change_in_either_direction_counts() -> None:
     assert _of(_kept(0.04, 0.009), "20 of 4,000").met
     assert not _of(_kept(0.04, -0.011), "20 of 4,000").met
+
+
+def test_one_test_is_measured_anew_on_the_same_histories() -> None:
+    cell = next(cell for cell in cells(full=False) if cell.truth == "equal")
+    whole = measure(cell, 6)
+    assert measure(cell, 6, "asymptotic") == {name: whole[name] for name in ("people", "asymptotic")}
+    case = "unbounded +.02 sd .1, covariate r = .5"
+    kept = {"grid": {cell.name: whole}, "speed": {case: {"asymptotic": {}}, ".95 -> .90 at 5 %": {"betting": {}}}}
+    again = tasks_again("asymptotic", False, 100, kept)
+    assert [(part, name) for part, name, _function, _arguments in again] == [("speed", case), ("grid", cell.name)]
+    assert tasks_again("two-arm, blocks of 20", False, 100, kept) == []
 
 
 def test_rare_errors_by_importance_sampling() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from infra.statistics import AsymptoticDesign, AsymptoticState, InvalidStatisticsInput, asymptotic_e_process
-from infra.statistics.asymptotic import log_half_normal_mixture
+from infra.statistics.asymptotic import log_designed_mixture, log_half_normal_mixture
 
 DESIGN = AsymptoticDesign(300)
 
@@ -33,10 +33,37 @@ def test_the_state_comes_to_the_same(adjusted: bool) -> None:
         state = AsymptoticState.unpack(state.pack(), DESIGN, -0.5)
     assert np.allclose(found, path.log_e, atol=1e-9)
     assert state.highest == pytest.approx(path.highest)
-    assert len(state.pack()) <= 160
+    assert len(state.pack()) <= 224
     effect, low, high = state.interval()
     assert low < effect < high
     assert high - low == pytest.approx(2 * (high - effect))
+
+
+def test_everybody_is_scored_in_hindsight() -> None:
+    """Against residuals of all people so far, made anew from the rows: of their regression on the covariate among those
+    who have one, weighed by the coin; the larger of two variances, three degrees of freedom used."""
+    draw, n = np.random.default_rng(4), 300
+    in_a = draw.random(n) < 0.3
+    x = np.where(draw.random(n) < 0.2, np.nan, draw.normal(size=n))
+    values = 1000 + 2 * np.nan_to_num(x) + draw.normal(size=n) + 0.8 * in_a
+    path = asymptotic_e_process(in_a, values, 0.3, DESIGN, covariates=x)
+    state = AsymptoticState(DESIGN)
+    for k in range(n):
+        state.update(bool(in_a[k]), values[k], 0, 0.3, float(x[k]))
+        if k + 1 not in (150, 300):
+            continue
+        y, known = values[: k + 1] - values[: k + 1].mean(), np.isfinite(x[: k + 1])
+        covariate = np.where(known, x[: k + 1] - x[: k + 1][known].mean(), 0.0)
+        slope = float(np.polyfit(covariate[known], y[known], 1)[0])
+        residual = y - slope * covariate
+        scores = residual * np.where(in_a[: k + 1], 1 / 0.3, -1 / 0.7)
+        pooled = float((residual**2).sum()) * (1 / 0.3 + 1 / 0.7)
+        variance = max(float((scores**2).sum()), pooled) / (k + 1 - 3)
+        assert state.interval()[0] == pytest.approx(scores.mean(), abs=1e-9)
+        assert state.variance == pytest.approx(variance)
+        expected = log_designed_mixture(scores.sum() / math.sqrt(variance), k + 1.0, DESIGN)
+        assert path.log_e[k + 1] == pytest.approx(float(expected), abs=1e-9)
+    assert path.log_e[300] > math.log(20)
 
 
 def test_gates_stay_shut_on_an_arm_without_successes() -> None:
