@@ -85,7 +85,8 @@ def table(result: dict[str, Any]) -> str:
     lines = [
         f"{result['chats']} chats at once on {result['model']} ({result['dtype']}), {result['machine']}, "
         f"{', '.join(f'{name} {version}' for name, version in result['versions'].items())}, {result['date']}. "
-        f"Answers of {min(result['max_tokens'])} to {max(result['max_tokens'])} tokens at most, greedy.",
+        f"Answers of {min(result['max_tokens'])} to {max(result['max_tokens'])} tokens at most, greedy. The "
+        "engine is asked through its port, `transformers serve` over HTTP, without streaming.",
         "",
         "| | tokens/s, median | least | most | first token, 95th percentile |",
         "|---|---|---|---|---|",
