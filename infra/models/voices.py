@@ -23,7 +23,12 @@ def base_voice(loaded: LoadedModel) -> Voice | None:
     if lean_decoder(decoder_and_head(loaded.model)[0]) is None:
         return None
     lay_together(loaded.model)
-    return voice_of(*decoder_and_head(loaded.model))
+    return model_voice(loaded.model)
+
+
+def model_voice(model: Any) -> Voice | None:
+    """The voice of a model's own weights; None where only transformers computes it."""
+    return voice_of(*decoder_and_head(model))
 
 
 def adapter_voice(loaded: LoadedModel, base: Voice, folder: Path) -> Voice:
@@ -34,7 +39,7 @@ def adapter_voice(loaded: LoadedModel, base: Voice, folder: Path) -> Voice:
     beside = with_lora(base, {name.removeprefix(within): pair for name, pair in pairs.items()}, scale)
     if beside is not None:
         return beside
-    voice = voice_of(*decoder_and_head(merged_copy(loaded, folder)))
+    voice = model_voice(merged_copy(loaded, folder))
     assert voice is not None, "a merged copy has the base's architecture"
     return voice
 
@@ -55,20 +60,32 @@ def measure_voice(loaded: LoadedModel, base: Voice, voice: Voice) -> Fingerprint
     return fingerprint_of(*probes, alone, forced.in_pieces(voice, *probes), forced.together(voice, base, *probes))
 
 
-def check_single_tokens(loaded: LoadedModel, base: Voice, voice: Voice, measured: Fingerprint) -> None:
-    """Token by token, as answers are drawn, the adapter says what it says in pieces: within MARGIN times what the base
-    differs by there, or at least nearer (by NEAR) to that than to what the base says. Raises AdapterRefused."""
-    probes = probe_tokens(loaded)
-    by_base = forced.in_pieces(base, *probes)
-    gap = mean_difference(forced.token_by_token(voice, base, *probes), measured.logprobs)
-    usual = mean_difference(forced.token_by_token(base, base, *probes), by_base)
-    apart = mean_difference(measured.logprobs, by_base)
-    if gap > MARGIN * max(usual, NOISE_FLOOR) and gap > NEAR * apart:
-        raise AdapterRefused(
-            f"drawing token by token the engine differs from itself by {gap:.4f} nats a token, and from the base by "
-            f"{apart:.4f} (usual: {usual:.4f}): the adapter is not what answers; this is a defect of the engine",
-            code="adapter_mismatch",
-        )
+class SingleTokens:
+    """Whether adapters say the same as they draw, token by token, as in the pieces that their fingerprint is taken of.
+    What the base says is computed once."""
+
+    def __init__(self, loaded: LoadedModel, base: Voice) -> None:
+        self._loaded = loaded
+        self._base = base
+        self._by_base: list[list[float]] | None = None
+        self._usual = NOISE_FLOOR
+
+    def check(self, voice: Voice, measured: Fingerprint) -> None:
+        """Within MARGIN times what the base differs by there, or at least nearer (by NEAR) to what it says in pieces
+        than to what the base says. Raises AdapterRefused."""
+        base, probes = self._base, probe_tokens(self._loaded)
+        if self._by_base is None:
+            self._by_base = forced.in_pieces(base, *probes)
+            self._usual = mean_difference(forced.token_by_token(base, base, *probes), self._by_base)
+        gap = mean_difference(forced.token_by_token(voice, base, *probes), measured.logprobs)
+        apart = mean_difference(measured.logprobs, self._by_base)
+        if gap > MARGIN * max(self._usual, NOISE_FLOOR) and gap > NEAR * apart:
+            raise AdapterRefused(
+                f"drawing token by token the engine differs from itself by {gap:.4f} nats a token (usual: "
+                f"{self._usual:.4f}), and from the base by {apart:.4f}: the adapter is not what answers; this is a "
+                "defect of the engine",
+                code="adapter_mismatch",
+            )
 
 
 def _name_of_decoder(model: Any) -> str:

@@ -20,7 +20,7 @@ from infra.models.generate import check_lengths
 from infra.models.loading import LoadedModel
 from infra.models.merging import merged_copy
 from infra.models.port import GenerationRequest, GenerationResult
-from infra.models.voices import adapter_voice, base_voice, check_single_tokens, measure_voice
+from infra.models.voices import SingleTokens, adapter_voice, base_voice, measure_voice
 from infra.settings.serving import ServingSettings
 from serving.engine_errors import AdapterNotLoaded, EngineBusy, EngineFailed
 from serving.local.continuous import ContinuousBatch, Prompts
@@ -59,6 +59,7 @@ class LocalEngine:
                 prefill_tokens=prefill_tokens,
             )
         )
+        self._single_tokens = None if self._base_voice is None else SingleTokens(loaded, self._base_voice)
         self._voices: dict[str, Any] = {BASE_ADAPTER: self._base_voice or loaded.model}
         self._gone: list[Any] = []
         self._queue = FairQueue()
@@ -139,8 +140,8 @@ class LocalEngine:
         if base is None:
             return measure(self.base, voice)
         measured = measure_voice(self.base, base, voice)
-        if voice is not base:
-            check_single_tokens(self.base, base, voice, measured)
+        if voice is not base and self._single_tokens is not None:
+            self._single_tokens.check(voice, measured)
         return measured
 
     def waiting(self) -> int:
@@ -201,7 +202,7 @@ class LocalEngine:
         """Let those begin whose turn it is and for whom there is room. Making room is done without the lock."""
         self._dismiss()
         while not self._batch.full() and (item := self._next()):
-            if not self._batch.admit(item):
+            if not self._admitted(item):
                 with self._changed:
                     if not self._closed:
                         self._queue.back(item)
@@ -211,6 +212,13 @@ class LocalEngine:
             item.together.begun = True
             with self._changed:
                 metrics.SERVING_QUEUE.set(len(self._queue))
+
+    def _admitted(self, item: Waiting) -> bool:
+        try:
+            return self._batch.admit(item)
+        except Exception as error:
+            item.future.set_exception(EngineFailed(f"the answer could not begin ({type(error).__name__}: {error})"))
+            raise
 
     def _next(self) -> Waiting | None:
         with self._changed:

@@ -23,13 +23,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before torch: spinning thread
 import torch
 import transformers
 
-from infra.models.fingerprint import distance
-from infra.models.fingerprint import measure as measure_modules
-from infra.models.lean.voices import voice_of
-from infra.models.loading import LoadedModel, decoder_and_head, load_base
+from infra.models.fingerprint import distance, measure_by_modules
+from infra.models.loading import LoadedModel, load_base
 from infra.models.lora import attach_lora, save_adapter
 from infra.models.merging import merged_copy
-from infra.models.voices import adapter_voice, base_voice, measure_voice
+from infra.models.voices import adapter_voice, base_voice, measure_voice, model_voice
 from infra.settings import load_settings
 from serving.engine import LocalEngine
 from tests.benchmarks.serving_chats import Chat, Taken, by_engine, chats
@@ -87,7 +85,8 @@ def table(result: dict[str, Any]) -> str:
     lines = [
         f"{result['chats']} chats at once on {result['model']} ({result['dtype']}), {result['machine']}, "
         f"{', '.join(f'{name} {version}' for name, version in result['versions'].items())}, {result['date']}. "
-        f"Answers of {min(result['max_tokens'])} to {max(result['max_tokens'])} tokens at most, greedy.",
+        f"Answers of {min(result['max_tokens'])} to {max(result['max_tokens'])} tokens at most, greedy. The "
+        "engine is asked through its port, `transformers serve` over HTTP, without streaming.",
         "",
         "| | tokens/s, median | least | most | first token, 95th percentile |",
         "|---|---|---|---|---|",
@@ -157,13 +156,13 @@ def _agreement(loaded: LoadedModel, folder: Path) -> dict[str, float]:
     base = base_voice(loaded)
     if base is None:
         raise SystemExit(f"{loaded.path} is of an architecture that the engine's steps do not compute")
-    copied = voice_of(*decoder_and_head(merged_copy(loaded, folder)))
+    copied = model_voice(merged_copy(loaded, folder))
     assert copied is not None, "a merged copy has the base's architecture"
     beside = measure_voice(loaded, base, adapter_voice(loaded, base, folder))
     by_steps = measure_voice(loaded, base, base)
     return {
         "LoRA beside the base against merged into it": distance(beside, measure_voice(loaded, base, copied)),
-        "the base by transformers' modules against the engine's steps": distance(by_steps, measure_modules(loaded)),
+        "the base by transformers' modules against the engine's steps": distance(by_steps, measure_by_modules(loaded)),
         "batch shapes of the engine's steps": max(beside.noise, by_steps.noise),
     }
 

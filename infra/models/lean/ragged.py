@@ -69,7 +69,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Part:
-    """Tokens [first, last) computed with `voice`."""
+    """Tokens [first, last) computed with `voice`: with one adapter, or one set of weights."""
 
     first: int
     last: int
@@ -78,15 +78,16 @@ class Part:
 
 @dataclass(frozen=True)
 class Step:
-    """Tokens [T] laid out for one pass. `order[i]` is the place of the i-th span given; `lasts` [spans] the index of
-    the last token of each span, in the order given."""
+    """Tokens [T] laid out for one pass. `runs` are the tokens of each set of weights, `adapted` those of each adapter
+    that lies beside them; `lasts` [spans] the index of the last token of each span, in the order given."""
 
     ids: Tensor
     positions: Tensor
     writes: tuple[Write, ...]
     draws: tuple[Draws, ...]
     pieces: tuple[Piece, ...]
-    parts: tuple[Part, ...]
+    runs: tuple[Part, ...]
+    adapted: tuple[Part, ...]
     lasts: Tensor
 
 
@@ -114,7 +115,8 @@ def lay_out(spans: Sequence[Span]) -> Step:
             for span, start in zip(laid, starts, strict=True)
             if len(span.ids) > 1
         ),
-        _parts(laid, starts),
+        _parts(laid, starts, 1),
+        tuple(part for part in _parts(laid, starts, 2) if part.voice.lora is not None),
         torch.tensor([first + len(span.ids) - 1 for first, span in zip(firsts, spans, strict=True)], device=device),
     )
 
@@ -128,7 +130,8 @@ def _place(span: Span) -> tuple[int, int, int, int, int]:
 
 def _write(table: KvTable, laid: list[Span], starts: list[int], alone: bool) -> Write:
     heads, device = table.shape.heads, table.shape.device
-    tokens, bases = [], []
+    tokens: list[int] = []
+    bases: list[int] = []
     for span, start in zip(laid, starts, strict=True):
         if span.lane.table is table:
             tokens += range(start, start + len(span.ids))
@@ -174,9 +177,10 @@ def _piece(span: Span, start: int, repeats: int, dtype: torch.dtype) -> Piece:
     return Piece(lane.table, lane.slot, start, start + count, end, additive_mask(seen, dtype).repeat(repeats, 1))
 
 
-def _parts(laid: list[Span], starts: list[int]) -> tuple[Part, ...]:
+def _parts(laid: list[Span], starts: list[int], depth: int) -> tuple[Part, ...]:
+    """Tokens that have the first `depth` of their weights and their adapter in common."""
     parts = []
-    for _, group in groupby(zip(laid, starts, strict=True), key=lambda pair: _place(pair[0])[:2]):
+    for _, group in groupby(zip(laid, starts, strict=True), key=lambda pair: _place(pair[0])[:depth]):
         own = list(group)
         (first_span, first), (last_span, last) = own[0], own[-1]
         parts.append(Part(first, last + len(last_span.ids), first_span.voice))
@@ -186,7 +190,7 @@ def _parts(laid: list[Span], starts: list[int]) -> tuple[Part, ...]:
 @torch.inference_mode()
 def hidden_states(step: Step) -> Tensor:
     """Final hidden states [T, H] of the step's tokens; their keys and values are written into the tables."""
-    lean = step.parts[0].voice.lean
+    lean = step.runs[0].voice.lean
     x = F.embedding(step.ids, lean.embedding)
     cos, sin = lean.angles(step.positions)
     heads, kv = lean.heads, lean.kv_heads
@@ -206,11 +210,11 @@ def hidden_states(step: Step) -> Tensor:
 @torch.inference_mode()
 def logits(step: Step, hidden: Tensor, chosen: Tensor) -> Tensor:
     """Logits [M, V] of the tokens `chosen` [M] of the step, each by its own voice's head."""
-    heads = {id(part.voice.head): part.voice.head for part in step.parts}
-    if len(heads) == 1:
-        return hidden[chosen] @ step.parts[0].voice.head.t()
-    out = hidden.new_empty(len(chosen), step.parts[0].voice.head.shape[0])
-    for part in step.parts:
+    head = step.runs[0].voice.head
+    if all(part.voice.head is head for part in step.runs):
+        return hidden[chosen] @ head.t()
+    out = hidden.new_empty(len(chosen), head.shape[0])
+    for part in step.runs:
         rows = ((chosen >= part.first) & (chosen < part.last)).nonzero().squeeze(1)
         out[rows] = hidden[chosen[rows]] @ part.voice.head.t()
     return out
@@ -218,17 +222,16 @@ def logits(step: Step, hidden: Tensor, chosen: Tensor) -> Tensor:
 
 def _product(step: Step, index: int, kind: str, x: Tensor) -> Tensor:
     """One product of layer `index` over all tokens: once for each set of weights, then each adapter's LoRA."""
-    runs = [list(run) for _, run in groupby(step.parts, key=lambda part: id(part.voice.lean))]
     outs = []
-    for run in runs:
-        product = getattr(run[0].voice.lean.layers[index], kind)[0]
-        outs.append(F.linear(x[run[0].first : run[-1].last], product.weight, product.bias))
+    for run in step.runs:
+        product = getattr(run.voice.lean.layers[index], kind)[0]
+        rows = x if len(step.runs) == 1 else x[run.first : run.last]
+        outs.append(F.linear(rows, product.weight, product.bias))
     out = outs[0] if len(outs) == 1 else torch.cat(outs)
-    for part in step.parts:
-        own = None if part.voice.lora is None else part.voice.lora[index].get(kind)
+    for part in step.adapted:
+        own = part.voice.lora[index].get(kind) if part.voice.lora is not None else None
         if own is not None:
-            rows = slice(part.first, part.last)
-            out[rows].addmm_(x[rows] @ own.a.t(), own.b.t())
+            out[part.first : part.last].addmm_(x[part.first : part.last] @ own.a.t(), own.b.t())
     return out
 
 

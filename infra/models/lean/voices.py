@@ -10,8 +10,6 @@ from torch import Tensor
 from infra.models.lean.layers import Product
 from infra.models.lean.weights import PARTS, Layer, LeanDecoder, lean_decoder
 
-KINDS = tuple(kind for kind, _, _ in PARTS)
-
 
 @dataclass(frozen=True)
 class Beside:
@@ -62,8 +60,13 @@ def with_lora(base: Voice, pairs: Mapping[str, tuple[Tensor, Tensor]], scale: fl
 
 
 def _one_product_each(layer: Layer) -> Layer:
-    parts = {kind: (_one(getattr(layer, kind)),) for kind in KINDS}
-    return replace(layer, **parts)
+    return replace(
+        layer,
+        qkv=(_one(layer.qkv),),
+        out=(_one(layer.out),),
+        gate_up=(_one(layer.gate_up),),
+        down=(_one(layer.down),),
+    )
 
 
 def _one(products: tuple[Product, ...]) -> Product:

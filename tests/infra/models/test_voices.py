@@ -12,7 +12,7 @@ from infra.models.lean.voices import Voice
 from infra.models.loading import LoadedModel, load_folder
 from infra.models.lora import attach_lora, save_adapter
 from infra.models.merging import merged_copy
-from infra.models.voices import adapter_voice, base_voice, check_single_tokens, measure_adapter, measure_voice
+from infra.models.voices import SingleTokens, adapter_voice, base_voice, measure_adapter, measure_voice
 from tests.models_fixtures import make_tiny_lora
 
 
@@ -34,7 +34,7 @@ def test_beside_says_what_merged_says_within_the_noise(tiny_loaded: LoadedModel,
     assert distance(found, measure(tiny_loaded)) > 0.1
     assert found.noise < 1e-4
     assert measure_adapter(tiny_loaded, tmp_path / "a").logprobs == found.logprobs
-    check_single_tokens(tiny_loaded, base, voice, found)
+    SingleTokens(tiny_loaded, base).check(voice, found)
 
 
 def test_in_bf16_training_and_serving_measure_the_same_to_the_last_bit(tiny_model_dir: Path, tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_an_adapter_that_is_lost_while_drawing_is_refused(tiny_loaded: LoadedMod
     base = base_of(tiny_loaded)
     said = measure_voice(tiny_loaded, base, adapter_voice(tiny_loaded, base, tmp_path / "a"))
     with pytest.raises(AdapterRefused, match="token by token"):
-        check_single_tokens(tiny_loaded, base, base, said)
+        SingleTokens(tiny_loaded, base).check(base, said)
 
 
 def test_one_that_changes_the_output_layer_is_merged(tiny_loaded: LoadedModel, tmp_path: Path) -> None:

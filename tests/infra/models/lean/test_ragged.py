@@ -125,6 +125,19 @@ def test_a_row_is_computed_as_if_it_were_alone(kind: str, rows: list[tuple[int, 
         assert torch.allclose(torch.cat(parts), here.expected(which, ids), atol=2e-4)
 
 
+def test_a_long_prompt_in_pieces() -> None:
+    here = world("llama")
+    ids = [1 + number % 59 for number in range(700)]  # more keys than attention is written out for
+    memory = KvMemory(shape_of(here.voices[0]), limit_bytes=1 << 30, longest=1024, max_rows=2)
+    lane = memory.open(len(ids))
+    assert lane is not None
+    for piece in (ids[:300], ids[300:699], ids[699:]):
+        step = lay_out([Span(lane, here.voices[1], piece)])
+        found = logits(step, hidden_states(step), step.lasts).log_softmax(-1)
+        lane.length += len(piece)
+    assert torch.allclose(found[0], here.expected(1, ids)[-1], atol=5e-4)
+
+
 def test_a_module_outside_the_layers_has_no_place_beside() -> None:
     here = world("llama")
     base = here.voices[0]
