@@ -9,8 +9,8 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from infra.runtime import Health
-from infra.runtime.collector import ease_collector
 from infra.settings.serving import ServingSettings
+from serving.process import ease_process
 
 log = structlog.get_logger()
 
@@ -54,5 +54,5 @@ def run_until_signal(app: ASGIApp, settings: ServingSettings, health: Health) ->
         backlog=BACKLOG,
         timeout_graceful_shutdown=int(settings.drain_grace_seconds),
     )
-    ease_collector()
+    ease_process()
     DrainingServer(config, health, settings.drain_seconds).run()

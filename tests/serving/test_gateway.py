@@ -18,6 +18,7 @@ import structlog
 
 from infra.contracts import AdapterVersion, Answer, Interaction, Message
 from infra.db import Database
+from infra.metrics.catalogue import REGISTRY
 from infra.runtime import Context
 from infra.settings import Settings, user_secret
 from infra.settings.serving_parts import DuelSettings, LimitSettings
@@ -161,18 +162,13 @@ def test_a_filter_cuts_plain_and_streamed_answers_alike(context: Context) -> Non
 
 def test_too_many_at_once_are_told_when_to_come_again(context: Context) -> None:
     with serving(context, limits=LimitSettings(max_requests=1, max_prompt_tokens=200)) as served:
-        with served.client.stream(
-            "POST",
-            "/v1/chat/completions",
-            json={"messages": [{"role": "user", "content": "x"}], "stream": True, "max_tokens": 400, "seed": 3},
-        ) as running:
-            next(running.iter_bytes())
-            refused = httpx.post(
-                f"{served.url}/v1/chat/completions", json={"messages": [{"role": "user", "content": "x"}]}
-            )
+        running = served.app.state.gateway._reception._admission.enter(None, None, 1, 0.0)
+        refused = ask(served)
         assert (refused.status_code, refused.json()["error"]["type"]) == (429, "rate_limit_error")
         assert int(refused.headers["retry-after"]) >= 1
-        wait_until(lambda: ask(served).status_code == 200)
+        running.end(1, 0.0)
+        for more in ({}, {"stream": True}, {"model": "nobody"}, {}):  # each gives back what it held
+            assert ask(served, **more).status_code != 429
         long = ask(served, messages=[{"role": "user", "content": "sleep " * 300}])
         assert (long.status_code, long.json()["error"]["code"]) == (400, "context_length_exceeded")
 
@@ -199,10 +195,11 @@ def test_the_text_of_prompts_is_in_no_log(served: Served, capfd: pytest.CaptureF
 def test_unlogged_answers_by_explicit_setting_only(context: Context) -> None:
     with serving(context, serve_unlogged=True) as served:
         assert "x-plaudit-logged" not in ask(served).headers
+        before = REGISTRY.get_sample_value("plaudit_serving_unlogged_total") or 0.0
         context.event_log.close()
         reply = ask(served)
         assert (reply.status_code, reply.headers["x-plaudit-logged"]) == (200, "false")
-        assert "plaudit_serving_unlogged_total 1.0" in served.client.get("/metrics").text
+        assert REGISTRY.get_sample_value("plaudit_serving_unlogged_total") == before + 1
 
 
 def test_unknown_paths_and_methods_have_openai_s_shape(served: Served) -> None:
@@ -223,29 +220,31 @@ def test_sigterm_says_not_ready_first_and_lets_streams_finish(
         "PLAUDIT_MODEL__DEVICE": "cpu",
         "PLAUDIT_MODEL__THREADS": "1",
         "PLAUDIT_SERVING__PORT": str(port),
-        "PLAUDIT_SERVING__DRAIN_SECONDS": "1.5",
+        "PLAUDIT_SERVING__DRAIN_SECONDS": "4",
     }
     process = subprocess.Popen([sys.executable, "-m", "plaudit", "serve"], env=environment)
+    body = {"messages": [{"role": "user", "content": "x"}], "stream": True, "max_tokens": 400, "temperature": 0}
+    lines: list[str] = []
+    begun = threading.Event()
+
+    def read() -> None:
+        with httpx.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=60) as response:
+            for line in response.iter_lines():
+                lines.append(line)
+                begun.set()
+
     url = f"http://127.0.0.1:{port}"
+    reader = threading.Thread(target=read)
     try:
-        wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 200, 90)
-        lines: list[str] = []
-        begun = threading.Event()
-        body = {"messages": [{"role": "user", "content": "x"}], "stream": True, "max_tokens": 400, "seed": 3}
-
-        def read() -> None:
-            with httpx.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=60) as response:
-                for line in response.iter_lines():
-                    lines.append(line)
-                    begun.set()
-
-        reader = threading.Thread(target=read)
-        reader.start()
-        assert begun.wait(60)
-        process.send_signal(signal.SIGTERM)
-        wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 503)
-        late = httpx.post(f"{url}/v1/chat/completions", json={**body, "stream": False, "max_tokens": 2}, timeout=60)
-        assert late.status_code == 200  # still taken, until load balancers have seen it
+        with httpx.Client(base_url=url, timeout=60) as client:
+            wait_until(lambda: client.get("/readyz").status_code == 200, 120)
+            reader.start()
+            assert begun.wait(60)
+            process.send_signal(signal.SIGTERM)
+            wait_until(lambda: client.get("/readyz").status_code == 503)
+            assert client.get("/readyz").json()["checks"]["process"] == "shutting down"
+            late = client.post("/v1/chat/completions", json={**body, "stream": False, "max_tokens": 2})
+            assert late.status_code == 200  # still taken, until load balancers have seen it
         reader.join(60)
         assert process.wait(60) == 0
         assert "data: [DONE]" in lines
