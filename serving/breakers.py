@@ -7,7 +7,6 @@ while its own alarm sounds the trouble is the replica's, so the arm's answers ar
 """
 
 import threading
-from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -57,8 +56,7 @@ class Breakers:
         self._arms: dict[_ArmKey, dict[Signal, ShareAlarm]] = {}
         self._champion: AdapterRef | None = None
         self._champion_alarms = self._new_alarms()
-        self._champion_seconds: deque[float] = deque()  # in the order they came
-        self._champion_sorted: list[float] = []  # the same by size
+        self._champion_seconds: deque[float] = deque(maxlen=settings.champion_window)
         self._unwritten: list[Trip] = []
         self.tripped: frozenset[_ArmKey] = frozenset()
 
@@ -68,12 +66,11 @@ class Breakers:
             if champion != self._champion:
                 self._champion, self._champion_alarms = champion, self._new_alarms()
                 self._champion_seconds.clear()
-                self._champion_sorted.clear()
             limit = self._slow_limit()
             for signal, happened in _events(outcome, limit):
                 self._champion_alarms[signal].observe(happened)
             if not outcome.failed:
-                self._remember_seconds(outcome.seconds)
+                self._champion_seconds.append(outcome.seconds)
 
     def arm_answered(self, experiment_id: str, arm: Arm, outcome: Outcome) -> Trip | None:
         """One request of an arm that is not the champion; the trip, if this was one too many."""
@@ -123,21 +120,13 @@ class Breakers:
     def _over(self, alarm: ShareAlarm) -> bool:
         return alarm.seen >= self._settings.min_requests and self._sounds(alarm)
 
-    def _remember_seconds(self, seconds: float) -> None:
-        """Of the newest answers only."""
-        if len(self._champion_seconds) == self._settings.champion_window:
-            oldest = self._champion_seconds.popleft()
-            del self._champion_sorted[bisect_left(self._champion_sorted, oldest)]
-        self._champion_seconds.append(seconds)
-        insort(self._champion_sorted, seconds)
-
     def _slow_limit(self) -> float | None:
         """Seconds above which an answer is slow: the multiple of the champion's percentile, from what it did so far."""
-        known = len(self._champion_sorted)
+        known = len(self._champion_seconds)
         if known < MIN_CHAMPION_ANSWERS:
             return None
         rank = min(known - 1, int((1 - self._settings.max_slow_share) * known))
-        return self._settings.latency_multiple * self._champion_sorted[rank]
+        return self._settings.latency_multiple * sorted(self._champion_seconds)[rank]
 
     def _reason(self, signal: Signal, alarm: ShareAlarm) -> str:
         limit = self._limits[signal]

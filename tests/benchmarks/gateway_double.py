@@ -15,9 +15,9 @@ import psutil
 
 from infra.models.loading import LoadedModel
 from infra.models.port import GenerationRequest, GenerationResult
-from infra.runtime.collector import ease_collector
 from infra.settings import Settings
 from serving.engines import make_engine
+from serving.process import ease_process
 from tests.benchmarks.ingest_processes import cpu_seconds
 
 ANSWER_TOKENS = 32
@@ -94,7 +94,7 @@ def serve(settings: Settings, port: int, pipe: Connection) -> None:
         server_header=False,
         backlog=2048,
     )
-    ease_collector()
+    ease_process()
     threading.Thread(target=uvicorn.Server(config).run, daemon=True).start()
     while (wanted := pipe.recv()) != "end":
         pipe.send(cpu_seconds() if wanted == "cpu" else psutil.Process().memory_info().rss)

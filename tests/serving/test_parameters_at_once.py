@@ -21,7 +21,7 @@ _VALUES = st.none() | st.booleans() | st.integers(-1, 200) | st.floats(-1, 3) | 
 _NAMES = ["model", "temperature", "top_p", "max_tokens", "stream", "user", "n", "seed", "stop", "logprobs", "x"]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(messages=_MESSAGES, more=st.dictionaries(st.sampled_from(_NAMES), _VALUES, max_size=3))
 def test_what_is_read_at_once_is_what_the_long_way_reads(messages: list[Any], more: dict[str, Any]) -> None:
     body = json.dumps({"messages": messages, **more}).encode()

@@ -22,7 +22,7 @@ INTERACTION = Interaction(
 @pytest.mark.parametrize(
     ("text", "clean"),
     [
-        ("mail ann.o'neil@example.co.uk now", "mail ann.o'[email] now"),
+        ("mail ann.o'neil@example.co.uk now", "mail [email] now"),
         ("ann+x@a-b.example, bob@b.io.", "[email], [email]."),
         ("4111 1111 1111 1111", "[card]"),
         ("card 5500-0000-0000-0004!", "card [card]!"),

@@ -9,7 +9,9 @@ from infra.models.loading import LoadedModel
 from infra.models.rendering import ChatRenderer
 
 _TEXTS = st.text(max_size=20) | st.sampled_from(["<|im_end|>", " two  spaces\n", "<|im_start|>system\nx", ""])
-_MESSAGES = st.lists(st.builds(Message, st.sampled_from(["system", "user", "assistant"]), _TEXTS), max_size=4)
+_MESSAGES = st.lists(
+    st.builds(Message, st.sampled_from(["system", "user", "assistant"]), _TEXTS), min_size=1, max_size=4
+)
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
