@@ -32,11 +32,15 @@ class DrainingServer(uvicorn.Server):
         self._health.drain()
         if sig == signal.SIGTERM and self._draining is None and self._drain_seconds > 0:
             log.info("gateway_draining", seconds=self._drain_seconds)
-            self._draining = threading.Timer(self._drain_seconds, super().handle_exit, (sig, frame))
+            self._draining = threading.Timer(self._drain_seconds, self._end, (sig, frame))
             self._draining.daemon = True
             self._draining.start()
             return
+        self._end(sig, frame)
+
+    def _end(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
+        self._captured_signals.clear()  # uvicorn would raise them again at the end: exit by a signal, nothing closed
 
 
 def run_until_signal(app: ASGIApp, settings: ServingSettings, health: Health) -> None:
