@@ -159,7 +159,8 @@ def charts_of(
     """Goal first: its effect with the confidence sequence, its e-values, and how people came."""
     goal = next((metric.name for metric in situation.rules.metrics if metric.role == "goal"), None)
     course = points.get(goal or "", [])
-    usable = [p for p in course if p["low"] is not None and p["high"] is not None and p["high"] - p["low"] < 1.0]
+    # Among the first few people an interval is all there is or, while all are alike, nothing: neither says anything.
+    usable = [p for p in course if p["low"] is not None and p["high"] is not None and 0 < p["high"] - p["low"] < 1.0]
     people, bounds = [p["people"] for p in usable], situation.boundaries
     effect = chart(
         "effect",

@@ -87,7 +87,10 @@ def duration(seconds: float | None) -> str:
 
 def ago(seconds: float | None, now: float) -> str:
     """How long ago an instant was."""
-    return "never" if seconds is None or seconds <= 0 else f"{duration(max(0.0, now - seconds))} ago"
+    if seconds is None or seconds <= 0:
+        return "never"
+    past = max(0.0, now - seconds)
+    return f"{past:.0f} s ago" if past < 60 else f"{duration(past)} ago"
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from sqlalchemy import select
 from starlette.applications import Starlette
 
 from infra.contracts import ManualClock
 from infra.db import Database, migrate
+from infra.db.tables import experiments
 from infra.event_log import open_event_log
 from infra.runtime import Context
 from infra.settings import Settings, console_password
@@ -42,6 +44,14 @@ def recorded_context(folder: Path) -> Context:
     context = Context(settings, clock, database, open_event_log(settings, clock))
     adopt(context, recorded_at)
     return context
+
+
+def promoted(context: Context) -> str:
+    """The first experiment that ended in a promotion: it has a whole course."""
+    columns = experiments.c
+    with context.database.reading() as connection:
+        query = select(columns.experiment_id).where(columns.status == "promoted").order_by(columns.started_at)
+        return str(connection.execute(query).scalars().first())
 
 
 def shoot(chrome: Any, url: str, target: Path) -> None:
@@ -74,7 +84,8 @@ def main(target: Path) -> None:
         with started(Path(place) / "profile") as chrome:
             assert console_password(context.settings)
             sign_in(chrome, url, context)
-            for name, path in PAGES.items():
+            pages = {**PAGES, "experiment": f"/experiment?id={promoted(context)}"}
+            for name, path in pages.items():
                 for tone in ("light", "dark") if name in DARK else ("light",):
                     scheme(chrome, tone)
                     shoot(chrome, url + path, target / f"{name}-{tone}.png")

@@ -52,6 +52,8 @@
     };
   }
 
+  const clock = (seconds) => new Date(seconds * 1e3).toISOString().slice(0, 19).replace("T", " ");
+
   function draw(figure) {
     const source = figure.querySelector("script[type='application/json']");
     const place = figure.querySelector(".plot");
@@ -65,7 +67,7 @@
     }));
     const edges = chart.rules.map((rule) => rule.at);
     const options = {
-      width: place.clientWidth, height: 260, series: [{ label: chart.x.label }, ...series],
+      width: place.clientWidth, height: 260, series: [{ label: chart.x.label, value: (_u, v) => (v == null ? "–" : chart.x.time ? clock(v) : String(v)) }, ...series],
       scales: {
         x: { time: chart.x.time },
         y: { range: (_u, low, high) => {
