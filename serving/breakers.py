@@ -11,8 +11,6 @@ both befell the replica. An outage that begins or ends between the two makes one
 """
 
 import threading
-from bisect import bisect_left, insort
-from collections import deque
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -22,6 +20,7 @@ from infra.contracts import AdapterRef, Arm, Experiment
 from infra.metrics import catalogue as metrics
 from infra.settings.breakers import BreakerSettings
 from infra.statistics.share_alarm import ShareAlarm
+from serving.latencies import Latencies
 
 log = structlog.get_logger()
 
@@ -49,34 +48,6 @@ class Trip(NamedTuple):
     reason: str
 
 
-class _Window:
-    """The newest seconds of a champion, also by size: a percentile is read at every answer."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._came: deque[float] = deque()
-        self._sorted: list[float] = []
-
-    def __len__(self) -> int:
-        return len(self._sorted)
-
-    def append(self, seconds: float) -> None:
-        """Remember it; the oldest goes when there are too many."""
-        if len(self._came) == self._most:
-            del self._sorted[bisect_left(self._sorted, self._came.popleft())]
-        self._came.append(seconds)
-        insort(self._sorted, seconds)
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._came.clear()
-        self._sorted.clear()
-
-    def ranked(self, rank: int) -> float:
-        """The one of this rank, from 0, the smallest."""
-        return self._sorted[rank]
-
-
 class _Compared:
     """A new champion beside the one before: alarms of what only the new one does, its latest answer that is not held
     against any yet, and the seconds of the one before."""
@@ -84,7 +55,7 @@ class _Compared:
     def __init__(self, alarms: dict[Signal, ShareAlarm], window: int) -> None:
         self.alarms = alarms
         self.latest: Outcome | None = None
-        self.seconds = _Window(window)
+        self.seconds = Latencies(window)
 
 
 class Breakers:
@@ -99,7 +70,7 @@ class Breakers:
         self._arms: dict[_ArmKey, dict[Signal, ShareAlarm]] = {}
         self._champion: AdapterRef | None = None
         self._champion_alarms = self._new_alarms()
-        self._champion_seconds = _Window(settings.champion_window)
+        self._champion_seconds = Latencies(settings.champion_window)
         self._compared: dict[str, _Compared] = {}
         self._unwritten: list[Trip] = []
         self.tripped: frozenset[_ArmKey] = frozenset()
@@ -196,7 +167,7 @@ class Breakers:
     def _over(self, alarm: ShareAlarm) -> bool:
         return alarm.seen >= self._settings.min_requests and self._sounds(alarm)
 
-    def _slow_limit(self, seconds: _Window) -> float | None:
+    def _slow_limit(self, seconds: Latencies) -> float | None:
         """Seconds above which an answer is slow: the multiple of a champion's percentile, from what it did so far."""
         known = len(seconds)
         if known < MIN_CHAMPION_ANSWERS:
