@@ -143,11 +143,11 @@ def encoded(described: Described | None = None) -> bytes:
 
 
 def described_by(routes: Collection[BaseRoute]) -> Described:
-    """What these routes answer."""
+    """What these routes answer; pages for people are left out (`include_in_schema`)."""
     return frozenset(
         (method.lower(), route.path)
         for route in routes
-        if isinstance(route, Route)
+        if isinstance(route, Route) and route.include_in_schema
         for method in route.methods or ()
         if method != "HEAD"
     )

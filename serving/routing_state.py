@@ -119,6 +119,8 @@ def route(
     if it is usable, and never counted. Any other model is pinned and never part of an experiment.
     """
     if model != ROUTED:
+        if not state.servable:  # a start: whatever it is called, it may be here in a moment
+            raise NothingProven("nothing is proven here yet: try again in a few seconds")
         if model not in state.servable:
             raise UnknownModel(
                 f"model {model!r} is not served here: use {ROUTED!r}, 'base' or an adapter listed by GET /v1/models",

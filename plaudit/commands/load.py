@@ -1,11 +1,14 @@
 """`plaudit load`: load on any OpenAI-compatible server, and what its users feel of it."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from plaudit.commands.common import console
+
+if TYPE_CHECKING:
+    from plaudit.load.report import Document
 
 _FAILED = 1
 
@@ -36,12 +39,9 @@ def load(
 
     Exit 1 when more than `--max-error-share` failed, or nothing was answered.
     """
-    import json
-
     from rich.console import Console
 
     from plaudit.load.plan import Plan, read_prompts
-    from plaudit.load.report import tables
     from plaudit.load.service import put_load
 
     plan = Plan(
@@ -49,10 +49,18 @@ def load(
         stream=stream, max_tokens=max_tokens, users=users, timeout_seconds=timeout, in_flight=in_flight, seed=seed,
     )  # fmt: skip
     document = put_load(plan, read_prompts(prompts), Console(stderr=True))
-    if as_json:
-        print(json.dumps(document, indent=1))
-    else:
-        for table in tables(document):
-            console().print(table)
+    _show(document, as_json)
     if document["error_share"] > max_error_share or document["requests"] == document["errors"]:
         raise typer.Exit(_FAILED)
+
+
+def _show(document: "Document", as_json: bool) -> None:
+    import json
+
+    from plaudit.load.report import tables
+
+    if as_json:
+        print(json.dumps(document, indent=1))
+        return
+    for table in tables(document):
+        console().print(table)

@@ -45,7 +45,7 @@ def console_routes(context: Context) -> list[BaseRoute]:
                 Route("/{rest:path}", _missing(context, access), methods=["GET"]),
             ],
         ),
-        Route(ROOT, lambda _request: RedirectResponse(f"{ROOT}/", 308)),
+        Route(ROOT, lambda _request: RedirectResponse(f"{ROOT}/", 308), include_in_schema=False),
     ]
 
 

@@ -35,9 +35,7 @@ BODIES: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path, sqlite_template: Path) -> Iterator[Shop]:
     access = AccessSettings(require_keys=True, user_requests_per_minute=0.01, user_request_burst=1)
-    serving = ServingSettings(replica="shop", request_timeout_seconds=0.15)
-    folder = tmp_path_factory.mktemp("shop")
-    with open_shop(folder, tiny_model_dir, sqlite_template, access=access, serving=serving) as opened:
+    with open_shop(tmp_path_factory.mktemp("shop"), tiny_model_dir, sqlite_template, access=access) as opened:
         yield opened
 
 
@@ -141,18 +139,26 @@ def everything(asker: Asker, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Non
         asker.post(path, json=None, content=b"{}", headers={**shop.headers(), "Content-Encoding": "br"})
         for _ in range(2):
             asker.post(path, {"user": path})
-        asker.post(path, {"n": 8, "max_tokens": 400, "temperature": 2, "model": "base"})
         with monkeypatch.context() as patch:
             patch.setattr(Gateway, "begin", _away)
             asker.post(path)
-        key = f"Authorization: Bearer {shop.keys['infer']}"
-        half = f"POST {path} HTTP/1.1\r\nHost: h\r\n{key}\r\nContent-Length: 9\r\n\r\n{{"  # the rest never comes
-        asker.seen.add(("post", path, raw(shop.served, half)[0]))
     for path in (MODELS, MODEL):
         asker.ask("GET", path)
         asker.ask("GET", path, headers={"Authorization": "Bearer plk-none"})
         asker.ask("GET", path, headers=shop.headers("feedback"))
     asker.ask("GET", MODEL, model="kind@7")
+
+
+def too_late(asker: Asker, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that has no patience, for answers that take long and for a body whose rest never comes."""
+    gateway = shop.served.app.state.gateway
+    key = f"Authorization: Bearer {shop.keys['infer']}"
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway, "settings", gateway.settings.model_copy(update={"request_timeout_seconds": 0.15}))
+        for path in (CHAT, COMPLETIONS):
+            asker.post(path, {"n": 8, "max_tokens": 400, "temperature": 2, "model": "base"})
+            half = f"POST {path} HTTP/1.1\r\nHost: h\r\n{key}\r\nContent-Length: 9\r\n\r\n{{"
+            asker.seen.add(("post", path, raw(shop.served, half)[0]))
 
 
 async def _away(*_given: Any) -> Any:
@@ -187,6 +193,7 @@ def test_it_names_exactly_the_statuses_there_are(
     seen: Seen = set()
     asker = Asker(infer, seen)
     everything(asker, shop, monkeypatch)
+    too_late(asker, shop, monkeypatch)
     at_the_door(asker, shop, monkeypatch)
     named = {
         (method, path, int(status))

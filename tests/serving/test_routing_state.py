@@ -199,3 +199,12 @@ def test_what_waited_is_answered_by_the_champion_when_its_adapter_was_rolled_bac
         named = Route("style@2", why="named")
         assert still(state(CHALLENGE, **changes), named) == named
     assert still(RoutingState(champion="style@9", last_proven="style@9"), challenged) == challenged
+
+
+def test_before_anything_is_proven_no_name_is_unknown() -> None:
+    """A client that knows `base` and asks as the process starts must come again, not give up."""
+    for name in ("base", "kind@1"):
+        with pytest.raises(NothingProven):
+            route(RoutingState(), name, None)
+    with pytest.raises(UnknownModel):
+        route(RoutingState(servable=frozenset({"base"})), "kind@1", None)
