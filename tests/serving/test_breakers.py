@@ -6,12 +6,18 @@ import pytest
 import torch
 from sqlalchemy import select
 
-from infra.contracts import AdapterVersion, user_key_of
+from ab_testing.layers import Router
+from infra.contracts import AdapterVersion, ManualClock, user_key_of
+from infra.db import Database
 from infra.db.tables import breaker_trips
+from infra.event_log.port import EventLog
 from infra.metrics import catalogue as metrics
-from infra.settings import user_secret
+from infra.runtime import Context
+from infra.settings import Settings, user_secret
 from infra.settings.breakers import BreakerSettings
 from serving.breakers import Breakers, Outcome
+from serving.chooser import Chooser
+from serving.routing_state import Route, RoutingState
 from tests.ab_testing.assignment_people import experiment
 from tests.serving.conftest import Served, start_experiment, wait_until
 
@@ -91,6 +97,26 @@ def test_a_new_champion_in_trouble_is_taken_back(outcome: Outcome, signal: str) 
     assert beside(breakers, outcome, GOOD) is None, "once"
     breakers.keep([])
     assert breakers.tripped == frozenset()
+
+
+def test_outcomes_of_a_holdback_reach_the_comparison(
+    settings: Settings, clock: ManualClock, sqlite_database: Database, event_log: EventLog
+) -> None:
+    """Counted people of both arms, by turns; what the uncounted get says nothing here."""
+    breakers = Breakers(BreakerSettings())
+    chooser = Chooser(Context(settings, clock, sqlite_database, event_log), breakers)
+    holdback = experiment("b", 0.25, challenger="style@1", control="style@0", kind="holdback")
+    found = RoutingState("style@1", "style@0", (holdback,), router=Router("shop", (holdback,)))
+    new, before = Route("style@1", "b", "challenger"), Route("style@0", "b", "control")
+    for _ in range(50):
+        assert not chooser.outcome(found, Route("style@1"), FAILED)
+        assert not chooser.outcome(found, before, GOOD)
+    opened = []
+    while not any(opened) and len(opened) < 100:
+        chooser.outcome(found, new, EMPTY)
+        opened.append(chooser.outcome(found, before, GOOD))
+    assert breakers.tripped == {("b", "challenger")}
+    assert opened.count(True) == 1
 
 
 def test_trouble_of_both_champions_is_the_replica_s() -> None:
