@@ -58,6 +58,26 @@ from infra.metrics.rights import ACCESS_REFUSED as ACCESS_REFUSED
 from infra.metrics.rights import ERASED_REFUSED as ERASED_REFUSED
 from infra.metrics.rights import ERASURES as ERASURES
 from infra.metrics.rights import RETENTION_REMOVED as RETENTION_REMOVED
+from infra.metrics.serving import LONG_SECONDS as LONG_SECONDS
+from infra.metrics.serving import SERVING_ADAPTER_PROVEN as SERVING_ADAPTER_PROVEN
+from infra.metrics.serving import SERVING_BATCH_ROWS as SERVING_BATCH_ROWS
+from infra.metrics.serving import SERVING_BREAKER_TRIPS as SERVING_BREAKER_TRIPS
+from infra.metrics.serving import SERVING_DUELS as SERVING_DUELS
+from infra.metrics.serving import SERVING_FILTERED as SERVING_FILTERED
+from infra.metrics.serving import SERVING_FIRST_TOKEN_SECONDS as SERVING_FIRST_TOKEN_SECONDS
+from infra.metrics.serving import SERVING_IN_PROGRESS as SERVING_IN_PROGRESS
+from infra.metrics.serving import SERVING_INTERACTIONS_LOST as SERVING_INTERACTIONS_LOST
+from infra.metrics.serving import SERVING_KV_BYTES as SERVING_KV_BYTES
+from infra.metrics.serving import SERVING_PROMPT_TOKENS as SERVING_PROMPT_TOKENS
+from infra.metrics.serving import SERVING_PROOFS as SERVING_PROOFS
+from infra.metrics.serving import SERVING_QUEUE as SERVING_QUEUE
+from infra.metrics.serving import SERVING_REDACTED as SERVING_REDACTED
+from infra.metrics.serving import SERVING_REFUSED as SERVING_REFUSED
+from infra.metrics.serving import SERVING_REQUEST_SECONDS as SERVING_REQUEST_SECONDS
+from infra.metrics.serving import SERVING_ROUTES as SERVING_ROUTES
+from infra.metrics.serving import SERVING_STATE_AGE as SERVING_STATE_AGE
+from infra.metrics.serving import SERVING_TOKENS as SERVING_TOKENS
+from infra.metrics.serving import SERVING_UNLOGGED as SERVING_UNLOGGED
 from infra.metrics.standing import AB_DECIDED as AB_DECIDED
 from infra.metrics.standing import AB_HELD_SINCE as AB_HELD_SINCE
 from infra.metrics.standing import AB_HOLD as AB_HOLD
@@ -73,9 +93,6 @@ from infra.metrics.trust import TRUST_TOP_SHARE as TRUST_TOP_SHARE
 
 SHORT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Buckets for requests and transactions."""
-
-LONG_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-"""Buckets for generation."""
 
 JOB_SECONDS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
 """Buckets for jobs, from a label run to a training."""
@@ -267,105 +284,5 @@ REWARD_MODEL_TRAINING_SECONDS = Histogram(
     "plaudit_reward_model_training_seconds",
     "Duration of a training, features included.",
     buckets=JOB_SECONDS,
-    registry=REGISTRY,
-)
-
-# --- serving ------------------------------------------------------------------------------------------------------
-
-SERVING_REQUEST_SECONDS = Histogram(
-    "plaudit_serving_request_duration_seconds",
-    "Time from a chat request to the end of its answer, the durable log included.",
-    ["stream", "outcome"],
-    buckets=LONG_SECONDS,
-    registry=REGISTRY,
-)
-SERVING_FIRST_TOKEN_SECONDS = Histogram(
-    "plaudit_serving_first_token_seconds",
-    "Time from a chat request to its first token.",
-    buckets=LONG_SECONDS,
-    registry=REGISTRY,
-)
-SERVING_TOKENS = Counter(
-    "plaudit_serving_tokens_total", "Tokens, by kind: prompt, completion.", ["kind", "adapter"], registry=REGISTRY
-)
-SERVING_REFUSED = Counter(
-    "plaudit_serving_requests_refused_total",
-    "Chat requests answered with an error, by code.",
-    ["code"],
-    registry=REGISTRY,
-)
-SERVING_QUEUE = Gauge("plaudit_serving_queue_rows", "Answers waiting for the engine.", registry=REGISTRY)
-SERVING_BATCH_ROWS = Histogram(
-    "plaudit_serving_batch_rows",
-    "Answers computed together.",
-    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
-    registry=REGISTRY,
-)
-SERVING_KV_BYTES = Gauge(
-    "plaudit_serving_kv_bytes",
-    "Keys and values that the local engine holds, for rows that run and for turns to come.",
-    registry=REGISTRY,
-)
-SERVING_PROMPT_TOKENS = Counter(
-    "plaudit_serving_prompt_tokens_total",
-    "Tokens of prompts at the local engine, by how: computed, reused.",
-    ["how"],
-    registry=REGISTRY,
-)
-SERVING_ADAPTER_PROVEN = Gauge(
-    "plaudit_serving_adapter_proven",
-    "1 when the adapter is loaded and proven on this replica, 0 when it was refused; absent when not wanted.",
-    ["adapter"],
-    registry=REGISTRY,
-)
-SERVING_PROOFS = Counter(
-    "plaudit_serving_proofs_total",
-    "Proofs of adapters, by outcome: proven, indistinguishable, refused.",
-    ["outcome"],
-    registry=REGISTRY,
-)
-SERVING_STATE_AGE = Gauge(
-    "plaudit_serving_state_age_seconds",
-    "Age of what the gateway knows of champion and experiment, by the store.",
-    registry=REGISTRY,
-)
-SERVING_ROUTES = Counter(
-    "plaudit_serving_routes_total",
-    "Chat requests by why they got their adapter: counted, uncounted, pinned, forced, ineligible and so on.",
-    ["why"],
-    registry=REGISTRY,
-)
-SERVING_BREAKER_TRIPS = Counter(
-    "plaudit_serving_breaker_trips_total",
-    "Arms that this gateway gave up by itself, by signal: errors, empty, slow.",
-    ["signal"],
-    registry=REGISTRY,
-)
-SERVING_DUELS = Counter(
-    "plaudit_serving_duels_total",
-    "Requests answered by two answers for a vote, by what they were: challenger, base, self; and those beside whose "
-    "answer a pair of known ones was shown: honeypot.",
-    ["kind"],
-    registry=REGISTRY,
-)
-SERVING_IN_PROGRESS = Gauge(
-    "plaudit_serving_requests_in_progress", "Requests being answered, streams included.", registry=REGISTRY
-)
-SERVING_FILTERED = Counter(
-    "plaudit_serving_answers_filtered_total", "Answers cut short by an output filter.", registry=REGISTRY
-)
-SERVING_REDACTED = Counter(
-    "plaudit_serving_interactions_redacted_total",
-    "Interactions from which personal data was taken out before they were stored.",
-    registry=REGISTRY,
-)
-SERVING_UNLOGGED = Counter(
-    "plaudit_serving_unlogged_total",
-    "Answers that went out although the log took nothing, as serving.serve_unlogged allows.",
-    registry=REGISTRY,
-)
-SERVING_INTERACTIONS_LOST = Counter(
-    "plaudit_serving_interactions_unlogged_total",
-    "Answers computed that the log did not take: their callers got an error.",
     registry=REGISTRY,
 )

@@ -147,7 +147,7 @@ def test_switched_off_nothing_opens_and_ended_experiments_are_forgotten() -> Non
 def test_an_arm_whose_weights_rot_in_memory_is_left_at_once(
     served: Served, make_adapter: Callable[..., AdapterVersion]
 ) -> None:
-    """The adapter was proven; then its merged copy turns to NaN, and all it says is blank."""
+    """The adapter was proven; then its weights turn to NaN, and all it says is blank."""
     make_adapter("kind", 1, seed=1)
     start_experiment(served.context.database, "kind@1")
     gateway = served.app.state.gateway
@@ -156,9 +156,10 @@ def test_an_arm_whose_weights_rot_in_memory_is_left_at_once(
     draw = gateway.state.router.draw
     people = [f"user-{n}" for n in range(60) if draw(user_key_of(f"user-{n}", secret)).arm == "challenger"][:14]
     assert served.chat(max_tokens=2, user=people[0]).headers["x-plaudit-adapter"] == "kind@1"
-    with torch.no_grad():
-        for weights in gateway._engine._model("kind@1").parameters():
-            weights.fill_(float("nan"))
+    with torch.inference_mode():
+        for layer in gateway._engine._voice("kind@1").lora:
+            for beside in layer.values():
+                beside.b.fill_(float("nan"))
     before = metrics.SERVING_BREAKER_TRIPS.labels(signal="empty")._value.get()
     answers = [served.chat(max_tokens=2, user=person).headers["x-plaudit-adapter"] for person in people]
     assert answers == ["kind@1"] * 9 + ["base"] * 5, "one good answer and nine blank ones make ten requests"
