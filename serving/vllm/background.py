@@ -6,6 +6,8 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from serving.engine_errors import EngineFailed
+
 T = TypeVar("T")
 
 
@@ -14,22 +16,26 @@ class Background:
 
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()
+        self._closing = False
         self._thread = threading.Thread(target=self.loop.run_forever, name=name, daemon=True)
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do it there and wait. Never from the loop's own thread."""
+        """Do it there and wait. Never from the loop's own thread. Raises EngineFailed once it is being closed."""
         return self.spawn(work).result()
 
     def spawn(self, work: "Coroutine[Any, Any, T]") -> "Future[T]":
-        """Begin it there."""
+        """Begin it there. Raises EngineFailed once it is being closed."""
+        if self._closing:
+            work.close()
+            raise EngineFailed("the engine is shut down")
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def close(self, last: Coroutine[Any, Any, None]) -> None:
         """Cancel what still runs and wait for it, do `last`, end the thread."""
-        self.run(_cancel_all())
-        self.run(last)
-        self.run(_settle())
+        self._closing = True
+        for step in (_cancel_all(), last, _cancel_all(), _settle()):
+            asyncio.run_coroutine_threadsafe(step, self.loop).result()
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()

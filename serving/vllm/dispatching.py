@@ -36,6 +36,7 @@ class Dispatcher:
         self._settings = settings
         self._live: dict[asyncio.Task[Any], GenerationRequest] = {}
         self._given_up: set[asyncio.Task[Any]] = set()
+        self._turns = itertools.count(1)
 
     async def answer(self, request: GenerationRequest, turn: Turn, waiting: Waiting) -> GenerationResult:
         """The answer, by whichever replica and, until its first token, whichever adapter can give it. Raises
@@ -62,11 +63,15 @@ class Dispatcher:
         raise AssertionError("unreachable")
 
     def _chosen(self, ref: AdapterRef, request: GenerationRequest, failed: set[str]) -> VllmReplica | None:
-        """The least busy replica that may answer; one that has just failed only when there is no other."""
+        """The least busy replica that may answer, of equals the one whose last turn is longest ago; one that has just
+        failed only when there is no other."""
         drawn = request.sampling.temperature > 0 and not is_plain(request.sampling)
         able = [each for each in self._replicas if ref in each.opened() and not (drawn and each.mode == "raw")]
         fresh = [each for each in able if each.name not in failed]
-        return min(fresh or able, key=lambda each: each.flying, default=None)
+        chosen = min(fresh or able, key=lambda each: (each.flying, each.last_turn), default=None)
+        if chosen is not None:
+            chosen.last_turn = next(self._turns)
+        return chosen
 
     def _suspect(self, each: VllmReplica, ref: AdapterRef, error: EngineFailed, *, retried: bool) -> None:
         metrics.REPLICA_REQUESTS.labels(replica=each.name, outcome="retried" if retried else "failed").inc()

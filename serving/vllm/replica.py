@@ -52,6 +52,7 @@ class VllmReplica:
         self.mode: LogprobsMode | None = None
         self.flying = 0
         self.failures = 0
+        self.last_turn = 0
         self.max_model_len: int | None = None
         self._settings = settings
         self._base = base

@@ -55,7 +55,7 @@ def names(rig: Rig, number: int, ref: str) -> list[str]:
     return [name for name in rig.doubles[number].answered if name.startswith(f"{ref}+")]
 
 
-@pytest.mark.parametrize("other", ["another adapter", "the base"])
+@pytest.mark.parametrize("other", ["another adapter", pytest.param("the base", marks=pytest.mark.full)])
 def test_same_name_with_other_weights_is_refused_where_it_happens(
     other: str, make_kept: MakeRig, make_adapter: MakeAdapter, sqlite_database: Database
 ) -> None:
