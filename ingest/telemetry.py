@@ -39,7 +39,7 @@ def refresh_ingest_metrics(context: Context) -> None:
         overdue = repository.overdue(closed_before, MOST_OVERDUE)
         newest = repository.newest_final()
         events, unknown = repository.unattributed(first, last, ATTRIBUTED_EVENTS)
-    metrics.LABELS_OVERDUE.set(overdue.count)
+    metrics.LABELS_OVERDUE.set(overdue.labels)
     metrics.LABEL_LAG.set(0.0 if overdue.oldest is None else closed_before - overdue.oldest)
     metrics.LABEL_NEWEST.set(newest or 0.0)
     metrics.INGEST_UNATTRIBUTED.set(unknown / events if events else 0.0)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, func, literal_column, select
 
 from infra.db.tables import consumer_offsets, dead_letters, feedback_events, interactions, labels
 
@@ -10,7 +10,7 @@ from infra.db.tables import consumer_offsets, dead_letters, feedback_events, int
 class Overdue(NamedTuple):
     """Provisional labels whose window is over: how many (counted up to a limit), and when the oldest one's closed."""
 
-    count: int
+    labels: int
     oldest: float | None
 
 
@@ -40,7 +40,7 @@ class TelemetryRepository:
     def overdue(self, closed_before: float, limit: int) -> Overdue:
         """Provisional labels whose window closed before the instant."""
         c = labels.c
-        provisional = literal_column("status = 'provisional'")  # literally: see the index
+        provisional: ColumnElement[bool] = literal_column("status = 'provisional'")  # literally: see the index
         waiting = (
             select(c.window_closes_at)
             .where(c.project == self._project, provisional, c.window_closes_at <= closed_before)

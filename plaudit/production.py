@@ -28,6 +28,8 @@ def production_checks(public_url: str = "") -> Checks:
         ("keys", check_keys),
         ("cross-origin calls", check_cors),
         ("TLS", partial(check_tls, public_url=public_url)),
+        ("console", check_console),
+        ("engine", check_engine),
         ("store", check_store_kind),
         ("clock", check_clock),
         ("replicas", check_replicas),
@@ -137,6 +139,36 @@ def _unreachable(public_url: str) -> str | None:
     except httpx.HTTPError as error:
         return f"it cannot be reached: {error}"
     return f"it answers {answer.status_code}" if answer.status_code >= 500 else None
+
+
+def check_console(settings: Settings) -> Finding:
+    """The console's sign-in travels encrypted, and says who acted."""
+    console, away = settings.console, settings.serving.host not in LOOPBACK
+    if not console.enabled:
+        return Finding("console", "ok", "not served", "", "console.enabled", "false")
+    if away and not console.secure_cookie:
+        detail = "the cookie of a session may be sent over plain HTTP, where others can take it"
+        return Finding("console", "fail", detail, "set it to true", "console.secure_cookie", "false")
+    if away and console.local_password:
+        detail = "one password for everybody: the audit trail cannot say who acted"
+        remedy = "set it to false and give each person a key: plaudit keys create NAME --scope admin"
+        return Finding("console", "note", detail, remedy, "console.local_password", "true")
+    return Finding("console", "ok", "sessions over https, or on this machine alone", "", "console.secure_cookie",
+                   str(console.secure_cookie).lower())  # fmt: skip
+
+
+def check_engine(settings: Settings) -> Finding:
+    """No answer depends on one server, and none goes out that teaches nothing."""
+    engine = settings.serving.engine
+    if settings.serving.serve_unlogged:
+        detail = "with log and spool full, answers go out of which nothing is known"
+        return Finding("engine", "note", detail, "set it to false", "serving.serve_unlogged", "true")
+    if engine.kind == "local":
+        return Finding("engine", "ok", "in the gateway's own process", "", "serving.engine.kind", "local")
+    name, urls = "serving.engine.vllm.urls", engine.vllm.urls
+    if len(urls) < 2:
+        return Finding("engine", "note", "one server: its restart is an outage", "name a second", name, ", ".join(urls))
+    return Finding("engine", "ok", f"{len(urls)} servers", "", name, ", ".join(urls))
 
 
 def check_store_kind(settings: Settings) -> Finding:

@@ -31,6 +31,7 @@ from plaudit.jobs import all_jobs
 from plaudit.monitoring.gauges import store_gauges
 from plaudit.up_gateway import GatewayThread, bind, url_of
 from serving.app import build_gateway
+from serving.process import ease_process
 
 log = structlog.get_logger()
 
@@ -103,6 +104,7 @@ def start(settings: Settings, listener: socket.socket, shutdown: Shutdown, waiti
     await_ready(health, lambda: _failed(gateway, app), shutdown, waiting)
     if shutdown.stop.is_set():
         return None
+    ease_process()
     scheduler.start()
     health.add("scheduler", scheduler.healthy)
     log.info("up_ready", url=url_of(listener), jobs=[job.name for job in jobs])

@@ -37,6 +37,7 @@ JOBS: tuple[Job, ...] = (
         deadline_seconds=12 * 3600.0,
         child=True,
         waits_for=nothing_to_train,
+        by_evidence=True,
         learns=True,
     ),
 )

@@ -32,6 +32,7 @@ JOBS: tuple[Job, ...] = (
         deadline_seconds=2 * 3600.0,
         child=True,
         waits_for=nothing_to_learn,
+        by_evidence=True,
         learns=True,
     ),
 )

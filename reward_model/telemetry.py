@@ -38,7 +38,7 @@ def _show_report(report: Mapping[str, Any]) -> None:
     metrics.REWARD_MODEL_DISAGREEMENT.set(flips.get("estimate") or 0.0)
 
 
-def _numbers(values: Mapping[tuple[str, ...], Any]) -> dict[tuple[str, ...], float]:
+def _numbers(values: Mapping[tuple[Any], Any]) -> dict[tuple[str], float]:
     return {key: float(value) for key, value in values.items() if isinstance(value, int | float)}
 
 

@@ -1,7 +1,7 @@
 """The gateway as an application, alone or as a part of `plaudit up`."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -75,15 +75,6 @@ def build_gateway(
     health.add("adapter", gateway.problem)
     health.add("event_log", context.event_log.healthy)
 
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        gateway.start(loaded)
-        try:
-            yield
-        finally:
-            await gateway.drained()
-            await run_in_threadpool(gateway.close)
-
     hot = doors(gateway)
 
     def routing() -> None:
@@ -99,10 +90,25 @@ def build_gateway(
             *console_routes(context),
             *operations_routes(health, [routing, *before_scrape]),
         ],
-        lifespan=lifespan,
+        lifespan=_lifespan(gateway, loaded),
     )
     app.state.gateway = gateway
     return app
+
+
+def _lifespan(gateway: Gateway, loaded: LoadedModel | None) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    """Loads as the application starts; answers what runs, then closes, as it ends."""
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        gateway.start(loaded)
+        try:
+            yield
+        finally:
+            await gateway.drained()
+            await run_in_threadpool(gateway.close)
+
+    return lifespan
 
 
 async def _http_error(request: Request, error: Exception) -> Response:

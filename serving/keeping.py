@@ -248,6 +248,7 @@ class Keeper:
     def _let_go(self, wanted: set[AdapterRef]) -> None:
         """What is no longer wanted leaves the routes in one pass and the replica in the next: a request that was routed
         a moment ago still finds it."""
+        self._take_back(list(wanted))
         for ref in self._leaving:
             self.replica.unload_adapter(ref)
             self._prover.record(self.name, ref, "unloaded", {"reason": NOT_WANTED})

@@ -138,7 +138,10 @@ class Gateway:
         futures: list[Future[GenerationResult]] = []
         try:
             for turn in exchange.turns:
-                futures += engine.submit(turn.requests(on_token), partial(self._again, turn))
+                queued = engine.submit(turn.requests(on_token), partial(self._again, turn))
+                for future in queued:
+                    future.add_done_callback(turn.choice_ended)
+                futures += queued
         except PlauditError:
             exchange.cancel()
             raise

@@ -64,7 +64,7 @@ class Turn:
         self._honeypot = honeypot
         self._started = time.monotonic()
         self._first_token: float | None = None
-        self._last_token: float | None = None
+        self._ended: float | None = None
         self._cancelled = False
 
     def cancel(self) -> None:
@@ -90,8 +90,12 @@ class Turn:
 
     @property
     def generation_seconds(self) -> float:
-        """From the request to its last token, however slowly the client reads; without a token until now."""
-        return self.elapsed() if self._last_token is None else self._last_token - self._started
+        """From the request to the end of its last choice, however slowly the client reads; until now, before that."""
+        return self.elapsed() if self._ended is None else self._ended - self._started
+
+    def choice_ended(self, _future: object) -> None:
+        """The engine is done with one of its choices; called from the engine's thread."""
+        self._ended = time.monotonic()
 
     def answers(
         self, results: Sequence[GenerationResult], filters: Filters, shown: Sequence[Shown] | None = None
@@ -164,9 +168,8 @@ class Turn:
 
         def drawn(token: int, raw: float, _sampled: float) -> None:
             self.drawn_tokens += 1
-            self._last_token = time.monotonic()
             if self._first_token is None:
-                self._first_token = self._last_token
+                self._first_token = time.monotonic()
             if on_token is not None:
                 on_token(place, token, raw)
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 from prometheus_client import Gauge
@@ -13,12 +14,15 @@ _lock = threading.Lock()
 _shown: WeakKeyDictionary[Gauge, frozenset[tuple[str, ...]]] = WeakKeyDictionary()
 
 
-def show(gauge: Gauge, values: Mapping[tuple[str, ...], float], most: int = 50) -> None:
+Labels = TypeVar("Labels", bound=tuple[str, ...])
+
+
+def show(gauge: Gauge, values: Mapping[Labels, float], most: int = 50) -> None:
     """Make `gauge` show exactly `values` (label values -> number).
 
     At most `most` series: the first `most` - 1 in the order of the mapping, and the sum of the rest under `other`.
     """
-    kept = dict(values)
+    kept: dict[tuple[str, ...], float] = dict(values.items())
     if len(kept) > most:
         kept = dict(list(values.items())[: most - 1])
         rest = sum(number for labels, number in values.items() if labels not in kept)

@@ -47,7 +47,7 @@ class TextStream:
         return now[len(before) :]
 
     def _decode(self, ids: list[int]) -> str:
-        return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return _decoded(self._tokenizer, ids)
 
     def _emit(self, new: str) -> str:
         text = self._pending + new
@@ -63,8 +63,14 @@ class TextStream:
 def text_of(tokenizer: Any, token_ids: Sequence[int], stop: Sequence[str] = ()) -> str:
     """The text of a whole answer, cut before the first stop string: what the pieces of a `TextStream` come to, decoded
     at once, as that costs a hundredth."""
-    text = str(tokenizer.decode(list(token_ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+    text = _decoded(tokenizer, list(token_ids))
     return text[: min((place for place in (text.find(s) for s in stop if s) if place >= 0), default=len(text))]
+
+
+def _decoded(tokenizer: Any, ids: list[int]) -> str:
+    # `decode` of transformers looks at each token first, in case it is a tensor: that costs more than the decoding.
+    decode = getattr(tokenizer, "_decode", None) or tokenizer.decode
+    return str(decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def _overlap(text: str, stop: str) -> int:

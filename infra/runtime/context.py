@@ -80,9 +80,9 @@ def _traced(opened: Callable[[Settings, Clock], EventLog], settings: Settings, c
     """The log that `opened` gives; with traces where they are asked for."""
     if not settings.tracing.enabled:
         return opened(settings, clock)
-    from infra.runtime.traced_log import TracedLog
+    from infra.runtime.traced_log import traced_log
     from infra.runtime.tracing import configure_tracing
 
     words = [word for word in sys.argv[1:3] if not word.startswith("-")]
     configure_tracing(settings, "-".join(words))
-    return TracedLog(opened(settings, clock), settings, clock)
+    return traced_log(opened(settings, clock), settings, clock)

@@ -16,6 +16,7 @@ from infra.contracts.clock import Clock
 from infra.contracts.errors import PlauditError
 from infra.db import Database
 from infra.runtime.context import Context
+from infra.runtime.fires import CatchUp, Timing
 from infra.settings import Settings
 
 EXIT_DONE = 0
@@ -66,9 +67,14 @@ class JobContext:
         *,
         stop: Callable[[], bool] = lambda: False,
         confirm: Callable[[Connection], None] = lambda _connection: None,
+        complete: Callable[[Connection], None] = lambda _connection: None,
+        fire: float | None = None,
     ) -> None:
         self.context = context
         self.run_id = run_id
+        self.fire = fire
+        """The instant of the schedule that this is a run of, Unix seconds; None: by hand or by evidence."""
+        self._complete = complete
         self._stop = stop
         self._confirm = confirm
         self._lock = threading.Lock()
@@ -106,18 +112,30 @@ class JobContext:
         """
         self._confirm(connection)
 
+    def complete(self, connection: Connection) -> None:
+        """`confirm_lease`, and this fire counts as run once the transaction is committed: it will not be repeated, even
+        if the process dies before the run has ended. For a job whose work must not be done twice."""
+        self._confirm(connection)
+        self._complete(connection)
+
 
 @dataclass(frozen=True)
 class Job:
     """`every_seconds(settings)` is the schedule; `deadline_seconds` the longest a run may take; a `child` job is run
     in a process of its own, with low priority, so that it can neither slow nor break the services. `waits_for` says
     cheaply, in the parent, what a child would only come to say after a second of imports: why there is nothing to do
-    (None: there is). `learns`: it stands still while the loop is paused (`infra.runtime.pausing`)."""
+    (None: there is). `learns`: it stands still while the loop is paused (`infra.runtime.pausing`).
+
+    A fire whose run failed or died is tried `retries` times more before the next one counts; `catch_up`: see `fires`.
+    `by_evidence`: it also runs before its time, as soon as `waits_for` has nothing against it."""
 
     name: str
     run: Callable[[JobContext], JobOutcome]
     every_seconds: Callable[[Settings], float]
     deadline_seconds: float
+    retries: int = 2
+    catch_up: CatchUp = "latest"
+    by_evidence: bool = False
     child: bool = False
     waits_for: Callable[[Context], str | None] | None = None
     learns: bool = False
@@ -125,5 +143,13 @@ class Job:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"job name {self.name!r}: use lower-case letters, digits and '-'")
+        if self.by_evidence and self.waits_for is None:
+            raise ValueError(f"job {self.name}: by_evidence needs waits_for, which says when there is enough")
         if self.deadline_seconds <= 0:
             raise ValueError(f"job {self.name}: deadline_seconds = {self.deadline_seconds} must be positive")
+
+    def timing(self, settings: Settings) -> Timing:
+        """When it is due in this deployment."""
+        jobs = settings.jobs
+        cron = jobs.cron.get(self.name, "")
+        return Timing(self.name, self.every_seconds(settings), cron, self.catch_up, jobs.jitter_seconds)

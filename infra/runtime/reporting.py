@@ -1,13 +1,14 @@
 """What the store says about jobs, as gauges: a job may be a process that ends before anybody scrapes it, so a
 long-lived one reads the rows."""
 
-import math
 from collections.abc import Iterable
 
 from infra.metrics import catalogue as metrics
 from infra.runtime import repository
 from infra.runtime.context import Context
 from infra.runtime.job import Job
+from infra.runtime.pauses_repository import pauses_of
+from infra.runtime.pausing import LOOP
 
 OUTCOMES = ("done", "skipped", "deferred", "failed", "abandoned")
 """How a run may have ended."""
@@ -21,11 +22,13 @@ def refresh_job_metrics(context: Context, jobs: Iterable[Job] = ()) -> None:
     with context.database.reading() as connection:
         names = declared.keys() | repository.known_jobs(connection, project)
         standings = {name: repository.standing(connection, project, name) for name in sorted(names)}
+        stopped = pauses_of(connection, project)
     for job in declared.values():
         metrics.JOB_DEADLINE.labels(job_name=job.name).set(job.deadline_seconds)
-        every = job.every_seconds(context.settings)
-        if math.isfinite(every):
-            metrics.JOB_INTERVAL.labels(job_name=job.name).set(every)
+        interval = job.timing(context.settings).typical_interval(context.clock.now())
+        metrics.JOB_INTERVAL.labels(job_name=job.name).set(interval)
+        halted = job.name in stopped or (job.learns and LOOP in stopped)
+        metrics.JOB_PAUSED.labels(job_name=job.name).set(halted)
     for name, standing in standings.items():
         _show(name, standing)
 

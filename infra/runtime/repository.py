@@ -1,6 +1,6 @@
 """All SQL of jobs: leases, runs, and the configurations runs were made under."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, delete, func, insert, select, update
@@ -24,6 +24,8 @@ class Run:
     started_at: float
     heartbeat_at: float
     ended_at: float | None
+    due_at: float | None = None
+    cause: str = ""
 
 
 def take_lease(
@@ -60,9 +62,18 @@ def release_lease(connection: Connection, project: str, name: str, holder: str) 
     connection.execute(delete(leases).where(ours))
 
 
-def start_run(
-    connection: Connection, project: str, job: str, run_id: str, holder: str, config_hash: str, now: float
-) -> None:
+@dataclass(frozen=True)
+class NewRun:
+    """A run that begins: its id and holder, the configuration it runs under, its fire and why it runs."""
+
+    run_id: str
+    holder: str
+    config_hash: str
+    due_at: float | None = None
+    cause: str = ""
+
+
+def start_run(connection: Connection, project: str, job: str, run: NewRun, now: float) -> None:
     """Write a new run. Whoever calls holds the lease, so what still claims to run has died: it is abandoned."""
     stale = (job_runs.c.project == project) & (job_runs.c.job == job) & (job_runs.c.status == "running")
     connection.execute(
@@ -70,14 +81,12 @@ def start_run(
     )
     connection.execute(
         insert(job_runs).values(
-            run_id=run_id,
+            **asdict(run),
             project=project,
             job=job,
-            holder=holder,
             status="running",
             detail="",
             progress={"fraction": 0.0, "text": ""},
-            config_hash=config_hash,
             started_at=now,
             heartbeat_at=now,
         )
@@ -102,6 +111,8 @@ def end_run(connection: Connection, run_id: str, status: str, detail: str, now: 
 
 def fail_runs_of(connection: Connection, project: str, job: str, process: str, detail: str, now: float) -> int:
     """A process has died in the middle of `job`: its run failed, its lease is free. Returns the number of runs."""
+    held = (leases.c.project == project) & (leases.c.name == job)
+    connection.execute(delete(leases).where(held, leases.c.holder.startswith(process, autoescape=True)))
     died = (
         (job_runs.c.project == project)
         & (job_runs.c.job == job)
@@ -109,8 +120,6 @@ def fail_runs_of(connection: Connection, project: str, job: str, process: str, d
         & job_runs.c.holder.startswith(process, autoescape=True)
     )
     failed = connection.execute(update(job_runs).where(died).values(status="failed", detail=detail, ended_at=now))
-    held = (leases.c.project == project) & (leases.c.name == job)
-    connection.execute(delete(leases).where(held, leases.c.holder.startswith(process, autoescape=True)))
     return _rows(failed)
 
 
@@ -123,6 +132,7 @@ def record_failure(
     detail: str,
     started_at: float,
     now: float,
+    due_at: float | None = None,
 ) -> None:
     """Write the run of a process that ended before it could write one itself."""
     connection.execute(
@@ -138,6 +148,7 @@ def record_failure(
             started_at=started_at,
             heartbeat_at=now,
             ended_at=now,
+            due_at=due_at,
         )
     )
 

@@ -18,6 +18,7 @@ from infra.contracts.errors import PlauditError
 from infra.metrics.catalogue import JOB_DURATION, JOB_RUNS, LEASE_LOST
 from infra.runtime import repository
 from infra.runtime.context import Context
+from infra.runtime.fires_repository import settle, settled_through
 from infra.runtime.job import EXIT_DONE, EXIT_FAILED, EXIT_TRY_LATER, Job, JobContext, JobOutcome, LeaseLost, TryLater
 from infra.runtime.pausing import why_paused
 from infra.runtime.processes import SEPARATOR, process_name
@@ -35,17 +36,24 @@ class _Ended:
     exit_code: int
 
 
-def run_job(context: Context, job: Job, stop: threading.Event | None = None) -> int:
+def run_job(
+    context: Context, job: Job, stop: threading.Event | None = None, *, fire: float | None = None, cause: str = ""
+) -> int:
     """Run `job` once, here. Returns 0 (done, or skipped with the reason), 1 (failed) or 75 (try later).
 
-    `stop` asks the job to end soon. Never raises but for KeyboardInterrupt and SystemExit, which it records.
+    `stop` asks the job to end soon. `fire`: the instant of its schedule that this is a run of; one that is settled
+    already is not run again. `cause`: why it runs before its time, in words. Never raises but for KeyboardInterrupt and
+    SystemExit, which it records.
     """
     started = time.perf_counter()
-    run = _Running(context, job, stop or threading.Event())
+    run = _Running(context, job, stop or threading.Event(), fire, cause)
     try:
         if not run.begin():
             log.info("job_lease_taken", job=job.name)
             return EXIT_TRY_LATER
+    except _Settled:
+        log.info("job_fire_settled", job=job.name, fire=fire)
+        return EXIT_DONE
     except (SQLAlchemyError, PlauditError) as error:
         log.error("job_not_started", job=job.name, error=str(error).splitlines()[0], error_type=type(error).__name__)
         return EXIT_TRY_LATER
@@ -57,10 +65,18 @@ def run_job(context: Context, job: Job, stop: threading.Event | None = None) -> 
     return ended.exit_code
 
 
+class _Settled(Exception):
+    """Another scheduler has settled this fire, or others that this one would pass over: look again."""
+
+
 class _Running:
     """One run: its identity, its lease and its heartbeat."""
 
-    def __init__(self, context: Context, job: Job, stop: threading.Event) -> None:
+    def __init__(
+        self, context: Context, job: Job, stop: threading.Event, fire: float | None = None, cause: str = ""
+    ) -> None:
+        self._fire = fire
+        self._cause = cause
         self.run_id = str(uuid7())
         self._context = context
         self._job = job
@@ -71,11 +87,14 @@ class _Running:
         self._lost = threading.Event()
         self._ended = threading.Event()
         self._deadline = time.monotonic() + job.deadline_seconds
-        self._job_context = JobContext(context, self.run_id, stop=self._should_stop, confirm=self._confirm)
+        self._job_context = JobContext(
+            context, self.run_id, stop=self._should_stop, confirm=self._confirm, complete=self._settle, fire=fire
+        )
         self._heart = threading.Thread(target=self._heartbeat, name=f"heartbeat-{job.name}", daemon=True)
 
     def begin(self) -> bool:
-        """Take the lease and write the record, in one transaction. False when another holder is alive."""
+        """Take the lease and write the record, in one transaction. False when another holder is alive. Raises _Settled:
+        asked under the lease, so that of two schedulers one runs a fire."""
         settings, database, name = self._context.settings, self._context.database, self._job.name
         now = self._context.clock.now()
         configuration = config_hash(settings)
@@ -84,9 +103,11 @@ class _Running:
                 connection, database.dialect, self._project, name, self._holder, now, self._expiry(now)
             ):
                 return False
+            self._check_fire(connection)
             repository.record_config(connection, database.dialect, configuration, resolved(settings), now)
             repository.prune_runs(connection, self._project, name, now - settings.jobs.keep_runs_seconds)
-            repository.start_run(connection, self._project, name, self.run_id, self._holder, configuration, now)
+            run = repository.NewRun(self.run_id, self._holder, configuration, self._fire, self._cause)
+            repository.start_run(connection, self._project, name, run, now)
         self._heart.start()
         return True
 
@@ -117,12 +138,32 @@ class _Running:
         database, now = self._context.database, self._context.clock.now()
         try:
             with database.transaction() as connection:
+                # The lease before the run, as everybody locks them: else an end and a takeover wait for each other.
+                repository.holds_lease(connection, self._project, self._job.name, self._holder)
                 ours = repository.end_run(connection, self.run_id, ended.status, ended.detail, now)
+                if ours and ended.exit_code == EXIT_DONE:
+                    self._settle(connection)
                 repository.release_lease(connection, self._project, self._job.name, self._holder)
         except (SQLAlchemyError, PlauditError) as error:
             log.error("job_end_not_written", error=str(error).splitlines()[0], error_type=type(error).__name__)
             return _Ended("failed", "the store did not take the end of the run", EXIT_FAILED)
         return ended if ours else _Ended("failed", "the lease was lost: another process took over", EXIT_FAILED)
+
+    def _check_fire(self, connection: Connection) -> None:
+        if self._fire is None:
+            return
+        settled = settled_through(connection, self._project, self._job.name)
+        if settled is None:
+            return
+        timing = self._job.timing(self._context.settings)
+        # Whoever decided on this fire may have done so before another scheduler settled one: then some lie between.
+        passed_over = timing.catch_up == "all" and self._fire > timing.after(settled)
+        if settled >= self._fire or passed_over:
+            raise _Settled
+
+    def _settle(self, connection: Connection) -> None:
+        if self._fire is not None:
+            settle(connection, self._project, self._job.name, self._fire)
 
     def _expiry(self, now: float) -> float:
         return now + LEASE_HEARTBEATS * self._context.settings.jobs.heartbeat_seconds

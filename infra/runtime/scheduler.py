@@ -1,8 +1,10 @@
-"""The in-process scheduler: light jobs in threads, heavy ones in child processes, each by its own interval.
+"""The in-process scheduler: light jobs in threads, heavy ones in child processes, each at its own fires.
 
-A run that is late starts once, not many times; a job never overlaps itself; whatever a run does, the next one comes.
+Several schedulers may run: a fire is run by one of them (see `fires`). A job never overlaps itself; whatever a run
+does, the next one comes.
 """
 
+import logging
 import sys
 import threading
 import time
@@ -16,20 +18,26 @@ import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
+from sqlalchemy.exc import SQLAlchemyError
 
-from infra.contracts import uuid7
+from infra.contracts import PlauditError, uuid7
 from infra.metrics.catalogue import JOB_RUNNING, JOB_RUNS, SCHEDULER_HEARTBEAT
 from infra.runtime import repository
 from infra.runtime.children import ChildEnd, run_child
 from infra.runtime.context import Context
+from infra.runtime.due import DueJobs
 from infra.runtime.job import EXIT_DONE, EXIT_FAILED, EXIT_TRY_LATER, Job, JobOutcome
 from infra.runtime.pausing import why_paused
+from infra.runtime.processes import process_name
 from infra.runtime.running import run_job
 
 log = structlog.get_logger()
 
 FIRST_RUN_SECONDS = 1.0
 """How soon after the start a job that is due begins."""
+TICK_SECONDS = 1.0
+LEAST_TICK_SECONDS = 0.05
+"""How often the clock is looked at; the store is asked only when something may be due."""
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
 
@@ -37,6 +45,11 @@ STALE_SECONDS = 60.0
 def default_child_command(job_name: str) -> list[str]:
     """The command line's own way to run one job here and now."""
     return [sys.executable, "-m", "plaudit", "jobs", "run", job_name]
+
+
+def fire_arguments(fire: float | None, cause: str) -> list[str]:
+    """What the command line of a child is told of the fire that it is a run of."""
+    return [*(["--fire", repr(fire)] if fire is not None else []), *(["--cause", cause] if cause else [])]
 
 
 class Scheduler:
@@ -58,6 +71,10 @@ class Scheduler:
         self._locks = {name: threading.Lock() for name in self._jobs}
         self._on_demand = FuturePool(max_workers=len(jobs) or 1, thread_name_prefix="job-now")
         self._beat_at = time.monotonic()
+        self._due = DueJobs(context)
+        self._ask_at: dict[str, float] = {}
+        # It would say at each tick of a job's clock that the job still runs.
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
         self._scheduler = BackgroundScheduler(
             timezone=UTC,
             executors={"default": ThreadPoolExecutor(len(jobs) + 1)},
@@ -65,20 +82,21 @@ class Scheduler:
         )
 
     def start(self) -> None:
-        """Begin: a job is due an interval after it last started, whichever process ran it, and at once if never."""
+        """Begin: what is due by the store begins at once, whichever process ran it last; then each at its time."""
         self._scheduler.add_job(
             self._heartbeat, IntervalTrigger(seconds=HEARTBEAT_SECONDS, timezone=UTC), next_run_time=datetime.now(UTC)
         )
         for job in self._jobs.values():
-            every = job.every_seconds(self._context.settings)
+            timing = job.timing(self._context.settings)
+            timing.after(self._context.clock.now())  # a cron expression that cannot be read shows now
             self._scheduler.add_job(
                 self._tick,
-                IntervalTrigger(seconds=every, timezone=UTC),
+                IntervalTrigger(seconds=min(max(timing.every / 10.0, LEAST_TICK_SECONDS), TICK_SECONDS), timezone=UTC),
                 args=[job],
                 id=job.name,
-                next_run_time=datetime.now(UTC) + timedelta(seconds=self._due_in(job, every)),
+                next_run_time=datetime.now(UTC) + timedelta(seconds=min(FIRST_RUN_SECONDS, timing.every)),
             )
-            log.info("job_scheduled", job=job.name, every_seconds=every, child=job.child)
+            log.info("job_scheduled", job=job.name, every_seconds=timing.every, cron=timing.cron, child=job.child)
         self._scheduler.start()
 
     def run_now(self, job: Job | str) -> "Future[int]":
@@ -106,24 +124,37 @@ class Scheduler:
         self._on_demand.shutdown(wait=True, cancel_futures=True)
 
     def _tick(self, job: Job) -> None:
-        """A scheduled run; left out while one asked for by `run_now` is in progress."""
+        """Look whether a fire of the job is due, or evidence is there, and run it; left out while one asked for by
+        `run_now` is in progress."""
+        if self._context.clock.now() < self._ask_at.get(job.name, 0.0):
+            return
         if self._locks[job.name].locked():
             log.info("job_skipped_busy", job=job.name)
             return
-        self._execute(job)
+        try:
+            found = self._due.look(job)
+        except Exception as error:  # the store is away, say: asked again soon
+            log.warning("job_due_unknown", job=job.name, error=str(error), error_type=type(error).__name__)
+            self._ask_at[job.name] = self._context.clock.now() + TICK_SECONDS
+            return
+        if found.run:
+            self._execute(job, found.fire, found.cause)
+        else:
+            self._ask_at[job.name] = found.ask_at
 
-    def _execute(self, job: Job) -> int:
+    def _execute(self, job: Job, fire: float | None = None, cause: str = "") -> int:
         with self._locks[job.name]:
             if self._stop.is_set():
                 return EXIT_FAILED
             JOB_RUNNING.labels(job_name=job.name).set(1)
             try:
-                idle = self._nothing_to_do(job) if job.child else None
-                if idle is not None:
-                    return run_job(self._context, idle, self._stop)
-                return self._run_child(job) if job.child else run_job(self._context, job, self._stop)
-            except Exception:  # the scheduler outlives whatever happens in a run
+                here = self._nothing_to_do(job) if job.child else job
+                if here is not None:
+                    return run_job(self._context, here, self._stop, fire=fire, cause=cause)
+                return self._run_child(job, fire, cause)
+            except Exception as error:  # the scheduler outlives whatever happens in a run
                 log.exception("job_crashed", job=job.name)
+                self._record_crash(job, fire, error)
                 return EXIT_FAILED
             finally:
                 JOB_RUNNING.labels(job_name=job.name).set(0)
@@ -137,16 +168,29 @@ class Scheduler:
             return None
         return replace(job, run=lambda _context: JobOutcome.skipped(reason), child=False)
 
-    def _run_child(self, job: Job) -> int:
+    def _record_crash(self, job: Job, fire: float | None, error: Exception) -> None:
+        """What failed before a run could write itself down stands in the history like any other failure."""
+        project, now = self._context.settings.project, self._context.clock.now()
+        detail = f"could not be started: {type(error).__name__}: {error}"
+        try:
+            with self._context.database.transaction() as connection:
+                repository.record_failure(
+                    connection, project, job.name, str(uuid7()), process_name(), detail, now, now, fire
+                )
+        except (SQLAlchemyError, PlauditError) as failure:
+            log.error("job_end_not_written", job=job.name, error=str(failure).splitlines()[0])
+
+    def _run_child(self, job: Job, fire: float | None, cause: str) -> int:
         settings, started_at = self._context.settings, self._context.clock.now()
-        end = run_child(settings, job.name, self._child_command(job.name), job.deadline_seconds, self._stop)
-        status = self._record_end(job, end, started_at)
+        command = [*self._child_command(job.name), *fire_arguments(fire, cause)]
+        end = run_child(settings, job.name, command, job.deadline_seconds, self._stop)
+        status = self._record_end(job, end, started_at, fire)
         if status == "failed":
             log.error("child_failed", job=job.name, detail=end.detail)
         JOB_RUNS.labels(job_name=job.name, outcome=status).inc()
         return end.code if end.code >= 0 else EXIT_FAILED
 
-    def _record_end(self, job: Job, end: ChildEnd, started_at: float) -> str:
+    def _record_end(self, job: Job, end: ChildEnd, started_at: float, fire: float | None) -> str:
         """The status of the child's run: what it wrote itself, else `failed`, written here in its place."""
         project, now = self._context.settings.project, self._context.clock.now()
         with self._context.database.transaction() as connection:
@@ -157,15 +201,10 @@ class Scheduler:
             if end.code in (EXIT_DONE, EXIT_TRY_LATER) or self._stop.is_set():
                 return "deferred"  # its lease was taken, or we ended it before it began
             detail = f"{end.detail}, before it began; see logs/{job.name}.log in the data folder"
-            repository.record_failure(connection, project, job.name, str(uuid7()), end.process, detail, started_at, now)
+            repository.record_failure(
+                connection, project, job.name, str(uuid7()), end.process, detail, started_at, now, fire
+            )
             return "failed"
-
-    def _due_in(self, job: Job, every: float) -> float:
-        with self._context.database.reading() as connection:
-            run = repository.last_run(connection, self._context.settings.project, job.name)
-        if run is None or run.status in ("abandoned", "running"):
-            return FIRST_RUN_SECONDS
-        return max(FIRST_RUN_SECONDS, run.started_at + every - self._context.clock.now())
 
     def _heartbeat(self) -> None:
         self._beat_at = time.monotonic()

@@ -13,7 +13,7 @@ import msgspec
 
 from infra.contracts import Interaction
 from infra.contracts.clock import Clock
-from infra.event_log.port import Consumer, EventLog, Position, Record, StoredRecord
+from infra.event_log.port import Consumer, EventLog, KeepsLocally, Position, Record, StoredRecord
 from infra.runtime import tracing
 from infra.settings import Settings
 
@@ -55,11 +55,8 @@ class TracedLog:
         self.inner.close()
 
     def __getattr__(self, name: str) -> Any:
-        """What one kind of log can and another cannot, such as keeping records on this host first."""
-        found = getattr(self.inner, name)
-        if name != "keep":
-            return found
-        return lambda topic, records: found(topic, self._traced(topic, records))
+        """What one kind of log can and another cannot."""
+        return getattr(self.inner, name)
 
     def _traced(self, topic: str, records: Sequence[Record]) -> Sequence[Record]:
         if not tracing.active() or topic not in (self._interactions, self._feedback):
@@ -71,6 +68,20 @@ class TracedLog:
         now = self._clock.now()
         for received_at, ids in _answers_of(record.value).items():
             yield from tracing.happened("feedback.accept", ids, min(received_at, now), now).values()
+
+
+class TracedKeepingLog(TracedLog):
+    """The same around a log that is a `port.KeepsLocally` too."""
+
+    def keep(self, topic: str, records: Sequence[Record]) -> "Future[list[Position]]":
+        kept: Future[list[Position]] = self.inner.keep(topic, self._traced(topic, records))  # type: ignore[attr-defined]
+        return kept
+
+
+def traced_log(inner: EventLog, settings: Settings, clock: Clock) -> TracedLog:
+    """The log with traces, able to do what the inner one can."""
+    kind = TracedKeepingLog if isinstance(inner, KeepsLocally) else TracedLog
+    return kind(inner, settings, clock)
 
 
 class TracedConsumer:

@@ -100,6 +100,14 @@ class JobSettings(Section):
     """How often a new adapter is considered."""
     registry_every_seconds: float = Field(60.0, gt=0)
     """How often MLflow's aliases are reconciled with the store."""
+    cron: dict[str, str] = Field(default_factory=dict)
+    """Job -> cron expression (five fields, UTC) that stands in the place of its interval."""
+    jitter_seconds: float = Field(0.0, ge=0)
+    """Each scheduled run begins up to so much later, by a share of its own, so that deployments do not beat as one."""
+    evidence_every_seconds: float = Field(300.0, gt=0)
+    """How often jobs that wait for evidence (labels, drift, a new reward model) are asked whether there is enough."""
+    evidence_spacing_seconds: float = Field(3600.0, ge=0)
+    """Least time between two starts of a job where the later one begins by evidence, before its time."""
     child_threads: int = Field(0, ge=0)
     """Torch threads of a training child; 0: the number of cores."""
     child_niceness: int = Field(10, ge=0, le=19)

@@ -34,7 +34,7 @@ def schedule(
     health.add("scheduler", scheduler.healthy)
     try:
         with operations(
-            health, operations_host, operations_port, scheduler.healthy, [lambda: refresh_job_metrics(context)]
+            health, operations_host, operations_port, scheduler.healthy, [lambda: refresh_job_metrics(context, jobs)]
         ):
             scheduler.start()
             shutdown.wait()

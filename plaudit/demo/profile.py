@@ -103,6 +103,8 @@ def ab_testing(options: DemoOptions) -> dict[str, Any]:
         "metric_window_seconds": 4.0,
         "allowed_lateness_seconds": 3.0,
         "freshness_seconds": 30.0,
+        # Replicas try again after a minute; an adapter that is none then ends its experiment in time.
+        "proof_patience_seconds": 30.0,
         # A stream of one challenger, or two: the second would need an e-value of 24, the first 17 (20 alone).
         "fdr_horizon": 2,
         # Nobody stays to be compared after the promotion.

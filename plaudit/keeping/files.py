@@ -6,13 +6,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from infra.settings import Settings
-from infra.settings.identity import FORMER_SECRETS_FILE, SECRET_FILE
+from infra.settings.identity import CONSOLE_PASSWORD_FILE, FORMER_SECRETS_FILE, SECRET_FILE
 from plaudit.keeping.manifest import sync
 
 TREES = ("adapters", "reward_models", "gates", "mlflow-artifacts")
 """Folders of finished things. What derives from others (`feature_cache`), speaks of the past (`logs`) or lives with a
 process (`run`) is left out; so is a folder whose name begins with a dot: a training in progress begins again."""
-SECRETS = (SECRET_FILE, FORMER_SECRETS_FILE)
+SECRETS = (SECRET_FILE, FORMER_SECRETS_FILE, CONSOLE_PASSWORD_FILE)
 REGISTRY_FILE = "mlflow.sqlite3"
 LOG_FILE = "log.sqlite3"
 SPOOL = "spool"

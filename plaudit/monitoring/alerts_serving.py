@@ -7,7 +7,7 @@ SERVING_GROUP = Group(
     [
         Alert(
             "TargetDown",
-            'up{job=~"plaudit.*"} == 0',
+            'up{job=~".*(plaudit|gateway|feedback-api|consumer|scheduler).*"} == 0',
             120.0,
             "critical",
             "{{ $labels.instance }} does not answer scrapes",

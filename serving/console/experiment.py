@@ -159,13 +159,16 @@ def charts_of(
     """Goal first: its effect with the confidence sequence, its e-values, and how people came."""
     goal = next((metric.name for metric in situation.rules.metrics if metric.role == "goal"), None)
     course = points.get(goal or "", [])
+    return [_effect(goal, course), _evidence(goal, course, situation), _traffic(points.get(EXPOSED, []))]
+
+
+def _effect(goal: str | None, course: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     # Among the first few people an interval is all there is or, while all are alike, nothing: neither says anything.
     usable = [p for p in course if p["low"] is not None and p["high"] is not None and 0 < p["high"] - p["low"] < 1.0]
-    people, bounds = [p["people"] for p in usable], situation.boundaries
-    effect = chart(
+    return chart(
         "effect",
         f"{goal}: challenger minus control",
-        x=("people counted", people),
+        x=("people counted", [p["people"] for p in usable]),
         y="difference of rates",
         lines=[
             Line("lowest plausible", [p["low"] for p in usable], tone="band"),
@@ -176,8 +179,11 @@ def charts_of(
         rules=[(0.0, "no difference")],
         caption="The band holds the true difference with 95 % confidence at every look at once, not only at the last.",
     )
-    nats = [p for p in course if p["log_e_better"] is not None]
-    evidence = chart(
+
+
+def _evidence(goal: str | None, course: Sequence[Mapping[str, Any]], situation: Situation) -> dict[str, Any]:
+    bounds, nats = situation.boundaries, [p for p in course if p["log_e_better"] is not None]
+    return chart(
         "evidence",
         f"{goal}: evidence, and what it must reach",
         x=("people counted", [p["people"] for p in nats]),
@@ -189,8 +195,10 @@ def charts_of(
         rules=[(bounds.better / LN10, "promote"), (bounds.worse / LN10, "take back")],
         caption="An e-value of 20 is odds of 20 to 1 against chance; it may be looked at as often as one likes.",
     )
-    exposed = points.get(EXPOSED, [])
-    traffic = chart(
+
+
+def _traffic(exposed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return chart(
         "traffic",
         "People in each arm",
         x=("time, UTC", [p["at"] for p in exposed]),
@@ -202,7 +210,6 @@ def charts_of(
         time=True,
         caption="Both arms are meant to grow alike in every step of the ramp.",
     )
-    return [effect, evidence, traffic]
 
 
 LN10 = 2.302585092994046

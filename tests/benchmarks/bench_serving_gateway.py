@@ -9,8 +9,10 @@ that rate, requests come at random (Poisson) and each one's time from when it wa
 import argparse
 import json
 import multiprocessing
+import os
 import statistics
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -37,7 +39,8 @@ _spawn = multiprocessing.get_context("spawn")
 class Bench:
     """A gateway in one process and its load in another."""
 
-    def __init__(self, port: int, pipe: Connection, pool: ProcessPoolExecutor) -> None:
+    def __init__(self, port: int, pipe: Connection, pool: ProcessPoolExecutor, folder: Path) -> None:
+        self.folder = folder
         self._port = port
         self._pipe = pipe
         self._pool = pool
@@ -80,11 +83,23 @@ def running() -> Iterator[Bench]:
         process.start()
         try:
             wait_until(lambda: _ready(port), 120, "the gateway to be ready", 0.2)
-            yield Bench(port, ours, pool)
+            yield Bench(port, ours, pool, Path(folder))
         finally:
             ours.send("end")
             process.join(10)
             process.kill()
+
+
+def flush_seconds(folder: Path, count: int) -> list[float]:
+    """How long the disk takes to make 8 KiB durable: an answer waits for one such flush, or for two."""
+    taken = []
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        for _ in range(count):
+            file.write(bytes(8192))
+            began = time.perf_counter()
+            os.fsync(file.fileno())
+            taken.append(time.perf_counter() - began)
+    return taken
 
 
 def measure(quick: bool = False) -> dict[str, Any]:
@@ -95,12 +110,14 @@ def measure(quick: bool = False) -> dict[str, Any]:
     with running() as bench:
         bench.load(count // 2)  # caches, pages of the log
         for _ in range(runs):
+            flushes = flush_seconds(bench.folder, 50 if quick else 300)
             plain, cpu = bench.load(count)
             row = {"per_core": count / cpu, "per_second": count / plain.wall_seconds, "client_cpu": plain.cpu_seconds}
             half, _ = bench.load(count, rate=row["per_second"] / 2)
             row |= {f"p{q:g}": float(np.percentile(half.latencies, q)) for q in (50, 90, 99, 99.9)}
             streamed, cpu = bench.load(count // 3, stream=True)
             row |= {"streams_per_core": (count // 3) / cpu, "streams_per_second": (count // 3) / streamed.wall_seconds}
+            row |= {f"flush{q}": float(np.percentile(flushes, q)) for q in (50, 99)}
             rows.append(row)
     names = rows[0].keys()
     return {
@@ -134,6 +151,8 @@ def table(result: dict[str, Any]) -> str:
             line("the same, 90th percentile", "p90", 1000),
             line("the same, 99th percentile", "p99", 1000, "under 5"),
             line("the same, 99.9th percentile", "p99.9", 1000),
+            line("of which the disk: one flush of 8 KiB, idle, median, ms", "flush50", 1000),
+            line("the same, 99th percentile", "flush99", 1000),
             line(f"streams of {result['answer_tokens']} tokens a core-second", "streams_per_core", 1),
         ]
     )

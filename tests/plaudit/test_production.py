@@ -19,6 +19,7 @@ from plaudit.production_parts import topic_problem
 from tests.plaudit.test_cli import plaudit
 
 KAFKA = {"event_log.kind": "kafka", "event_log.bootstrap_servers": "kafka-1:9092"}
+VLLM = {"serving.engine.kind": "vllm"}
 POSTGRES = "postgresql+psycopg://plaudit:{}@db.internal:5432/plaudit"
 SECRET = "0123456789abcdef" * 4
 
@@ -47,6 +48,14 @@ CASES = [
     ("cross-origin calls", {"access.cors_origins": ["https://shop.example"]}, "ok", "access.cors_origins"),
     ("TLS", {"serving.host": "0.0.0.0"}, "note", "serving.host"),
     ("TLS", {}, "ok", "serving.host"),
+    ("console", {"serving.host": "0.0.0.0"}, "fail", "console.secure_cookie"),
+    ("console", {"serving.host": "0.0.0.0", "console.secure_cookie": True}, "note", "console.local_password"),
+    ("console", {"serving.host": "0.0.0.0", "console.enabled": False}, "ok", "console.enabled"),
+    ("console", {}, "ok", "console.secure_cookie"),
+    ("engine", {}, "ok", "serving.engine.kind"),
+    ("engine", VLLM | {"serving.engine.vllm.urls": ["http://a:8000"]}, "note", "serving.engine.vllm.urls"),
+    ("engine", VLLM | {"serving.engine.vllm.urls": ["http://a:1", "http://b:1"]}, "ok", "serving.engine.vllm.urls"),
+    ("engine", {"serving.serve_unlogged": True}, "note", "serving.serve_unlogged"),
     ("store", {}, "note", "store.url"),
     ("store", {"store.url": POSTGRES.format("x")}, "ok", "store.url"),
     ("replication", {}, "note", "event_log.kind"),

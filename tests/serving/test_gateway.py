@@ -1,15 +1,9 @@
 """What the gateway does beyond answering: duels, honeypots, what is stored, what is refused, how it ends."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,13 +14,12 @@ from infra.contracts import AdapterVersion, Answer, Interaction, Message
 from infra.db import Database
 from infra.metrics.catalogue import REGISTRY
 from infra.runtime import Context
-from infra.settings import Settings, user_secret
+from infra.settings import user_secret
 from infra.settings.serving_parts import DuelSettings, LimitSettings
 from infra.settings.trust import TrustSettings
 from ingest.repository import FeedbackRepository
 from ingest.tokens import verify
 from ingest.trust.honeypots import add_honeypot
-from tests.fixtures.helpers import free_port
 from tests.serving.conftest import Served, set_champion, start_experiment, wait_until
 
 DUELS = {"x-plaudit-duels": "1"}
@@ -207,47 +200,3 @@ def test_unknown_paths_and_methods_have_openai_s_shape(served: Served) -> None:
         reply = served.client.request(method, path)
         assert (reply.status_code, set(reply.json()["error"])) == (status, {"message", "type", "param", "code"})
     assert served.client.get("/livez").status_code == 200
-
-
-def test_sigterm_says_not_ready_first_and_lets_streams_finish(
-    serving_settings: Settings, tmp_path: Path, sqlite_database: Database
-) -> None:
-    port = free_port()
-    environment = {
-        **os.environ,
-        "PLAUDIT_DATA_DIR": str(tmp_path / "drain"),
-        "PLAUDIT_MODEL__BASE": serving_settings.model.base,
-        "PLAUDIT_MODEL__DEVICE": "cpu",
-        "PLAUDIT_MODEL__THREADS": "1",
-        "PLAUDIT_SERVING__PORT": str(port),
-        "PLAUDIT_SERVING__DRAIN_SECONDS": "4",
-    }
-    process = subprocess.Popen([sys.executable, "-m", "plaudit", "serve"], env=environment)
-    body = {"messages": [{"role": "user", "content": "x"}], "stream": True, "max_tokens": 400, "temperature": 0}
-    lines: list[str] = []
-    begun = threading.Event()
-
-    def read() -> None:
-        with httpx.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=60) as response:
-            for line in response.iter_lines():
-                lines.append(line)
-                begun.set()
-
-    url = f"http://127.0.0.1:{port}"
-    reader = threading.Thread(target=read)
-    try:
-        with httpx.Client(base_url=url, timeout=60) as client:
-            wait_until(lambda: client.get("/readyz").status_code == 200, 120)
-            reader.start()
-            assert begun.wait(60)
-            process.send_signal(signal.SIGTERM)
-            wait_until(lambda: client.get("/readyz").status_code == 503)
-            assert client.get("/readyz").json()["checks"]["process"] == "shutting down"
-            late = client.post("/v1/chat/completions", json={**body, "stream": False, "max_tokens": 2})
-            assert late.status_code == 200  # still taken, until load balancers have seen it
-        reader.join(60)
-        assert process.wait(60) == 0
-        assert "data: [DONE]" in lines
-    finally:
-        process.kill()
-        process.wait()

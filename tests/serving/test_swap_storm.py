@@ -106,7 +106,8 @@ def stormy(context: Context, make_adapter: Callable[..., AdapterVersion]) -> Ite
         folders[made.ref] = Path(made.path)
     set_champion(context.database, "kind@1")
     served = Served(Context(settings, context.clock, context.database, context.event_log))
-    served.start()
+    served.start()  # ready with the base, the champion's predecessor
+    wait_until(lambda: "kind@1" in served.models())
     yield served, folders
     served.stop()
 

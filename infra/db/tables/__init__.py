@@ -14,7 +14,7 @@ from infra.db.tables.experiments import (
 )
 from infra.db.tables.feedback import consumer_offsets, dead_letters, feedback_events, interactions, labels, pairs
 from infra.db.tables.models import adapter_proofs, adapters, reward_models, serving_state
-from infra.db.tables.operations import config_snapshots, job_runs, leases, pauses
+from infra.db.tables.operations import config_snapshots, job_cursors, job_runs, leases, pauses
 from infra.db.tables.predictions import offline_online_points
 from infra.db.tables.rewards import (
     dwell_models,
@@ -49,6 +49,7 @@ __all__ = [
     "feedback_events",
     "honeypots",
     "interactions",
+    "job_cursors",
     "job_runs",
     "label_bases",
     "labels",

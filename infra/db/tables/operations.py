@@ -1,6 +1,6 @@
 """Jobs: their leases, runs and pauses; and the configurations runs were made under."""
 
-from sqlalchemy import Column, Index, String, Table, Text
+from sqlalchemy import Column, Double, Index, String, Table, Text
 
 from infra.db.tables.base import JSON_DOCUMENT, instant, metadata, project_column
 
@@ -27,7 +27,18 @@ job_runs = Table(
     instant("started_at"),
     instant("heartbeat_at"),
     instant("ended_at", nullable=True),
+    Column("due_at", Double),  # the fire it is a run of; NULL: by hand or by evidence
+    Column("cause", Text, nullable=False, server_default=""),  # why it ran, in words, where that was not its time
     Index(None, "project", "job", "started_at"),
+)
+
+# Up to which of its fires a job is settled: moved in the transaction that ends a run, or that commits its result.
+job_cursors = Table(
+    "job_cursors",
+    metadata,
+    project_column(),
+    Column("job", String(64), primary_key=True),
+    Column("settled_through", Double, nullable=False),
 )
 
 # What a person has stopped; a row stands while it is stopped, and goes when it may go on. Who and why also stands in

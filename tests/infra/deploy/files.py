@@ -26,6 +26,8 @@ EVERYTHING: Document = {
     "imagePullSecrets": [{"name": "pull"}],
     "consumer": {"autoscaling": {"enabled": False}},
     "podAnnotations": {"example/one": "x"},
+    "backup": {"enabled": True, "claim": "backups"},
+    "vllm": {"enabled": True, "model": "organisation/model"},
 }
 """Values that switch on what is off by default."""
 

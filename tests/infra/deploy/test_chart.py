@@ -6,13 +6,14 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 from apscheduler.triggers.cron import CronTrigger
 
 from infra.metrics.catalogue import REGISTRY
 from infra.settings import load_settings
 from plaudit.jobs import all_jobs
 from tests.infra.deploy.code import check_command, operational_paths, settings_from
-from tests.infra.deploy.files import EVERYTHING, Document, lint, of_kind, pods, refusal, rendered
+from tests.infra.deploy.files import DEPLOY, EVERYTHING, ROOT, Document, lint, of_kind, pods, refusal, rendered
 
 KUBERNETES = "1.33"
 STANDARD_LABELS = {
@@ -23,6 +24,11 @@ STANDARD_LABELS = {
 @pytest.fixture(params=[{}, EVERYTHING], ids=["default", "everything"])
 def documents(request: pytest.FixtureRequest) -> list[Document]:
     return rendered(**request.param)
+
+
+def ours(documents: list[Document]) -> list[tuple[str, Document]]:
+    """What runs Plaudit's own image."""
+    return [(name, pod) for name, pod in pods(documents) if not name.endswith("vllm")]
 
 
 def test_helm_finds_nothing_wrong() -> None:
@@ -64,16 +70,19 @@ def test_nothing_runs_as_root_or_writes_where_it_should_not(documents: list[Docu
             assert {"cpu", "memory"} <= set(container["resources"]["requests"]), name
             assert "memory" in container["resources"]["limits"], name
             mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
-            assert {"/tmp", "/data"} <= mounted, f"{name}: what the image sets must be writable"
+            if container["name"] != "vllm":
+                assert {"/tmp", "/data"} <= mounted, f"{name}: what the image sets must be writable"
         volumes = {volume["name"] for volume in pod["volumes"]} | {"disk"}
         assert {mount["name"] for container in pod["containers"] for mount in container["volumeMounts"]} <= volumes
 
 
 def test_every_command_exists_with_its_options(documents: list[Document]) -> None:
     seen = set()
-    for name, pod in pods(documents):
+    for name, pod in ours(documents):
         (container,) = pod["containers"]
-        if "command" in container:
+        if container["name"] == "backup":
+            words = container["command"][2].removeprefix("exec plaudit ").split()
+        elif "command" in container:
             launcher, _launch, *rest = container["command"]
             words = rest[rest.index("plaudit") + 1 :]
             assert (launcher, rest[:2]) == ("accelerate", ["--num_processes", "4"]), name
@@ -115,6 +124,37 @@ def period(schedule: str) -> float:
     return float(apart)
 
 
+def test_gateways_know_every_vllm_server_and_nobody_else_reaches_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = rendered(**EVERYTHING)
+    server, gateway = (of_kind(documents, "StatefulSet")[f"demo-{name}"] for name in ("vllm", "gateway"))
+    (container,) = gateway["spec"]["template"]["spec"]["containers"]
+    given = {one["name"]: one["value"] for one in container["env"] if "value" in one}
+    engine = settings_from(given, monkeypatch).serving.engine
+    assert engine.kind == "vllm"
+    names = [f"{server['metadata']['name']}-{number}.{server['spec']['serviceName']}" for number in range(2)]
+    assert engine.vllm.urls == tuple(f"http://{name}:8000" for name in names)
+    (vllm,) = server["spec"]["template"]["spec"]["containers"]
+    assert {"name": "VLLM_ALLOW_RUNTIME_LORA_UPDATING", "value": "True"} in vllm["env"]
+    told = (ROOT / "docs" / "serving.md").read_text()
+    for option in (word.partition("=")[0] for word in vllm["args"]):
+        assert option in told or option in ("--model", "--port"), f"docs/serving.md does not speak of {option}"
+    adapters = {mount["mountPath"] for mount in vllm["volumeMounts"]} & {
+        mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "shared"
+    }
+    assert adapters == {"/data/adapters"}, "the server sees adapters under the path that the gateway names"
+    (rule,) = of_kind(documents, "NetworkPolicy")["demo-vllm"]["spec"]["ingress"]
+    (caller,) = rule["from"]
+    assert caller["podSelector"]["matchLabels"].items() <= gateway["spec"]["template"]["metadata"]["labels"].items()
+    assert "vllm.model" in refusal(vllm={"enabled": True})
+
+
+def test_the_operator_of_prometheus_gets_the_same_rules() -> None:
+    (rule,) = of_kind(rendered(**EVERYTHING), "PrometheusRule").values()
+    assert rule["spec"] == yaml.safe_load((DEPLOY / "prometheus" / "rules.yml").read_text())
+    assert rule["spec"]["groups"]
+    assert rule["metadata"]["labels"]["release"] == "monitoring"
+
+
 def test_trainings_get_the_gpus_and_the_image_for_them() -> None:
     crons = of_kind(rendered(**EVERYTHING), "CronJob")
     for name in ("demo-job-policy-update", "demo-job-reward-model"):
@@ -135,9 +175,9 @@ def test_every_setting_exists_and_no_secret_stands_in_a_value(
 ) -> None:
     config = of_kind(documents, "ConfigMap")
     assert config["demo-config"]["data"] == config["demo-migrate"]["data"]
-    for _name, pod in pods(documents):
+    for _name, pod in ours(documents):
         (container,) = pod["containers"]
-        references = {one["name"]: one["valueFrom"] for one in container["env"]}
+        references = {one["name"]: one["valueFrom"] for one in container["env"] if "valueFrom" in one}
         assert {"PLAUDIT_STORE__URL", "PLAUDIT_USER_KEY_SECRET"} <= references.keys()
         secret = {name for name, source in references.items() if "secretKeyRef" in source}
         values = {name: "postgresql://u:p@host/d" if name.endswith("URL") else "x" for name in secret}
@@ -167,6 +207,8 @@ def test_ports_and_probes_lead_to_what_listens(documents: list[Document]) -> Non
     services = of_kind(documents, "Service")
     for kind in ("StatefulSet", "Deployment"):
         for name, one in of_kind(documents, kind).items():
+            if name == "demo-vllm":
+                continue
             (container,) = one["spec"]["template"]["spec"]["containers"]
             given = check_command(container["args"])
             port = given.get("operations_port") or given["port"]
@@ -186,7 +228,7 @@ def test_ports_and_probes_lead_to_what_listens(documents: list[Document]) -> Non
 
 def test_replicas_are_kept_when_nodes_go(documents: list[Document]) -> None:
     budgets = of_kind(documents, "PodDisruptionBudget")
-    assert set(budgets) == {f"demo-{name}" for name in ("gateway", "feedback-api", "consumer", "scheduler")}
+    assert set(budgets) == set(of_kind(documents, "Deployment")) | set(of_kind(documents, "StatefulSet"))
     for budget in budgets.values():
         assert budget["spec"]["maxUnavailable"] == 1
 
@@ -213,7 +255,7 @@ def test_a_network_policy_covers_every_pod_and_monitors_find_services() -> None:
     assert "ingress" not in policies["demo-closed"]["spec"]
     services = of_kind(documents, "Service")
     monitors = of_kind(documents, "ServiceMonitor")
-    assert set(monitors) == set(services)
+    assert set(monitors) == set(services) - {"demo-vllm"}
     for name, monitor in monitors.items():
         (endpoint,) = monitor["spec"]["endpoints"]
         assert endpoint["port"] == services[name]["spec"]["ports"][0]["name"]

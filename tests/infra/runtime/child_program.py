@@ -54,17 +54,19 @@ def command(name: str) -> list[str]:
     return [sys.executable, "-m", "tests.infra.runtime.child_program", name]
 
 
-def main(name: str) -> int:
+def main(name: str, *more: str) -> int:
+    told = dict(zip(more[::2], more[1::2], strict=True))
+    fire = float(told["--fire"]) if "--fire" in told else None
     settings = load_settings()
     configure_logging(settings, process=name)
     shutdown = Shutdown()
     shutdown.install()
     context = open_context(settings)
     try:
-        return run_job(context, jobs()[name], shutdown.stop)
+        return run_job(context, jobs()[name], shutdown.stop, fire=fire, cause=told.get("--cause", ""))
     finally:
         context.close()
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

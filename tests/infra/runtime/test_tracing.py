@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,12 +13,15 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from infra.contracts import ManualClock, new_response_id
 from infra.db import Database
 from infra.event_log import EventLog, Record
+from infra.event_log.port import KeepsLocally
 from infra.runtime import Context, JobContext, open_context, tracing
-from infra.runtime.traced_log import TracedLog, inner_log
+from infra.runtime.traced_log import TracedLog, inner_log, traced_log
 from infra.runtime.tracing import TracingUnavailable, completion_span_of, is_sampled, parents, trace_id_of, traceparent
 from infra.settings import Settings
 from infra.settings.tracing import TracingSettings
+from ingest.codec import INTERACTION_CODEC
 from ingest.jobs import run_label
+from tests.ingest.builders import interaction
 from tests.ingest.erasure.town import ANNA, ANSWERS, SECRET_PROMPT, drain, key_of, live
 
 
@@ -147,6 +151,25 @@ def test_a_tracer_that_fails_loses_no_vote(
     with traced.database.reading() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM feedback_events").scalar_one() == 11
     assert spans(exporter) == []
+
+
+def test_a_log_that_keeps_records_here_first_is_traced_as_well(
+    traced: Context, exporter: InMemorySpanExporter, clock: ManualClock, tmp_path: Path
+) -> None:
+    from infra.event_log.spooling.log import SpoolingEventLog
+
+    settings = traced.settings
+    spooling = SpoolingEventLog(inner_log(traced.event_log), tmp_path / "spool", settings.event_log, clock)
+    log = traced_log(spooling, settings, clock)
+    assert isinstance(log, KeepsLocally)
+    assert not isinstance(traced.event_log, KeepsLocally)
+    topic, response_id = f"{settings.event_log.topic_prefix}.interactions", new_response_id()
+    log.ensure_topic(topic)
+    value = INTERACTION_CODEC.encode([interaction(response_id)])
+    log.keep(topic, [Record(response_id.encode(), value, partition=0)]).result(10)
+    spooling._drain.stop()
+    (span,) = spans(exporter)
+    assert span.context.trace_id == trace_id_of(response_id)
 
 
 def test_what_is_no_feedback_of_ours_goes_on_as_it_is(traced: Context, exporter: InMemorySpanExporter) -> None:

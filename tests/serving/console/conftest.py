@@ -75,6 +75,17 @@ def empty(console_settings: Settings, sqlite_database: "Database", event_log: "E
     return Context(console_settings, ManualClock(), sqlite_database, event_log)
 
 
+def promoted(context: Context) -> str:
+    """The experiment that ended in a promotion: it has a whole course."""
+    from sqlalchemy import select
+
+    from infra.db.tables import experiments
+
+    with context.database.reading() as connection:
+        query = select(experiments.c.experiment_id).where(experiments.c.status == "promoted")
+        return str(connection.execute(query).scalar_one())
+
+
 def client_of(context: Context) -> TestClient:
     """A client of the console that has not signed in."""
     return TestClient(Starlette(routes=console_routes(context)), base_url="http://testserver")

@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 from infra.db.tables import adapters, dead_letters, decisions, experiment_looks, interactions, labels
 from infra.runtime import Context
 from serving.console.charts import Line, chart, histogram
-from tests.serving.console.conftest import PAGES, signed_in
+from tests.serving.console.conftest import PAGES, promoted, signed_in
 
 INLINE = re.compile(r"<script(?![^>]*\bsrc=)(?![^>]*application/json)|\sstyle=|\son[a-z]+=|javascript:", re.IGNORECASE)
 
@@ -76,12 +76,13 @@ def test_no_key_of_a_person_and_no_secret_is_on_any_page(recorded: Context) -> N
 
 
 def test_the_experiment_draws_the_course_that_looks_left(recorded: Context) -> None:
-    answer = signed_in(recorded).get("/console/experiment")
+    trial = promoted(recorded)
+    answer = signed_in(recorded).get(f"/console/experiment?id={trial}")
     effect, evidence, traffic = documents(answer.text)
     with recorded.database.reading() as connection:
         rows = connection.execute(
             select(experiment_looks)
-            .where(experiment_looks.c.metric == "love", experiment_looks.c.effect.is_not(None))
+            .where(experiment_looks.c.metric == "love", experiment_looks.c.experiment_id == trial)
             .order_by(experiment_looks.c.people)
         ).mappings()
         course = {(row["people"], row["effect"]): row for row in rows}

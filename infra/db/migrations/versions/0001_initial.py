@@ -331,6 +331,13 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_table(
+        "job_cursors",
+        sa.Column("project", sa.String(length=63), nullable=False),
+        sa.Column("job", sa.String(length=64), nullable=False),
+        sa.Column("settled_through", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("project", "job", name=op.f("pk_job_cursors")),
+    )
+    op.create_table(
         "job_runs",
         sa.Column("run_id", sa.String(length=36), nullable=False),
         sa.Column("project", sa.String(length=63), nullable=False),
@@ -343,6 +350,8 @@ def upgrade() -> None:
         sa.Column("started_at", sa.Double(), nullable=False),
         sa.Column("heartbeat_at", sa.Double(), nullable=False),
         sa.Column("ended_at", sa.Double(), nullable=True),
+        sa.Column("due_at", sa.Double(), nullable=True),
+        sa.Column("cause", sa.Text(), server_default="", nullable=False),
         sa.PrimaryKeyConstraint("run_id", name=op.f("pk_job_runs")),
     )
     op.create_index(
@@ -691,6 +700,7 @@ def downgrade() -> None:
     op.drop_table("label_bases")
     op.drop_index(op.f("ix_job_runs_project_job_started_at"), table_name="job_runs")
     op.drop_table("job_runs")
+    op.drop_table("job_cursors")
     op.drop_index(op.f("ix_interactions_project_experiment_user_key"), table_name="interactions")
     op.drop_index(op.f("ix_interactions_project_created_at"), table_name="interactions")
     op.drop_index(
