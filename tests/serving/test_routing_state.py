@@ -205,6 +205,6 @@ def test_before_anything_is_proven_no_name_is_unknown() -> None:
     """A client that knows `base` and asks as the process starts must come again, not give up."""
     for name in ("base", "kind@1"):
         with pytest.raises(NothingProven):
-            route(RoutingState(), name, None)
+            route(RoutingState(), name, None, True)
     with pytest.raises(UnknownModel):
-        route(RoutingState(servable=frozenset({"base"})), "kind@1", None)
+        route(RoutingState(servable=frozenset({"base"})), "kind@1", None, True)
