@@ -2,21 +2,21 @@
 
 from plaudit.monitoring.promql import Alert, Group, Recording
 
-_REJECTED = (
-    "(sum(rate(plaudit_ingest_rejected_total[15m])) or vector(0)) / "
-    "((sum(rate(plaudit_ingest_rejected_total[15m])) or vector(0))"
-    " + (sum(rate(plaudit_ingest_accepted_total[15m])) or vector(0)) > 0)"
-)
 
-
-INGEST_GROUP = Group(
-    "plaudit-ingest",
-    [
+def ingest_group() -> Group:
+    """From the door to the label."""
+    recordings = [
         Recording(
             "kind:plaudit_ingest_applied_age:seconds",
             "time() - max by (kind) (plaudit_ingest_applied_through_timestamp_seconds > 0)",
         ),
         Recording("plaudit:ingest_rejected:ratio_rate15m", _REJECTED),
+    ]
+    return Group("plaudit-ingest", [*recordings, *_consumer(), *_feedback()])
+
+
+def _consumer() -> list[Alert]:
+    return [
         Alert(
             "ConsumerStopped",
             "kind:plaudit_ingest_applied_age:seconds > seconds(120)",
@@ -38,6 +38,11 @@ INGEST_GROUP = Group(
             "warning",
             "{{ $labels.kind }}: the consumer fails with {{ $labels.error }} and tries again",
         ),
+    ]
+
+
+def _feedback() -> list[Alert]:
+    return [
         Alert(
             "DeadLetters",
             "max by (reason) (plaudit_ingest_open_dead_letters) > 0",
@@ -73,25 +78,34 @@ INGEST_GROUP = Group(
             "warning",
             "Ten people have {{ $value | humanizePercentage }} of all weight in what is learned",
         ),
-    ],
+    ]
+
+
+_REJECTED = (
+    "(sum(rate(plaudit_ingest_rejected_total[15m])) or vector(0)) / "
+    "((sum(rate(plaudit_ingest_rejected_total[15m])) or vector(0))"
+    " + (sum(rate(plaudit_ingest_accepted_total[15m])) or vector(0)) > 0)"
 )
 
-LOGS_GROUP = Group(
-    "plaudit-event-log",
-    [
-        Alert(
-            "EventLogDown",
-            "min by (instance) (plaudit_event_log_healthy) == 0",
-            120.0,
-            "critical",
-            "{{ $labels.instance }}: the event log does not answer; nothing new is accepted beyond the spool",
-        ),
-        Alert(
-            "SpoolFilling",
-            "max(plaudit_event_log_spool_bytes) > 0.25 * max(plaudit_event_log_spool_limit_bytes > 0)",
-            300.0,
-            "critical",
-            "{{ $value | humanize1024 }}B wait on local disk for a log that does not answer",
-        ),
-    ],
-)
+
+def logs_group() -> Group:
+    """The event log itself."""
+    return Group(
+        "plaudit-event-log",
+        [
+            Alert(
+                "EventLogDown",
+                "min by (instance) (plaudit_event_log_healthy) == 0",
+                120.0,
+                "critical",
+                "{{ $labels.instance }}: the event log does not answer; nothing new is accepted beyond the spool",
+            ),
+            Alert(
+                "SpoolFilling",
+                "max(plaudit_event_log_spool_bytes) > 0.25 * max(plaudit_event_log_spool_limit_bytes > 0)",
+                300.0,
+                "critical",
+                "{{ $value | humanize1024 }}B wait on local disk for a log that does not answer",
+            ),
+        ],
+    )

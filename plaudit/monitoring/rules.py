@@ -1,7 +1,7 @@
 """All rules, from one place: `infra/deploy/prometheus/rules.yml` is this in real time, tests read it in short time."""
 
 from infra.settings import Settings
-from plaudit.monitoring.alerts_ingest import INGEST_GROUP, LOGS_GROUP
+from plaudit.monitoring.alerts_ingest import ingest_group, logs_group
 from plaudit.monitoring.alerts_jobs import JOBS_GROUP
 from plaudit.monitoring.alerts_learning import EXPERIMENTS_GROUP, LEARNING_GROUP
 from plaudit.monitoring.alerts_serving import SERVING_GROUP
@@ -18,8 +18,8 @@ def groups(settings: Settings) -> tuple[Group, ...]:
     """Every rule; recording rules stand before the alerts that use them."""
     return (
         promises_group(settings.monitoring),
-        INGEST_GROUP,
-        LOGS_GROUP,
+        ingest_group(),
+        logs_group(),
         SERVING_GROUP,
         JOBS_GROUP,
         LEARNING_GROUP,
