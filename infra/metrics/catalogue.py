@@ -7,11 +7,21 @@ one, no user ids or prompts in labels. A test holds them to it.
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from infra.metrics.buckets import JOB_SECONDS as JOB_SECONDS
+from infra.metrics.buckets import SHORT_SECONDS as SHORT_SECONDS
 from infra.metrics.engines import REPLICA_ADAPTER_PROVEN as REPLICA_ADAPTER_PROVEN
 from infra.metrics.engines import REPLICA_LOST as REPLICA_LOST
 from infra.metrics.engines import REPLICA_PROOF_MARGIN as REPLICA_PROOF_MARGIN
 from infra.metrics.engines import REPLICA_REQUESTS as REPLICA_REQUESTS
 from infra.metrics.engines import REPLICA_UP as REPLICA_UP
+from infra.metrics.event_log import EVENT_LOG_APPEND_FAILURES as EVENT_LOG_APPEND_FAILURES
+from infra.metrics.event_log import EVENT_LOG_APPEND_SECONDS as EVENT_LOG_APPEND_SECONDS
+from infra.metrics.event_log import EVENT_LOG_APPENDED_BYTES as EVENT_LOG_APPENDED_BYTES
+from infra.metrics.event_log import EVENT_LOG_APPENDED_RECORDS as EVENT_LOG_APPENDED_RECORDS
+from infra.metrics.event_log import EVENT_LOG_CONSUMER_LAG as EVENT_LOG_CONSUMER_LAG
+from infra.metrics.event_log import EVENT_LOG_HEALTHY as EVENT_LOG_HEALTHY
+from infra.metrics.event_log import EVENT_LOG_SPOOL_BYTES as EVENT_LOG_SPOOL_BYTES
+from infra.metrics.event_log import EVENT_LOG_SPOOLED_RECORDS as EVENT_LOG_SPOOLED_RECORDS
 from infra.metrics.experiments import AB_DECISIONS as AB_DECISIONS
 from infra.metrics.experiments import AB_E_VALUE as AB_E_VALUE
 from infra.metrics.experiments import AB_LOOKS as AB_LOOKS
@@ -23,12 +33,19 @@ from infra.metrics.experiments import AB_SENTINEL_ALARM as AB_SENTINEL_ALARM
 from infra.metrics.experiments import AB_TRAFFIC_SHARE as AB_TRAFFIC_SHARE
 from infra.metrics.experiments import AB_WATERMARK_AGE as AB_WATERMARK_AGE
 from infra.metrics.jobs import JOB_DEADLINE as JOB_DEADLINE
+from infra.metrics.jobs import JOB_DURATION as JOB_DURATION
 from infra.metrics.jobs import JOB_FAILED_RUNS as JOB_FAILED_RUNS
 from infra.metrics.jobs import JOB_INTERVAL as JOB_INTERVAL
 from infra.metrics.jobs import JOB_LAST_DURATION as JOB_LAST_DURATION
 from infra.metrics.jobs import JOB_LAST_OUTCOME as JOB_LAST_OUTCOME
+from infra.metrics.jobs import JOB_LAST_SUCCESS as JOB_LAST_SUCCESS
 from infra.metrics.jobs import JOB_PAUSED as JOB_PAUSED
+from infra.metrics.jobs import JOB_PROGRESS as JOB_PROGRESS
+from infra.metrics.jobs import JOB_RUNNING as JOB_RUNNING
 from infra.metrics.jobs import JOB_RUNNING_SINCE as JOB_RUNNING_SINCE
+from infra.metrics.jobs import JOB_RUNS as JOB_RUNS
+from infra.metrics.jobs import LEASE_LOST as LEASE_LOST
+from infra.metrics.jobs import SCHEDULER_HEARTBEAT as SCHEDULER_HEARTBEAT
 from infra.metrics.learning import CHAMPION_KL as CHAMPION_KL
 from infra.metrics.learning import GATE_REFUSALS as GATE_REFUSALS
 from infra.metrics.learning import INGEST_APPLIED_THROUGH as INGEST_APPLIED_THROUGH
@@ -91,12 +108,6 @@ from infra.metrics.trust import TRUST_EFFECTIVE_PEOPLE as TRUST_EFFECTIVE_PEOPLE
 from infra.metrics.trust import TRUST_QUARANTINED as TRUST_QUARANTINED
 from infra.metrics.trust import TRUST_TOP_SHARE as TRUST_TOP_SHARE
 
-SHORT_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Buckets for requests and transactions."""
-
-JOB_SECONDS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0)
-"""Buckets for jobs, from a label run to a training."""
-
 # --- house: the process and its parts ---------------------------------------------------------------------------
 
 BUILD_INFO = Gauge(
@@ -120,84 +131,6 @@ TRANSACTION_DURATION = Histogram(
     ["outcome"],
     buckets=SHORT_SECONDS,
     registry=REGISTRY,
-)
-
-# --- jobs ---------------------------------------------------------------------------------------------------------
-
-JOB_RUNS = Counter(
-    "plaudit_job_runs_total",
-    "Runs that ended, by outcome: done, skipped, failed, deferred.",
-    ["job_name", "outcome"],
-    registry=REGISTRY,
-)
-JOB_DURATION = Histogram(
-    "plaudit_job_duration_seconds", "Duration of runs.", ["job_name"], buckets=JOB_SECONDS, registry=REGISTRY
-)
-JOB_RUNNING = Gauge(
-    "plaudit_job_running", "1 while this process, or a child of it, runs the job.", ["job_name"], registry=REGISTRY
-)
-JOB_LAST_SUCCESS = Gauge(
-    "plaudit_job_last_success_timestamp_seconds",
-    "When the job last ended done or skipped, Unix seconds, from the store: alert on its age, not on single failures.",
-    ["job_name"],
-    registry=REGISTRY,
-)
-JOB_PROGRESS = Gauge(
-    "plaudit_job_progress_ratio",
-    "How far the run in progress is, 0 to 1; 0 when none runs.",
-    ["job_name"],
-    registry=REGISTRY,
-)
-LEASE_LOST = Counter(
-    "plaudit_job_leases_lost_total",
-    "Leases that another holder took while the job was still running.",
-    ["job_name"],
-    registry=REGISTRY,
-)
-SCHEDULER_HEARTBEAT = Gauge(
-    "plaudit_scheduler_heartbeat_timestamp_seconds",
-    "When the scheduler last looked at its jobs, Unix seconds.",
-    registry=REGISTRY,
-)
-
-# --- event log ----------------------------------------------------------------------------------------------------
-
-EVENT_LOG_APPENDED_RECORDS = Counter(
-    "plaudit_event_log_appended_records_total", "Records acknowledged as durable.", ["topic"], registry=REGISTRY
-)
-EVENT_LOG_APPENDED_BYTES = Counter(
-    "plaudit_event_log_appended_bytes_total", "Key and value bytes acknowledged.", ["topic"], registry=REGISTRY
-)
-EVENT_LOG_APPEND_FAILURES = Counter(
-    "plaudit_event_log_append_failures_total",
-    "Appends that were not acknowledged, by error code; their callers were told to send again.",
-    ["topic", "code"],
-    registry=REGISTRY,
-)
-EVENT_LOG_APPEND_SECONDS = Histogram(
-    "plaudit_event_log_append_seconds",
-    "Time from an append to its durable acknowledgement, or to its failure.",
-    ["topic"],
-    buckets=SHORT_SECONDS,
-    registry=REGISTRY,
-)
-EVENT_LOG_CONSUMER_LAG = Gauge(
-    "plaudit_event_log_consumer_lag_records",
-    "Records appended and not yet committed by the group, as of its last commit.",
-    ["topic", "group", "partition"],
-    registry=REGISTRY,
-)
-EVENT_LOG_SPOOLED_RECORDS = Counter(
-    "plaudit_event_log_spooled_records_total",
-    "Records acknowledged from the local spool, as the log did not answer.",
-    ["topic"],
-    registry=REGISTRY,
-)
-EVENT_LOG_SPOOL_BYTES = Gauge(
-    "plaudit_event_log_spool_bytes", "Bytes on local disk that wait for the log.", registry=REGISTRY
-)
-EVENT_LOG_HEALTHY = Gauge(
-    "plaudit_event_log_healthy", "1 when the log answered its last check, else 0.", registry=REGISTRY
 )
 
 # --- ingest -------------------------------------------------------------------------------------------------------

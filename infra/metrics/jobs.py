@@ -1,8 +1,9 @@
-"""Metrics of jobs that a long-lived process reads from the store: a job may end before anybody scrapes it; part of the
-catalogue. The label is `job_name`: Prometheus itself calls a scrape's target group `job`."""
+"""Metrics of jobs, most of which a long-lived process reads from the store, as a job may end before anybody scrapes it;
+part of the catalogue. The label is `job_name`: Prometheus itself calls a scrape's target group `job`."""
 
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge, Histogram
 
+from infra.metrics.buckets import JOB_SECONDS
 from infra.metrics.registry import REGISTRY
 
 JOB_LAST_DURATION = Gauge(
@@ -37,5 +38,40 @@ JOB_RUNNING_SINCE = Gauge(
     "plaudit_job_running_since_timestamp_seconds",
     "When the run in progress began, Unix seconds; 0 when none is.",
     ["job_name"],
+    registry=REGISTRY,
+)
+JOB_RUNS = Counter(
+    "plaudit_job_runs_total",
+    "Runs that ended, by outcome: done, skipped, failed, deferred.",
+    ["job_name", "outcome"],
+    registry=REGISTRY,
+)
+JOB_DURATION = Histogram(
+    "plaudit_job_duration_seconds", "Duration of runs.", ["job_name"], buckets=JOB_SECONDS, registry=REGISTRY
+)
+JOB_RUNNING = Gauge(
+    "plaudit_job_running", "1 while this process, or a child of it, runs the job.", ["job_name"], registry=REGISTRY
+)
+JOB_LAST_SUCCESS = Gauge(
+    "plaudit_job_last_success_timestamp_seconds",
+    "When the job last ended done or skipped, Unix seconds, from the store: alert on its age, not on single failures.",
+    ["job_name"],
+    registry=REGISTRY,
+)
+JOB_PROGRESS = Gauge(
+    "plaudit_job_progress_ratio",
+    "How far the run in progress is, 0 to 1; 0 when none runs.",
+    ["job_name"],
+    registry=REGISTRY,
+)
+LEASE_LOST = Counter(
+    "plaudit_job_leases_lost_total",
+    "Leases that another holder took while the job was still running.",
+    ["job_name"],
+    registry=REGISTRY,
+)
+SCHEDULER_HEARTBEAT = Gauge(
+    "plaudit_scheduler_heartbeat_timestamp_seconds",
+    "When the scheduler last looked at its jobs, Unix seconds.",
     registry=REGISTRY,
 )

@@ -7,7 +7,7 @@ import structlog
 from infra.runtime.context import Context
 from infra.runtime.fires import Due, GivenUp, Wait, next_step
 from infra.runtime.fires_repository import newest_start, settle, settled_through, tries
-from infra.runtime.job import Job
+from infra.runtime.job import LEASE_HEARTBEATS, Job
 
 log = structlog.get_logger()
 
@@ -49,9 +49,12 @@ class DueJobs:
 
     def _step(self, job: Job, now: float) -> Due | GivenUp | Wait:
         project, timing = self._context.settings.project, job.timing(self._context.settings)
+        lease = LEASE_HEARTBEATS * self._context.settings.jobs.heartbeat_seconds
         with self._context.database.reading() as connection:
             settled = settled_through(connection, project, job.name)
-            return next_step(timing, settled, lambda fire: tries(connection, project, job.name, fire), job.retries, now)
+            return next_step(
+                timing, settled, lambda fire: tries(connection, project, job.name, fire, lease), job.retries, now
+            )
 
     def _evidence(self, job: Job, now: float) -> str:
         """Why to run before its time, or "": asked every `jobs.evidence_every_seconds`, and not so soon after the last

@@ -90,13 +90,13 @@ class Timing:
 
 @dataclass(frozen=True)
 class Tries:
-    """Runs of one fire so far: those that failed or died, when the last of all ended, and how; whether one claims to
-    be running."""
+    """Runs of one fire so far: those that failed or died, when the last of all ended, and how; until when one that is
+    running holds its lease, if it says nothing more."""
 
     failed: int = 0
     last_ended: float | None = None
     last_status: str = ""
-    running: bool = False
+    held_until: float | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,9 @@ def next_step(
     if timing.begins(fire) > now:
         return Wait(timing.begins(fire))
     tries = tries_of(fire)
-    if tries.failed > retries and not tries.running:
+    if tries.held_until is not None and tries.held_until > now:
+        return Wait(tries.held_until)
+    if tries.failed > retries and tries.held_until is None:
         return GivenUp(fire)
     ready = _ready_at(tries, timing.every)
     return Wait(ready) if ready > now else Due(fire)

@@ -24,6 +24,9 @@ EXIT_FAILED = 1
 EXIT_TRY_LATER = 75
 """EX_TEMPFAIL of sysexits.h."""
 
+LEASE_HEARTBEATS = 4
+"""How many heartbeats a lease outlives."""
+
 _NAME = re.compile(r"^[a-z][a-z0-9-]{0,62}$")
 
 

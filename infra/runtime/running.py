@@ -19,14 +19,22 @@ from infra.metrics.catalogue import JOB_DURATION, JOB_RUNS, LEASE_LOST
 from infra.runtime import repository
 from infra.runtime.context import Context
 from infra.runtime.fires_repository import settle, settled_through
-from infra.runtime.job import EXIT_DONE, EXIT_FAILED, EXIT_TRY_LATER, Job, JobContext, JobOutcome, LeaseLost, TryLater
+from infra.runtime.job import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_TRY_LATER,
+    LEASE_HEARTBEATS,
+    Job,
+    JobContext,
+    JobOutcome,
+    LeaseLost,
+    TryLater,
+)
 from infra.runtime.pausing import why_paused
 from infra.runtime.processes import SEPARATOR, process_name
 from infra.settings import config_hash, resolved
 
 log = structlog.get_logger()
-
-LEASE_HEARTBEATS = 4
 
 
 @dataclass(frozen=True)

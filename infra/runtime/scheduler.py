@@ -26,6 +26,7 @@ from infra.runtime import repository
 from infra.runtime.children import ChildEnd, run_child
 from infra.runtime.context import Context
 from infra.runtime.due import DueJobs
+from infra.runtime.fires import DEFER_SECONDS
 from infra.runtime.job import EXIT_DONE, EXIT_FAILED, EXIT_TRY_LATER, Job, JobOutcome
 from infra.runtime.pausing import why_paused
 from infra.runtime.processes import process_name
@@ -137,10 +138,12 @@ class Scheduler:
             log.warning("job_due_unknown", job=job.name, error=str(error), error_type=type(error).__name__)
             self._ask_at[job.name] = self._context.clock.now() + TICK_SECONDS
             return
-        if found.run:
-            self._execute(job, found.fire, found.cause)
-        else:
+        if not found.run:
             self._ask_at[job.name] = found.ask_at
+        elif self._execute(job, found.fire, found.cause) == EXIT_TRY_LATER:
+            # Its lease is taken, by a run of another cause perhaps: a child a second to find that out is too many.
+            every = job.every_seconds(self._context.settings)
+            self._ask_at[job.name] = self._context.clock.now() + min(every, DEFER_SECONDS)
 
     def _execute(self, job: Job, fire: float | None = None, cause: str = "") -> int:
         with self._locks[job.name]:

@@ -103,12 +103,13 @@ def test_a_killed_run_is_repeated_at_once_and_a_deferred_one_soon() -> None:
     assert next_step(timing, None, lambda _: Tries(0, fire + 10.0, "deferred"), 2, fire + 11.0) == Wait(fire + 40.0)
 
 
-def test_a_run_in_progress_is_not_given_up() -> None:
+def test_a_run_in_progress_is_waited_for_until_its_lease_ends_and_not_given_up() -> None:
     timing = Timing("label", 3600.0)
     fire = timing.newest(NOON)
     assert fire is not None
-    tries = Tries(5, fire + 1.0, "abandoned", running=True)
-    assert next_step(timing, None, lambda _: tries, 2, fire + 2.0) == Due(fire)
+    tries = Tries(5, fire + 1.0, "abandoned", held_until=fire + 20.0)
+    assert next_step(timing, None, lambda _: tries, 2, fire + 2.0) == Wait(fire + 20.0)
+    assert next_step(timing, None, lambda _: tries, 2, fire + 20.0) == Due(fire)
 
 
 def test_jitter_delays_by_a_share_that_all_schedulers_agree_on() -> None:

@@ -46,11 +46,11 @@ def context(settings: Settings, clock: ManualClock, database: Database, event_lo
     return Context(settings, clock, database, event_log)
 
 
-def shown(context: Context, name: str, **labels: str) -> float | None:
+def shown(context: Context, series: str, /, **labels: str) -> float | None:
     """The value of a series after a refresh."""
     for refresh in store_gauges(context, all_jobs()):
         refresh()
-    return REGISTRY.get_sample_value(name, labels)
+    return REGISTRY.get_sample_value(series, labels)
 
 
 def write(context: Context, table: object, *rows: dict[str, object]) -> None:
