@@ -24,6 +24,9 @@ from serving.console.repository import ConsoleRepository
 CHOICES = 12
 ROWS = 30
 POINTS = 600
+LN10 = 2.302585092994046
+WIDEST = 1.7
+"""Intervals of a difference in [-1, 1] that are wider say nothing, and would flatten everything after them."""
 TESTS = {"better": "better than the champion", "not_inferior": "no worse by its margin", "worse": "harm",
          "discovery": "what the stream of challengers asks"}  # fmt: skip
 KINDS = {"start": "start", "promote": "good", "ramp": "move", "hold": "rest", "rollback": "bad", "stop": "rest",
@@ -82,7 +85,7 @@ def _values(
         "watermark": watermark,
         "light": light_of(situation),
         "rows": [] if situation is None else metric_rows(situation),
-        "charts": [] if situation is None else charts_of(shown, situation, points),
+        "charts": [] if situation is None else charts_of(situation, points),
     }
 
 
@@ -153,18 +156,15 @@ def light_of(situation: Situation | None) -> Light:
     return Light("good", "sound", f"{people}: no sign that the split is other than it was drawn.")
 
 
-def charts_of(
-    shown: Experiment, situation: Situation, points: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> list[dict[str, Any]]:
+def charts_of(situation: Situation, points: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
     """Goal first: its effect with the confidence sequence, its e-values, and how people came."""
-    goal = next((metric.name for metric in situation.rules.metrics if metric.role == "goal"), None)
-    course = points.get(goal or "", [])
+    goal = next((metric.name for metric in situation.rules.metrics if metric.role == "goal"), "")
+    course = points.get(goal, [])
     return [_effect(goal, course), _evidence(goal, course, situation), _traffic(points.get(EXPOSED, []))]
 
 
-def _effect(goal: str | None, course: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    # Among the first few people an interval is all there is or, while all are alike, nothing: neither says anything.
-    usable = [p for p in course if p["low"] is not None and p["high"] is not None and 0 < p["high"] - p["low"] < 1.0]
+def _effect(goal: str, course: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    usable = [p for p in course if p["low"] is not None and p["high"] is not None and 0 < p["high"] - p["low"] < WIDEST]
     return chart(
         "effect",
         f"{goal}: challenger minus control",
@@ -181,8 +181,9 @@ def _effect(goal: str | None, course: Sequence[Mapping[str, Any]]) -> dict[str, 
     )
 
 
-def _evidence(goal: str | None, course: Sequence[Mapping[str, Any]], situation: Situation) -> dict[str, Any]:
-    bounds, nats = situation.boundaries, [p for p in course if p["log_e_better"] is not None]
+def _evidence(goal: str, course: Sequence[Mapping[str, Any]], situation: Situation) -> dict[str, Any]:
+    nats, bounds = [p for p in course if p["log_e_better"] is not None], situation.boundaries
+    promote = [(bounds.better / LN10, "promote")] if situation.kind == "challenge" else []
     return chart(
         "evidence",
         f"{goal}: evidence, and what it must reach",
@@ -192,7 +193,7 @@ def _evidence(goal: str | None, course: Sequence[Mapping[str, Any]], situation: 
             Line("challenger better", _log10(p["log_e_better"] for p in nats), tone="c"),
             Line("challenger worse", _log10(p["log_e_worse"] for p in nats), tone="b"),
         ],
-        rules=[(bounds.better / LN10, "promote"), (bounds.worse / LN10, "take back")],
+        rules=[*promote, (bounds.worse / LN10, "take back")],
         caption="An e-value of 20 is odds of 20 to 1 against chance; it may be looked at as often as one likes.",
     )
 
@@ -210,9 +211,6 @@ def _traffic(exposed: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         time=True,
         caption="Both arms are meant to grow alike in every step of the ramp.",
     )
-
-
-LN10 = 2.302585092994046
 
 
 def _log10(values: Any) -> list[float | None]:

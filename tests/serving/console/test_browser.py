@@ -180,9 +180,11 @@ def test_a_rollback_by_a_click_is_in_the_ledger_and_served_within_a_second(
         browser.find_element("link text", "Roll back").click()
         browser.find_element("id", "reason").send_keys("it rambles")
         people = People(served, count=1)
-        browser.find_element("css selector", "[data-testid=confirm] button").click()
-        wait_until(lambda: any(answer.adapter == "kind@1" for answer in people.answers))
-        people.stop()
+        try:
+            browser.find_element("css selector", "[data-testid=confirm] button").click()
+            wait_until(lambda: any(answer.adapter == "kind@1" for answer in people.answers))
+        finally:
+            people.stop()
         with context.database.reading() as connection:
             row = connection.execute(select(decisions)).mappings().one()
             audit = connection.execute(
