@@ -37,6 +37,9 @@ def test_helm_finds_nothing_wrong() -> None:
     assert {message["error"] for message in lint()["messages"]} <= {"icon is recommended"}
 
 
+@pytest.mark.parametrize(
+    "documents", [pytest.param({}, marks=pytest.mark.full), EVERYTHING], indirect=True, ids=["default", "everything"]
+)
 def test_every_object_is_valid_for_kubernetes(documents: list[Document]) -> None:
     assert len(documents) > 30
     for document in documents:

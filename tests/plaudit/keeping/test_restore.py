@@ -126,6 +126,9 @@ def ids_of(context: "Context") -> set[str]:
     return set(found)
 
 
+@pytest.mark.parametrize(
+    "database_url", ["sqlite", pytest.param("postgres", marks=[pytest.mark.postgres, pytest.mark.full])], indirect=True
+)
 def test_whoever_was_erased_after_the_backup_stays_erased(
     context: "Context", elsewhere: Moved, opened: Opened, clock: ManualClock, tmp_path: Path
 ) -> None:
@@ -209,7 +212,9 @@ def test_nothing_is_restored_over_anything(
         taken(sqlite_context, tmp_path / "backup")
 
 
-@pytest.mark.parametrize("harm", ["changed", "missing", "added", "manifest"])
+@pytest.mark.parametrize(
+    "harm", ["changed", *(pytest.param(one, marks=pytest.mark.full) for one in ("missing", "added", "manifest"))]
+)
 def test_a_backup_that_is_not_what_it_was_is_refused(sqlite_context: "Context", tmp_path: Path, harm: str) -> None:
     live(sqlite_context)
     backup, new = tmp_path / "backup", tmp_path / "new"
@@ -294,7 +299,7 @@ def test_what_is_written_meanwhile_is_in_the_store_or_still_on_the_log(
     assert ids_of(moved) == ids_of(sqlite_context)
 
 
-@pytest.mark.parametrize("times", [1, 3])
+@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.full)])
 def test_a_log_that_is_cut_between_the_copies_is_noticed(
     sqlite_context: "Context", opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
@@ -326,6 +331,7 @@ def test_a_log_that_is_cut_between_the_copies_is_noticed(
     assert ids_of(moved) == ids_of(sqlite_context)
 
 
+@pytest.mark.full
 @pytest.mark.postgres
 def test_a_sqlite_backup_fills_a_postgresql_store(
     sqlite_context: "Context", postgres_server: URL, opened: Opened, tmp_path: Path
