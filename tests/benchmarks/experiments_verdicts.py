@@ -103,7 +103,6 @@ def _stream(found: Figures) -> Iterator[Verdict]:
         yield Verdict("years with 5, 20 % real challengers", asked, measured, upper <= 0.10)
 
 
-
 def _speed(found: Figures) -> Iterator[Verdict]:
     for case in ADJUSTED:
         for test, f in found.get(case, {}).items():

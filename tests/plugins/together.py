@@ -19,6 +19,7 @@ ALONE = (
     "tests/drills/",
     "tests/e2e/test_alerts.py",
     "tests/e2e/test_rights.py",
+    "tests/plaudit/keeping/",
     "tests/policy_update/algebra/test_properties.py",
     "tests/policy_update/test_recipes_learn.py",
     "tests/reward_model/finetuning/test_pipeline.py",

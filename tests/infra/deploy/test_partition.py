@@ -78,6 +78,7 @@ def test_partitions_hold_what_plain_tables_hold(
     assert [rows(postgres_database)[name] for name in PARTITIONED] == [[], [], []]
 
 
+@pytest.mark.full
 @pytest.mark.postgres
 def test_a_backup_is_restored_into_partitions(
     postgres_database: Database, sqlite_database: Database, settings: "Settings", clock: ManualClock, tmp_path: Path
@@ -100,6 +101,7 @@ def test_a_backup_is_restored_into_partitions(
         )
 
 
+@pytest.mark.full
 @pytest.mark.postgres
 def test_a_store_with_rows_is_refused(postgres_database: Database, settings: "Settings", clock: ManualClock) -> None:
     event_log = open_event_log(settings, clock)

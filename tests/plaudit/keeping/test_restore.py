@@ -14,6 +14,7 @@ from sqlalchemy import URL, insert, select
 
 from infra.contracts import ManualClock
 from infra.db.tables import adapters, audit_entries, feedback_events, labels, serving_state
+from infra.event_log.embedded.log import SqliteEventLog
 from infra.models.hashes import hash_folder
 from infra.runtime import JobContext, open_context
 from infra.runtime.context import UNFINISHED_RESTORE, RestoreUnfinished
@@ -21,6 +22,7 @@ from infra.settings.infrastructure import StoreSettings
 from ingest.erasure.files import files_holding
 from ingest.erasure.service import erase
 from ingest.jobs import run_label
+from ingest.topics import feedback_topic
 from plaudit.keeping import files, registry_paths
 from plaudit.keeping.backup import back_up, back_up_erasures
 from plaudit.keeping.draft import BackupFailed
@@ -124,6 +126,9 @@ def ids_of(context: "Context") -> set[str]:
     return set(found)
 
 
+@pytest.mark.parametrize(
+    "database_url", ["sqlite", pytest.param("postgres", marks=[pytest.mark.postgres, pytest.mark.full])], indirect=True
+)
 def test_whoever_was_erased_after_the_backup_stays_erased(
     context: "Context", elsewhere: Moved, opened: Opened, clock: ManualClock, tmp_path: Path
 ) -> None:
@@ -207,7 +212,9 @@ def test_nothing_is_restored_over_anything(
         taken(sqlite_context, tmp_path / "backup")
 
 
-@pytest.mark.parametrize("harm", ["changed", "missing", "added", "manifest"])
+@pytest.mark.parametrize(
+    "harm", ["changed", *(pytest.param(one, marks=pytest.mark.full) for one in ("missing", "added", "manifest"))]
+)
 def test_a_backup_that_is_not_what_it_was_is_refused(sqlite_context: "Context", tmp_path: Path, harm: str) -> None:
     live(sqlite_context)
     backup, new = tmp_path / "backup", tmp_path / "new"
@@ -292,6 +299,39 @@ def test_what_is_written_meanwhile_is_in_the_store_or_still_on_the_log(
     assert ids_of(moved) == ids_of(sqlite_context)
 
 
+@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.full)])
+def test_a_log_that_is_cut_between_the_copies_is_noticed(
+    sqlite_context: "Context", opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """Retention takes records that the copied store has not applied: the two copies do not fit."""
+    live(sqlite_context)
+    copy, log, cut = files.copy_sqlite, sqlite_context.event_log, []
+    assert isinstance(log, SqliteEventLog)
+
+    def meanwhile(source: Path, target: Path, grown: Any = lambda _bytes: None) -> None:
+        copy(source, target, grown)
+        if target.name == "store.sqlite3" and len(cut) < times:
+            send(sqlite_context, [event("carl-1", "dislike" if len(cut) % 2 else "like", BERT)])
+            drain(sqlite_context)
+            topic = feedback_topic(sqlite_context.settings)
+            ends = log.committed(topic)[sqlite_context.settings.ingest.consumer_group]
+            cut.append(log.trim(topic, float("inf"), ends))
+
+    monkeypatch.setattr(files, "copy_sqlite", meanwhile)
+    if times == 3:
+        with pytest.raises(BackupFailed, match="cut from the log"):
+            taken(sqlite_context, tmp_path / "backup")
+        return
+    taken(sqlite_context, tmp_path / "backup")
+    assert cut[0] > 0
+    settings = sqlite_context.settings.model_copy(update={"data_dir": tmp_path / "new", "store": StoreSettings()})
+    restore(settings, tmp_path / "backup", quiet)
+    moved = opened(settings)
+    drain(moved)
+    assert ids_of(moved) == ids_of(sqlite_context)
+
+
+@pytest.mark.full
 @pytest.mark.postgres
 def test_a_sqlite_backup_fills_a_postgresql_store(
     sqlite_context: "Context", postgres_server: URL, opened: Opened, tmp_path: Path
