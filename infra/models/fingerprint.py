@@ -173,6 +173,6 @@ def _proof(
 
 
 def mean_difference(one: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) -> float:
-    """Mean absolute difference of two sets of log-probabilities of the same tokens, nats."""
+    """Mean absolute difference over every token of equally shaped rows, nats."""
     pairs = [(a, b) for x, y in zip(one, other, strict=True) for a, b in zip(x, y, strict=True)]
     return sum(abs(a - b) for a, b in pairs) / len(pairs)

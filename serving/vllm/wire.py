@@ -131,7 +131,7 @@ def is_plain(sampling: SamplingParameters) -> bool:
 
 
 def body_of(request: GenerationRequest, model: str, end_ids: Sequence[int]) -> dict[str, Any]:
-    """The body of `POST /v1/completions` for one request."""
+    """`completion_body` of a request of the port."""
     return completion_body(request.prompt_token_ids, request.sampling, model, end_ids)
 
 
