@@ -14,7 +14,7 @@ REPLICA_ADAPTER_PROVEN = Gauge(
     registry=REGISTRY,
 )
 REPLICA_PROOF_MARGIN = Gauge(
-    "plaudit_serving_replica_proof_margin",
+    "plaudit_serving_replica_proof_margin_ratio",
     "How many times the engine's noise the nearest other adapter is farther away than the expected one, by the newest "
     "proof; absent where no other is known.",
     ["replica", "adapter"],

@@ -38,7 +38,7 @@ BOUNDS: dict[str, Bound] = {
     "outcome": Bound("how something ended, as the metric says", 8),
     "partition": Bound("partitions of a topic that this process reads", 1024),
     "reason": Bound("stable reasons of refusals and dead letters", 40),
-    "replica": Bound("replicas of the engine behind one gateway", 20),
+    "replica": Bound("replicas of the engine: servers by settings, or `local`", 64),
     "signal": _closed("errors", "empty", "slow"),
     "slo": _closed("availability", "first_token", "feedback"),
     "state": _closed("candidate", "refused", "reserve", "challenger", "champion", "retired", "rejected"),

@@ -84,7 +84,7 @@ SERVING_DUELS = Counter(
     registry=REGISTRY,
 )
 SERVING_IN_PROGRESS = Gauge(
-    "plaudit_serving_requests_in_progress", "Requests being answered, streams included.", registry=REGISTRY
+    "plaudit_serving_in_flight_requests", "Requests being answered, streams included.", registry=REGISTRY
 )
 SERVING_FILTERED = Counter(
     "plaudit_serving_answers_filtered_total", "Answers cut short by an output filter.", registry=REGISTRY

@@ -19,7 +19,7 @@ COUNTED = {
     "ready", "running", "records", "events", "partitions", "replicas", "people", "labels", "pairs", "requests",
     "adapters", "healthy", "loaded", "proven", "queued", "active", "steps", "rows", "waiting", "in_flight", "pvalue",
     "size", "batch", "items", "lag", "missing", "letters", "looks", "champion", "share", "interactions", "runs",
-    "version", "mean", "reasons", "outcome", "paused",
+    "version", "mean", "reasons", "outcome", "paused", "up",
 }  # fmt: skip
 
 FOREIGN_UNITS = {

@@ -89,7 +89,7 @@ class GatewayPlant:
 
     def in_progress(self) -> int:
         """Requests that the gateway is answering now."""
-        found = re.search(r"^plaudit_serving_requests_in_progress (\S+)", self.client.get("/metrics").text, re.M)
+        found = re.search(r"^plaudit_serving_in_flight_requests (\S+)", self.client.get("/metrics").text, re.M)
         assert found is not None
         return int(float(found[1]))
 
