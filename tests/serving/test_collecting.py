@@ -58,7 +58,7 @@ def test_an_arm_counts_until_its_experiment_has_ended(
     job: JobContext, make_adapter: Callable[..., AdapterVersion]
 ) -> None:
     folder = Path(make_adapter("kind", 1, state="rejected", created_at=DAY).path)
-    experiment = start_experiment(job.database, "kind@1", status="planned")
+    experiment = start_experiment(job.database, "kind@1")
     run_adapter_retention(job)
     assert (folder / WEIGHTS_FILE).exists()
     with job.database.transaction() as connection:
