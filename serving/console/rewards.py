@@ -17,7 +17,7 @@ from serving.console.feedback_repository import FeedbackRepository
 from serving.console.models_repository import ModelsRepository
 from serving.console.repository import ConsoleRepository
 
-LABELS = 2000
+LABELS = 1000
 VERSIONS = 20
 GROUPS = 8
 Z95 = 1.959963985
