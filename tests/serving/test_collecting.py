@@ -63,7 +63,7 @@ def test_an_arm_counts_until_its_experiment_has_ended(
     assert (folder / WEIGHTS_FILE).exists()
     with job.database.transaction() as connection:
         ended = update(experiments).where(experiments.c.experiment_id == experiment.experiment_id)
-        connection.execute(ended.values(status="ended", ended_at=50 * DAY))
+        connection.execute(ended.values(status="stopped", ended_at=50 * DAY))
         connection.execute(update(adapters).values(state="rejected"))
     run_adapter_retention(job)
     assert not (folder / WEIGHTS_FILE).exists()
