@@ -50,7 +50,7 @@ class Timing:
     def newest(self, now: float) -> float | None:
         """The newest fire at or before `now`; None for a cron expression that never fired lately."""
         if not self.cron:
-            return self._instant(math.floor((now - self._offset) / self.every))
+            return self._instant(self._index(now))
         found, start = None, now - max(2.0 * self.typical_interval(now), 120.0)
         while (fire := self.after(start)) <= now:
             found = start = fire
@@ -63,8 +63,7 @@ class Timing:
             if fire is None:
                 raise InvalidSchedule(f"job {self.name}: {self.cron!r} never fires", field=f"jobs.cron.{self.name}")
             return float(fire.timestamp())
-        index = math.floor((instant - self._offset) / self.every) + 1
-        return self._instant(index) if self._instant(index) > instant else self._instant(index + 1)
+        return self._instant(self._index(instant) + 1)
 
     def typical_interval(self, now: float) -> float:
         """Seconds between two fires: of a cron expression the longest of the next eight."""
@@ -79,6 +78,13 @@ class Timing:
         """When the run of a fire may begin: the fire itself, and its jitter."""
         share = stable_hash(f"{self.name} {fire:.3f}", _GRAIN) / _GRAIN
         return fire + share * min(self.jitter_seconds, self.every / 2 if not self.cron else self.jitter_seconds)
+
+    def _index(self, now: float) -> int:
+        """Number of the newest fire at or before `now`, by the instants themselves: a division rounds."""
+        index = math.floor((now - self._offset) / self.every)
+        if self._instant(index + 1) <= now:
+            return index + 1
+        return index - 1 if self._instant(index) > now else index
 
     def _instant(self, index: int) -> float:
         return self._offset + index * self.every

@@ -54,7 +54,14 @@ def check_exactly_once(context: Context, sent: Events, acknowledged: Iterable[st
         kept = connection.execute(select(interactions.c.response_id)).scalars().all()
         letters = connection.execute(select(dead_letters)).mappings().all()
     assert answers <= set(kept), f"{len(answers - set(kept))} acknowledged answers are gone"
-    assert [(letter["reason"], letter["detail"]) for letter in letters] == []
+    # Other tests of the same deployment leave dead letters of their own.
+    names = [name.encode() for name in (*answers, *sent)]
+    found = [
+        (letter["reason"], letter["detail"])
+        for letter in letters
+        if any(name in bytes(letter["raw"]) for name in names)
+    ]
+    assert found == [], found
     for event_id, row in events.items():
         event = sent[event_id]
         said = (event["response_id"], event["signal"], event.get("value"), event.get("operation", "set"))

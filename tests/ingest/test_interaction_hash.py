@@ -7,7 +7,7 @@ import msgspec
 from infra.contracts import Answer, DuelSide, Interaction, Message
 from ingest.codec import interaction_hash
 
-LATER = ("duel", "honeypot", "redacted")
+LATER = ("duel", "honeypot", "redacted", "why")
 ONE = Interaction(
     project="default",
     response_id="r",

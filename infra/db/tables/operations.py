@@ -1,6 +1,6 @@
 """Jobs: their leases, runs and pauses; and the configurations runs were made under."""
 
-from sqlalchemy import Column, Double, Index, String, Table, Text
+from sqlalchemy import Column, Double, Index, String, Table, Text, text
 
 from infra.db.tables.base import JSON_DOCUMENT, instant, metadata, project_column
 
@@ -28,7 +28,7 @@ job_runs = Table(
     instant("heartbeat_at"),
     instant("ended_at", nullable=True),
     Column("due_at", Double),  # the fire it is a run of; NULL: by hand or by evidence
-    Column("cause", Text, nullable=False, server_default=""),  # why it ran, in words, where that was not its time
+    Column("cause", Text, nullable=False, server_default=text("''")),  # why it ran, if not by time
     Index(None, "project", "job", "started_at"),
 )
 

@@ -44,7 +44,9 @@ def test_a_merged_copy_shares_what_the_adapter_leaves_alone(tiny_loaded: LoadedM
 def test_a_fresh_adapter_changes_nothing_yet_and_can_learn(tiny_loaded: LoadedModel) -> None:
     before = measure(tiny_loaded)
     model = attach_lora(tiny_loaded, rank=2)
-    assert distance(measure(tiny_loaded, model), before) == 0
+    assert (
+        distance(measure(tiny_loaded, model), before) < 1e-5
+    )  # computed beside the base's products: rounding, no more
     trainable = [name for name, p in model.named_parameters() if p.requires_grad]
     assert trainable
     assert all("lora_" in name for name in trainable)

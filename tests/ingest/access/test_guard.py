@@ -17,7 +17,7 @@ from infra.settings.access import AccessSettings
 from ingest.access.guard import access_middleware, needed_scope, verified_key
 from ingest.access.service import create_key
 
-PATHS = ("/v1/chat/completions", "/v1/feedback", "/v1/labels/r", "/console", "/healthz", "/metrics", "/v1/feedback.js")
+PATHS = ("/v1/chat/completions", "/v1/feedback", "/v1/labels/r", "/v1/audit", "/healthz", "/metrics", "/v1/feedback.js")
 
 
 @pytest.fixture
@@ -56,7 +56,8 @@ def test_without_settings_there_is_no_middleware(sqlite_context: Context) -> Non
         ("/feedback", "feedback"),
         ("/api/public/scores", "feedback"),
         ("/v1/labels/x", "read"),
-        ("/console", "admin"),
+        ("/console", None),  # signs people in by itself
+        ("/v1/audit", "admin"),
         ("/v1/feedbackx", "admin"),
         ("/v1/modelsx", "admin"),
         ("/anything", "admin"),
@@ -88,7 +89,7 @@ def test_keys_open_what_their_scopes_say(client_of: Callable[..., TestClient], s
         "read": ["/v1/labels/r", *free],
         "admin": list(PATHS),
     }
-    assert client.get("/console", headers=bearer(secrets["admin"])).text == "admin"
+    assert client.get("/v1/audit", headers=bearer(secrets["admin"])).text == "admin"
     password = base64.b64encode(f"pk-lf-1:{secrets['feedback']}".encode()).decode()
     assert client.get("/v1/feedback", headers={"Authorization": f"Basic {password}"}).text == "feedback"
 

@@ -351,7 +351,7 @@ def upgrade() -> None:
         sa.Column("heartbeat_at", sa.Double(), nullable=False),
         sa.Column("ended_at", sa.Double(), nullable=True),
         sa.Column("due_at", sa.Double(), nullable=True),
-        sa.Column("cause", sa.Text(), server_default="", nullable=False),
+        sa.Column("cause", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.PrimaryKeyConstraint("run_id", name=op.f("pk_job_runs")),
     )
     op.create_index(
