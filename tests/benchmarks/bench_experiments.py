@@ -25,7 +25,7 @@ from rich.table import Table
 from tests.benchmarks import experiments_attacks, experiments_grid, experiments_speed, experiments_stream
 from tests.benchmarks import experiments_usual as usual
 from tests.benchmarks.experiments_report import write
-from tests.benchmarks.experiments_verdicts import verdicts
+from tests.benchmarks.experiments_verdicts import above, verdicts
 
 ROOT = Path(__file__).parents[2]
 KEPT = ROOT / "build" / "experiments.json"
@@ -70,6 +70,17 @@ def tasks_again(test: str, full: bool, runs: int, kept: dict[str, Any]) -> list[
     return found
 
 
+def tasks_confirming(full: bool, kept: dict[str, Any]) -> list[Task]:
+    """Every test whose upper bound is above 5 % in a cell, once, with four times the runs and seeds of their own."""
+    cells = {cell.name: cell for cell in experiments_grid.cells(full)}
+    found: list[Task] = []
+    for key in above(kept.get("grid", {})):
+        name, test = key.rsplit(" | ", 1)
+        if key not in kept.get("confirmed", {}):
+            found.append(("confirmed", key, experiments_grid.confirm, (cells[name], 40_000, test)))
+    return found
+
+
 def perform(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, float]:
     """One task and the processor seconds it took."""
     start = time.process_time()
@@ -86,11 +97,15 @@ def main() -> None:
     parser.add_argument("--only", default="")
     parser.add_argument("--page", action="store_true", help="only write the page from what was kept")
     parser.add_argument("--again", default="", metavar="TEST", help="measure this test anew wherever it is kept")
+    parser.add_argument("--confirm", action="store_true", help="measure what is above 5 % on 40,000 other histories")
     options = parser.parse_args()
-    console, goes_on = Console(), options.resume or options.page or bool(options.again)
+    console = Console()
+    goes_on = options.resume or options.page or options.confirm or bool(options.again)
     kept: dict[str, Any] = json.loads(KEPT.read_text()) if goes_on and KEPT.exists() else {}
     runs = options.runs or (10_000 if options.full else 500)
-    if options.again:
+    if options.confirm:
+        todo = tasks_confirming(options.full, kept)
+    elif options.again:
         todo = tasks_again(options.again, options.full, runs, kept)
     else:
         todo = [] if options.page else tasks(options.full, runs)
