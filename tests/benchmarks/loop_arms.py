@@ -1,0 +1,57 @@
+"""The arms of the closed loop: the product as it is, and with parts of it taken away."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infra.settings import Settings, load_settings
+from plaudit.demo import profile
+from plaudit.demo.options import DemoOptions
+
+EXPERIMENT_PEOPLE = 560
+
+
+@dataclass(frozen=True)
+class Arm:
+    """`trust`: whether people are weighed before labels are made; `gate`: whether a refusal counts, and an experiment
+    decides; `training`: whose training this arm judges (its own name, or another's whose training is the same)."""
+
+    name: str
+    says: str
+    training: str
+    trust: bool = True
+    gate: bool = True
+    reward_model: dict[str, Any] = field(default_factory=dict)
+    policy_update: dict[str, Any] = field(default_factory=dict)
+
+
+ARMS = {
+    arm.name: arm
+    for arm in (
+        Arm("full", "the product: trust, huber_bt and heads, several objectives, gate, experiment", "full"),
+        Arm("ungated", "the same adapter, given to everybody whatever gate and experiment say", "full", gate=False),
+        Arm("no trust", "everybody's vote weighs the same", "no trust", trust=False),
+        Arm(
+            "plain",
+            "what is usual: plain Bradley-Terry on every pair, its score the one reward, no trust, no gate",
+            "plain",
+            trust=False,
+            gate=False,
+            reward_model={"loss": "bt"},
+            policy_update={"objectives": {"utility": 1.0}},
+        ),
+    )
+}
+
+
+def settings_of(arm: Arm, seed: int, folder: Path, steps: int) -> Settings:
+    """The demo's profile (the same budget for all arms), with windows of an hour and this arm's differences."""
+    options = DemoOptions(seed=seed, folder=folder, people_before=300, experiment_people=EXPERIMENT_PEOPLE, steps=steps)
+    document = profile.settings_document(options)
+    document["project"] = "loop"
+    document["model"] = {"threads": 1}
+    document["ingest"] |= {"window_seconds": 3600.0, "allowed_lateness_seconds": 60.0}
+    document["reward_model"] |= arm.reward_model
+    document["policy_update"] = {**document["policy_update"], **arm.policy_update}
+    document["logging"] = {"level": "error"}
+    return load_settings(overrides=document)
