@@ -10,7 +10,7 @@ TESTS := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(PYTEST) -n $(WORKERS) --di
 PACKAGES := plaudit serving policy_update reward_model ab_testing ingest infra
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test test-full test-oracles check bench bench-ingest bench-reward-model bench-policy-update bench-reward-hacking bench-front bench-ab bench-serving tools
+.PHONY: help setup demo up test test-full test-oracles check bench bench-ingest bench-reward-model bench-policy-update bench-reward-hacking bench-front bench-ab bench-serving bench-loop tools
 
 help: ## Show the available commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ bench-front: setup ## Show the front of two conflicting rewards, alone on the ma
 bench-ab: setup ## Measure the tests of experiments; FULL=1: the full grid, which writes its page (an hour of one core; RESUME=1 goes on)
 	OMP_NUM_THREADS=1 MALLOC_MMAP_THRESHOLD_=100000000 MALLOC_TRIM_THRESHOLD_=1000000000 \
 		$(BIN)/python -m tests.benchmarks.bench_experiments $(if $(FULL),--full) $(if $(RESUME),--resume)
+
+bench-loop: setup ## Run the closed loop with simulated people, whole and with parts taken away (hours; what is there is kept)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_loop --page
 
 bench-serving: setup ## Measure gateway and local engine, alone on the machine (QUICK=1: small sizes, no page)
 	OMP_NUM_THREADS=2 $(BIN)/python -m tests.benchmarks.bench_serving $(if $(QUICK),--quick --no-page)
