@@ -10,7 +10,7 @@ def rows_for_registry(connection: Connection, project: str) -> list[RegisteredRo
     """Every adapter and reward model of a project, with the aliases that must point at it.
 
     Of adapters, `champion` and `previous` follow the champion pointer, `challenger` the adapter's state; of reward
-    models `champion` follows the state and `latest` is the newest version.
+    models `champion` follows the state and `newest` is the newest version (MLflow keeps `latest` to itself).
     """
     return [*_adapters(connection, project), *_reward_models(connection, project)]
 
@@ -56,7 +56,7 @@ def _reward_models(connection: Connection, project: str) -> list[RegisteredRow]:
             },
             tuple(
                 alias
-                for alias, holds in (("champion", row.state == "champion"), ("latest", row.version == newest[row.name]))
+                for alias, holds in (("champion", row.state == "champion"), ("newest", row.version == newest[row.name]))
                 if holds
             ),
         )

@@ -61,7 +61,7 @@ def test_rows_carry_the_aliases_that_follow_from_the_store(context: Context) -> 
         ("loop", 2): ("champion",),
         ("loop", 3): ("challenger",),
         ("reward", 1): ("champion",),
-        ("reward", 2): ("latest",),
+        ("reward", 2): ("newest",),
     }
     assert rows[0].tags["plaudit.ref"] == "loop@1"
     assert rows[0].tags["plaudit.run_id"] == "run-1"
@@ -86,6 +86,16 @@ def test_the_job_projects_skips_and_follows_a_promotion(context: Context) -> Non
         assert set(registry.versions("loop")) == {"/adapters/default/1", "/adapters/default/2"}
     finally:
         registry.close()
+
+
+def test_the_registry_takes_every_alias(context: Context) -> None:
+    """Not all names are free: MLflow keeps `latest` to itself."""
+    add_adapter(context, 1, "champion")
+    add_adapter(context, 2, "challenger")
+    add_reward_model(context, 1, "champion")
+    add_reward_model(context, 2)
+    point(context, "loop@1", "base")
+    assert registry_job().run(JobContext(context)).status == "done"
 
 
 def test_a_lost_registry_is_told_everything_again(context: Context) -> None:

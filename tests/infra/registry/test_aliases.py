@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from infra.registry import AliasChange, plan_aliases
 
-_ALIASES = st.dictionaries(st.sampled_from(["champion", "challenger", "latest"]), st.integers(1, 4))
+_ALIASES = st.dictionaries(st.sampled_from(["champion", "challenger", "newest"]), st.integers(1, 4))
 _MODELS = st.dictionaries(st.sampled_from(["loop", "reward"]), _ALIASES)
 
 
