@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from infra.event_log import EventLog, Position, Record
 from ingest.segments import join_segments
@@ -65,7 +65,7 @@ class SharedAppends:
             try:
                 future = self._log.append(self._topic, records(lots, self._max_value_bytes))
             except Exception as error:
-                _settle(taken, error)
+                settle(taken, error)
             else:
                 self._under_way += 1
                 future.add_done_callback(lambda done: self._tell(loop, done, taken))
@@ -89,11 +89,19 @@ class SharedAppends:
 
     def _landed(self, loop: asyncio.AbstractEventLoop, done: "Future[list[Position]]", taken: list[_Waiting]) -> None:
         self._under_way -= 1
-        _settle(taken, done.exception())
+        settle(taken, done.exception())
         self._flush_soon(loop)
 
 
-def _settle(taken: Sequence[_Waiting], error: BaseException | None) -> None:
+class Awaited(Protocol):
+    """Something that somebody waits for."""
+
+    @property
+    def done(self) -> "asyncio.Future[None]": ...
+
+
+def settle(taken: Sequence[Awaited], error: BaseException | None) -> None:
+    """Tell everybody who still waits how it went."""
     for waiting in taken:
         if waiting.done.done():
             continue

@@ -114,7 +114,7 @@ def document(described: Collection[tuple[str, str]] | None = None) -> dict[str, 
     made = feedback_document()
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
-        paths.setdefault(operation.path, {})[operation.method] = _described(operation)
+        paths.setdefault(operation.path, {})[operation.method] = described_operation(operation, _answer)
     paths |= made["paths"]
     if described is not None:
         paths = {
@@ -161,22 +161,6 @@ def schema_routes() -> list[Route]:
         return Response(body, media_type=JSON, headers={"cache-control": "public, max-age=300"})
 
     return [Route("/openapi.json", describe, methods=["GET"])]
-
-
-def _described(operation: Operation) -> dict[str, Any]:
-    made: dict[str, Any] = {
-        "operationId": operation.name,
-        "tags": [operation.tag],
-        "summary": operation.summary,
-        "responses": {str(status): _answer(operation, status) for status in sorted(operation.answers)},
-        "security": [{name: []} for name in operation.security] + [{}],
-    }
-    if operation.parameters:
-        made["parameters"] = list(operation.parameters)
-    if operation.body is not None:
-        content = {media: {"schema": schema} for media, schema in operation.body.items()}
-        made["requestBody"] = {"required": True, "content": content}
-    return made
 
 
 def _answer(operation: Operation, status: int) -> dict[str, Any]:

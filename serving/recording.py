@@ -19,6 +19,7 @@ from infra.event_log.partitioning import InvalidRecord
 from infra.event_log.port import EventLogUnavailable, KeepsLocally
 from infra.metrics import catalogue as metrics
 from infra.settings import Settings
+from ingest.appending import settle
 from ingest.codec import INTERACTION_CODEC
 from ingest.topics import interactions_topic
 from serving.mailbox import Mailbox
@@ -122,7 +123,7 @@ class Recorder:
             try:
                 future = self._append(self._topic, _records(taken, self._most_bytes))
             except PlauditError as error:
-                _settle(taken, error)
+                settle(taken, error)
             else:
                 self._under_way += 1
                 future.add_done_callback(lambda done: mailbox.post(self._landed, loop, done, taken))
@@ -140,18 +141,8 @@ class Recorder:
         self, loop: asyncio.AbstractEventLoop, done: "Future[list[Position]]", taken: Sequence[_Waiting]
     ) -> None:
         self._under_way -= 1
-        _settle(taken, done.exception())
+        settle(taken, done.exception())
         self._flush_soon(loop)
-
-
-def _settle(taken: Sequence[_Waiting], error: BaseException | None) -> None:
-    for waiting in taken:
-        if waiting.done.done():
-            continue
-        if error is None:
-            waiting.done.set_result(None)
-        else:
-            waiting.done.set_exception(error)
 
 
 def _records(taken: Sequence[_Waiting], most_bytes: int) -> list[Record]:

@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document of the feedback API."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -13,7 +14,7 @@ def document() -> dict[str, Any]:
     """The document."""
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
-        paths.setdefault(operation.path, {})[operation.method] = _described(operation)
+        paths.setdefault(operation.path, {})[operation.method] = described(operation, _answer)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -40,12 +41,13 @@ _SCHEMES = {
 }
 
 
-def _described(operation: Operation) -> dict[str, Any]:
+def described(operation: Operation, answer: Callable[[Operation, int], dict[str, Any]]) -> dict[str, Any]:
+    """One operation as OpenAPI has it; `answer` describes what it answers with a status."""
     made: dict[str, Any] = {
         "operationId": operation.name,
         "tags": [operation.tag],
         "summary": operation.summary,
-        "responses": {str(status): _answer(operation, status) for status in sorted(operation.answers)},
+        "responses": {str(status): answer(operation, status) for status in sorted(operation.answers)},
         "security": [{name: []} for name in operation.security] + [{}],
     }
     if operation.parameters:
