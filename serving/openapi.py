@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from ingest.schemas.openapi import described as described_operation
 from ingest.schemas.openapi import document as feedback_document
 from ingest.schemas.operations import JSON, Operation
 from serving.schemas import COMPONENTS, Schema, ref
