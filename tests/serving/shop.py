@@ -23,6 +23,11 @@ from tests.serving.conftest import Served
 
 SCOPES = ("infer", "feedback", "read", "admin")
 
+CHAT = "/v1/chat/completions"
+QUESTION = [{"role": "user", "content": "Hello?"}]
+BODY: dict[str, Any] = {"model": "plaudit", "messages": QUESTION, "max_tokens": 2}
+"""The smallest request."""
+
 
 @dataclass(frozen=True)
 class Shop:

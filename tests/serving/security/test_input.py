@@ -2,8 +2,6 @@
 
 import gzip
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -13,25 +11,7 @@ import pytest
 
 from serving.service import Gateway
 from tests.serving.conftest import Served, set_champion, wait_until
-from tests.serving.shop import Shop, open_shop, raw
-
-ROOT = Path(__file__).parents[2]
-CHAT = "/v1/chat/completions"
-QUESTION = [{"role": "user", "content": "Hello?"}]
-BODY: dict[str, Any] = {"model": "plaudit", "messages": QUESTION, "max_tokens": 2}
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path, sqlite_template: Path) -> Iterator[Shop]:
-    with open_shop(tmp_path_factory.mktemp("shop"), tiny_model_dir, sqlite_template) as opened:
-        yield opened
-
-
-@pytest.fixture
-def infer(shop: Shop) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=shop.served.url, headers=shop.headers(), timeout=30) as client:
-        yield client
-
+from tests.serving.shop import BODY, CHAT, Shop, raw
 
 EVIL = "x\r\nX-Evil: yes"
 

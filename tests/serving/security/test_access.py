@@ -17,24 +17,9 @@ from ingest import tokens
 from ingest.access.keys import hash_of
 from ingest.access.repository import KeyRepository
 from ingest.access.service import create_key, revoke_key
-from tests.serving.shop import SCOPES, Shop, open_shop, raw
+from tests.serving.shop import BODY, CHAT, SCOPES, Shop, raw
 
-ROOT = Path(__file__).parents[2]
-CHAT = "/v1/chat/completions"
-QUESTION = [{"role": "user", "content": "Hello?"}]
-BODY: dict[str, Any] = {"model": "plaudit", "messages": QUESTION, "max_tokens": 2}
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path, sqlite_template: Path) -> Iterator[Shop]:
-    with open_shop(tmp_path_factory.mktemp("shop"), tiny_model_dir, sqlite_template) as opened:
-        yield opened
-
-
-@pytest.fixture
-def infer(shop: Shop) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=shop.served.url, headers=shop.headers(), timeout=30) as client:
-        yield client
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
