@@ -33,11 +33,6 @@ Made by `make bench-serving`. What is measured, and how, stands at the head of
 """
 
 
-def measured(quick: bool) -> dict[str, dict[str, Any]]:
-    """The figures of every part, by its module."""
-    return {module: importlib.import_module(module).measure(quick=quick) for module in PARTS.values()}
-
-
 def render(results: dict[str, dict[str, Any]], quick: bool) -> str:
     """The measured part of the page."""
     libraries = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES)
@@ -66,12 +61,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
     parser.add_argument("--no-page", action="store_true", help="leave docs/benchmarks alone")
     options = parser.parse_args()
-    results = measured(options.quick)
-    text = render(results, options.quick)
-    print(text)
-    if not options.no_page:
-        write(text)
-        PAGE.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    results: dict[str, dict[str, Any]] = {}
+    for module in PARTS.values():
+        results[module] = importlib.import_module(module).measure(quick=options.quick)
+        text = render(results, options.quick)
+        print(text, flush=True)
+        if not options.no_page:  # after each part: what is measured is kept, whatever becomes of the next
+            write(text)
+            PAGE.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -175,6 +175,7 @@ def _rounds(contestants: dict[str, Contestant], asked: list[Chat], count: int) -
             taken = run(asked if number else asked[:3])
             if number:
                 found[name].append(taken)
+                print(f"round {number} of {count}: {name}: {taken.rate:.1f} tokens/s", flush=True)
     return found
 
 
