@@ -85,7 +85,7 @@ class _Connection(asyncio.Protocol):
             self._load.answered(self, status, time.perf_counter() - self._due_at)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._load.lost(error)
+        self._load.lost(self, error)
 
 
 def _complete(received: bytes) -> bool:
@@ -149,8 +149,11 @@ class _Load:
         else:
             self._feed(connection)
 
-    def lost(self, error: Exception | None) -> None:
-        if not self._done.done():
+    def lost(self, connection: _Connection, error: Exception | None) -> None:
+        """A server may close what is idle, and a client's pool forgets it; anything else is a failure."""
+        if connection in self._idle and len(self._idle) > 1:
+            self._idle.remove(connection)
+        elif not self._done.done():
             self._done.set_exception(error or ConnectionResetError("the gateway closed a connection"))
 
     def _feed(self, connection: _Connection) -> None:
@@ -170,7 +173,7 @@ class _Load:
         while self._next < len(self._due) and self._due[self._next] <= now:
             number, self._next = self._next, self._next + 1
             if self._idle:
-                self._send(self._idle.pop(), number)
+                self._send(self._idle.pop(0), number)  # in turn, so that none lies idle until the server closes it
             else:
                 self._waiting.append(number)
         if self._next < len(self._due):
