@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.bench_loop [--seeds 61 62 63 64 65] [--shares 0.3 0] [--arms full ungated plain ...]
 
-A seed is a town of 3,000 people: 1,400 honest ones and the accounts that corrupt meet the base model, 560 meet the
+A seed is a town of 3,000 people: 1,400 honest ones and the accounts that corrupt meet the base model, at most 2,000 the
 experiment, 1,000 who never visited judge adapter and base on prompts nobody asked. What an arm found is kept in the
 folder and not made again; `--only-report` reads what is there. Writes docs/benchmarks/loop.md with `--page`. About ten
 core-minutes a training.

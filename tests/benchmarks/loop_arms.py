@@ -8,7 +8,11 @@ from infra.settings import Settings, load_settings
 from plaudit.demo import profile
 from plaudit.demo.options import DemoOptions
 
-EXPERIMENT_PEOPLE = 560
+EXPERIMENT_PEOPLE = 2000
+"""At most: .15 -> .20 of answers loved takes about 1,700 people at 80 % power."""
+WINDOW_SECONDS = 3600.0
+"""What a person does within an hour of an answer becomes its label."""
+LATENESS_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,15 @@ def settings_of(arm: Arm, seed: int, folder: Path, steps: int) -> Settings:
     document = profile.settings_document(options)
     document["project"] = "loop"
     document["model"] = {"threads": 1}
-    document["ingest"] |= {"window_seconds": 3600.0, "allowed_lateness_seconds": 60.0}
+    document["ingest"] |= {"window_seconds": WINDOW_SECONDS, "allowed_lateness_seconds": LATENESS_SECONDS}
     document["reward_model"] |= arm.reward_model
     document["policy_update"] = {**document["policy_update"], **arm.policy_update}
+    # A wave of people every hour and a bit, so that what the last one did has become labels before the next look.
+    document["ab_testing"] |= {
+        "metric_window_seconds": WINDOW_SECONDS,
+        "allowed_lateness_seconds": LATENESS_SECONDS,
+        "freshness_seconds": 4 * WINDOW_SECONDS,
+        "max_runtime_seconds": 48 * WINDOW_SECONDS,
+    }
     document["logging"] = {"level": "error"}
     return load_settings(overrides=document)

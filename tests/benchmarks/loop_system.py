@@ -25,13 +25,13 @@ from plaudit.demo import repository
 from plaudit.jobs import job_named
 from plaudit.people.judge import Judge
 from serving.app import build_gateway
-from tests.benchmarks.loop_arms import EXPERIMENT_PEOPLE, Arm, settings_of
+from tests.benchmarks.loop_arms import EXPERIMENT_PEOPLE, LATENESS_SECONDS, WINDOW_SECONDS, Arm, settings_of
 from tests.benchmarks.loop_people import Shown, Town, honest, look
 from tests.benchmarks.loop_window import DAYS, MAX_TOKENS, START, TEMPERATURE, Given, Window, messages
 
 FIRST_VISITOR = 1_000_000
 WAVE = 80
-WAVE_SECONDS = 20.0
+WAVE_SECONDS = WINDOW_SECONDS + LATENESS_SECONDS + 60.0
 EVENTS_A_REQUEST = 500
 
 
