@@ -77,6 +77,7 @@ def teach(
         system.bootstrap()
         system.publish([*recorded.answers, *(recorded.corrupted_answers if corrupt else [])])
         system.send([*recorded.events, *(recorded.corrupted_events if corrupt else [])])
+        system.settle()
         for job in (*(["trust"] if arm.trust else []), "label", "reward-model", "policy-update"):
             system.job(job)
         return system.judged(arm, _Visitors(town, judge, prompts))
@@ -188,6 +189,11 @@ class _System:
                 _require_accepted(result, len(some))
 
         asyncio.run(all_of_them())
+        self._consumer.drain()
+
+    def settle(self) -> None:
+        """Let what was received become old enough for trust to be estimated from it."""
+        self._clock.advance(self._context.settings.trust.settle_seconds + 60.0)
         self._consumer.drain()
 
     def job(self, name: str) -> None:
