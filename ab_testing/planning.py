@@ -16,9 +16,9 @@ from ab_testing.evidence import WEIGHTS, bets_on_scores
 from infra.settings.ab_testing import AbTestingSettings, MetricSettings
 from infra.statistics import (
     chance_to_reach,
-    empirical_bernstein_sequence,
     evidence_rate,
     fixed_sample_size,
+    mean_interval,
     next_log_threshold,
     people_to_reach,
     power_spending,
@@ -34,7 +34,7 @@ Question = Literal["better", "not worse", "harm"]
 class Baseline:
     """A metric among the champion's people: `people` looked at, share of them with a value, `mean` and `variance` of
     the values in [0, 1] (None: unknown), `correlation` with a covariate from before exposure; `low`, `high`: exact
-    bounds on the mean at 95 % (empirical Bernstein), None where it was not measured."""
+    bounds on the mean at 95 %, None where it was not measured."""
 
     people: int
     valued: float
@@ -75,14 +75,14 @@ def baseline_of(metric: MetricSettings, values: Iterable[float | None]) -> Basel
     rate = metric.expected_rate
     if found.size < 2 or (rate is not None and not found.any()):
         return Baseline(len(every), 1.0, rate, None if rate is None else rate * (1 - rate))
-    bounds = empirical_bernstein_sequence(found)
+    low, high = mean_interval(found)
     return Baseline(
         len(every),
         found.size / len(every),
         float(found.mean()),
         float(found.var(ddof=1)),
-        low=float(bounds.low[-1]),
-        high=float(bounds.high[-1]),
+        low=low,
+        high=high,
     )
 
 

@@ -13,7 +13,13 @@ from infra.statistics.betting import (
     wealth,
 )
 from infra.statistics.betting_state import BettingState
-from infra.statistics.bounded_means import betting_interval, empirical_bernstein_sequence, rate_interval
+from infra.statistics.bounded_means import (
+    betting_interval,
+    empirical_bernstein_sequence,
+    mean_interval,
+    mixture_concentration,
+    rate_interval,
+)
 from infra.statistics.e_process import Design, EProcess, block_ids, excess_e_process
 from infra.statistics.e_state import EState
 from infra.statistics.intervals import (
@@ -111,6 +117,8 @@ __all__ = [
     "log_block_factors",
     "log_dirichlet_factor",
     "mean_confidence_sequence",
+    "mean_interval",
+    "mixture_concentration",
     "nearest_null_rate",
     "next_log_threshold",
     "off_policy_advice",

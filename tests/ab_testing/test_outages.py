@@ -1,6 +1,9 @@
 """Outage drills: none ever promotes, and where no frozen value is touched the ledger is the same to the byte."""
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +63,28 @@ class KilledInTwo(KilledEverywhere):
         return super().look(world) if self.looks in (6, 9) else world.look(EVERY)
 
 
+@dataclass
+class Off(Delivery):
+    """The promoter's clock is off all the time, by less than makes a watermark stale."""
+
+    offset: float = 0.0
+
+    def look(self, world: World) -> Look:
+        world.clock.advance(EVERY)
+        world.consumed()
+        return decide(replace(world.context, clock=ManualClock(world.clock.now() + self.offset)))
+
+
+READINGS = ("decided_at", "watermark", "decision_id", "hash", "previous_hash")
+"""Of a row: what the promoter's own clock says, and what is made from it."""
+
+
+def without_clock(ledger: str) -> list[dict[str, Any]]:
+    """The rows, less what the clock says itself: evidence, reasons, effects are left."""
+    rows = [json.loads(line) for line in ledger.splitlines()]
+    return [{name: value for name, value in row.items() if name not in READINGS} for row in rows]
+
+
 def undisturbed(settings: Settings, event_log: EventLog, tmp_path: Path, **rules: object) -> str:
     """The ledger of the story in which nothing goes wrong: the challenger is better and is promoted."""
     rows = story(new_world(settings, event_log, tmp_path / "undisturbed.sqlite3", **rules), BETTER)
@@ -77,12 +102,16 @@ def test_where_no_frozen_value_is_touched_the_ledger_is_the_same(
         world = new_world(settings, event_log, tmp_path / f"{name}.sqlite3")
         assert text(story(world, BETTER, delivery)) == clean, name
     assert killed.kills > 30
+    for offset in (2.0, -2.0):
+        world = new_world(settings, event_log, tmp_path / f"off {offset}.sqlite3")
+        assert without_clock(text(story(world, BETTER, Off(offset)))) == without_clock(clean), offset
 
 
 RAMP: dict[str, object] = {"ramp_shares": (0.25, 0.5), "min_people_per_phase": 15, "min_phase_seconds": 15.0}
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("rules", [{}, RAMP], ids=["one step", "ramp"])
 def test_killed_at_every_statement_of_every_look(
     settings: Settings, event_log: EventLog, tmp_path: Path, rules: dict[str, object]
@@ -186,3 +215,21 @@ def test_outages_promote_nobody(
     found = kinds(story(world, EQUAL, delivery))
     assert not [kind for kind in found if kind.startswith("promote")]
     assert not codes or any(code in found for code in codes), found
+
+
+OUTAGES: tuple[Callable[[], Delivery], ...] = (
+    NothingMore, partial(SilentArm, "control"), partial(SilentArm, "challenger"), partial(LostArm, "control"),
+    partial(LostArm, "challenger"), NotANumber, Skewed, ADayLate,
+)  # fmt: skip
+
+
+@pytest.mark.full
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("seed", range(2, 7))
+def test_outages_promote_nobody_in_other_histories(
+    settings: Settings, event_log: EventLog, tmp_path: Path, seed: int
+) -> None:
+    for number, outage in enumerate((Delivery, *OUTAGES)):
+        world = new_world(settings, event_log, tmp_path / f"{number}.sqlite3", min_people_per_arm=40)
+        found = kinds(story(world, EQUAL, outage(), seed))
+        assert not [kind for kind in found if kind.startswith("promote")], (number, found)

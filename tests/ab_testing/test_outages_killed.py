@@ -40,16 +40,16 @@ def run_killed(world: World, folder: Path, delays: list[float], first: float) ->
         child = subprocess.Popen(
             [*command, repr(first), str(LOOKS)], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
         )
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"looking\n"
-        try:
-            child.wait(timeout=delay)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            caught += 1
-        finally:
-            child.stdout.close()
-            assert child.wait() in (0, -9)
+        with child:
+            assert child.stdout is not None
+            try:
+                assert child.stdout.readline() == b"looking\n"
+                child.wait(timeout=delay)
+            except subprocess.TimeoutExpired:
+                caught += 1
+            finally:
+                child.kill()
+        assert child.returncode in (0, -9)
     outage_child.main(str(settings), world.database.url, str(progress), first, LOOKS)
     return caught
 
@@ -76,6 +76,7 @@ def test_killed_once(settings: Settings, event_log: EventLog, tmp_path: Path) ->
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1800)  # thirteen processes that import everything
 def test_killed_at_random(settings: Settings, event_log: EventLog, tmp_path: Path) -> None:
     """A dozen times, seldom at the same place."""
     random.seed(time.time_ns())

@@ -5,38 +5,65 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from ab_testing.evidence import PersonValues, betting_design, design_of, e_processes_of
-from ab_testing.simulation import betting_test, drawn_from, first_crossing, rate_of, simulate, speed_of, two_arm_test
+from ab_testing.evidence import PersonValues, betting_design, design_of, e_processes_of, harm_design
+from ab_testing.simulation import (
+    Test,
+    betting_test,
+    drawn_from,
+    first_crossing,
+    rate_of,
+    simulate,
+    speed_of,
+    two_arm_test,
+)
 from ab_testing.simulation_people import KINDS, Kind, growing, pools, steady
 from infra.settings.ab_testing import AbTestingSettings, MetricSettings
 from tests.benchmarks.experiments_grid import Cell, cells, measure
 
-COUNTED = MetricSettings(name="love", objective="love", role="goal", missing="zero")
-SHOWN = MetricSettings(name="shown", objective="love", role="goal")
-RULES = AbTestingSettings(metrics=(COUNTED, SHOWN), smallest_relative_effect=0.8)
+SAFE = MetricSettings(name="love", objective="love", role="guardrail", missing="zero", delta=0.1)
+SHOWN = MetricSettings(name="shown", objective="love", role="guardrail", delta=0.1)
+GOAL = MetricSettings(name="goal", objective="love", role="goal")
+RULES = AbTestingSettings(metrics=(GOAL, SAFE, SHOWN), smallest_relative_effect=0.8)
 
 
 def test_the_simulator_is_the_product_on_a_thousand_histories() -> None:
-    """Same stops, person by person, under a growing ramp with a moving rate; 250 histories of each kind of people."""
+    """Same stops of all three questions, person by person, under a growing ramp with a moving rate; 250 histories of
+    each kind of people."""
     design, course = design_of(RULES), growing(150, (0.05, 0.5), 4, disjoint=True)
+    harm, margin = harm_design(SAFE, design), -SAFE.delta
     for kind in KINDS:
+        binary = kind == "binary"
         draw = drawn_from(pools(kind, np.linspace(0.2, 0.5, 4), drop=0.5, better=True), course)
-        tests = {"betting": betting_test(betting_design(design), boundary=4.0)}
+        tests: dict[str, tuple[MetricSettings, tuple[Test, Test, Test]]] = {
+            "betting": (SAFE, (
+                betting_test(betting_design(design), boundary=4.0),
+                betting_test(betting_design(harm), boundary=1.5, harm=True),
+                betting_test(betting_design(design), boundary=4.0, margin=margin),
+            )),
+        }  # fmt: skip
         if kind != "ratio":
-            tests["two-arm"] = two_arm_test(design, boundary=4.0, binary=kind == "binary")
+            tests["two-arm"] = (SHOWN, (
+                two_arm_test(design, boundary=4.0, binary=binary),
+                two_arm_test(harm, boundary=1.5, binary=binary, harm=True),
+                two_arm_test(design, boundary=4.0, binary=binary, margin=margin),
+            ))  # fmt: skip
         histories = draw(np.random.default_rng(7), 250)
-        for name, test in tests.items():
-            stops = test(histories)
+        for name, (metric, questions) in tests.items():
+            stops = [test(histories) for test in questions]
             for run in range(250):
                 line = histories.denominators
                 people = PersonValues(
                     histories.in_challenger[run], histories.values[run], course.phase, np.zeros(150), course.share,
                     None if line is None else line[run],
                 )  # fmt: skip
-                product = e_processes_of(COUNTED if name == "betting" else SHOWN, people, design).better
-                stop = first_crossing((product.log_e >= np.log(4.0))[None], product.people)[0]
-                assert stop == stops[run], (kind, name, run)
-        assert 0.05 < np.isfinite(stops).mean() < 1
+                product = e_processes_of(metric, people, design)
+                for found, expected, boundary in zip(
+                    (product.better, product.worse, product.not_inferior), stops, (4.0, 1.5, 4.0), strict=True
+                ):
+                    assert found is not None
+                    stop = first_crossing((found.log_e >= np.log(boundary))[None], found.people)[0]
+                    assert stop == expected[run], (kind, name, run)
+            assert all(np.isfinite(each).any() for each in stops), (kind, name)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -3,10 +3,10 @@
     python -m tests.benchmarks.bench_experiments [--full] [--runs N] [--workers N] [--resume] [--only PART] [--page]
     python -m tests.benchmarks.bench_experiments --full --again asymptotic
 
-Without `--full` a reduced grid with 500 runs a cell, printed but not written. Parts: grid, speed, usual, stream,
-attacks. Every cell is kept in `build/experiments.json` as soon as it is measured: `--resume` goes on from there,
-`--page` only writes the page, `--again` measures one test anew wherever it is kept, on the same histories, and leaves
-the figures of the others. Ends with a verdict on every bound that was asked for.
+Without `--full` a reduced grid with 500 runs a cell, printed but not written. Parts: grid, speed, usual, rivals,
+stream, attacks. Every cell is kept in `build/experiments.json` as soon as it is measured: `--resume` goes on from
+there, `--page` only writes the page, `--again` measures one test anew wherever it is kept, on the same histories, and
+leaves the figures of the others. Ends with a verdict on every bound that was asked for.
 """
 
 import argparse
@@ -22,7 +22,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tests.benchmarks import experiments_attacks, experiments_grid, experiments_speed, experiments_stream
+from tests.benchmarks import (
+    experiments_attacks,
+    experiments_grid,
+    experiments_rivals,
+    experiments_speed,
+    experiments_stream,
+)
 from tests.benchmarks import experiments_usual as usual
 from tests.benchmarks.experiments_report import write
 from tests.benchmarks.experiments_verdicts import above, verdicts
@@ -40,6 +46,7 @@ def tasks(full: bool, runs: int) -> list[Task]:
     found: list[Task] = [("speed", name, experiments_speed.measure, (name, runs)) for name in experiments_speed.CASES]
     found += [("attacks", name, experiments_attacks.measure, (name, runs)) for name in experiments_attacks.CASES]
     found += [("usual", name, usual.measure, (name, max(runs // 5, 200))) for name in usual.CASES]
+    found += [("rivals", name, experiments_rivals.measure, (name, runs)) for name in experiments_rivals.CASES]
     found += [("stream", name, experiments_stream.measure, (name, runs)) for name in experiments_stream.CASES]
     found += [("grid", cell.name, experiments_grid.measure, (cell, runs)) for cell in experiments_grid.cells(full)]
     return found

@@ -11,6 +11,7 @@ import numpy as np
 import scipy
 
 from tests.benchmarks.experiments_grid import EFFECTS, MOST_PEOPLE, MOST_PEOPLE_SMALL, RAMPS, WORSE
+from tests.benchmarks.experiments_rivals import CASES as RIVALS
 from tests.benchmarks.experiments_stream import EVERY, FIXED, NULLS, PEOPLE, POSITIONS, PROCEDURES, YEAR
 from tests.benchmarks.experiments_verdicts import above, verdicts
 
@@ -42,7 +43,8 @@ def write(page: Path, kept: Figures) -> None:
         minutes=kept.get("cpu_seconds", 0.0) / 60,
     )
     parts = [head, *asked(kept), *grid(kept.get("grid", {}), kept.get("confirmed", {})), *speed(kept.get("speed", {}))]
-    parts += [*usual(kept.get("usual", {})), *stream(kept.get("stream", {})), *attacks(kept.get("attacks", {}))]
+    parts += [*usual(kept.get("usual", {})), *rivals(kept.get("rivals", {}))]
+    parts += [*stream(kept.get("stream", {})), *attacks(kept.get("attacks", {}))]
     page.write_text("\n".join(parts) + "\n")
 
 
@@ -161,6 +163,39 @@ def usual(found: Figures) -> list[str]:
     for name, f in found.items():
         lines.append(f"| {name} | {f['usual']:.1%} | {f['exact betting']:.1%} | {f['asymptotic, gated']:.1%} |")
     return lines
+
+
+def rivals(found: Figures) -> list[str]:
+    """Methods that hold at several looks or at every one, and Pearson's sample-ratio test, beside ours."""
+    speed, ratio = found.get(RIVALS[0], {}), found.get(RIVALS[1], {})
+    if not speed or not ratio:
+        return []
+    rows = []
+    for method, f in speed.items():
+        false = f"{f['false']:.1%}, at most {f['false_upper']:.1%}"
+        rows.append(f"| {method} | {false} | {f['mean']:.3f} +- {f['error']:.3f} | {f['power']:.1%} |")
+    runs = next(iter(ratio.values()))["runs"]
+    told = "; ".join(f"{test} {f['alarms']:.2%}, at most {f['upper']:.2%}" for test, f in ratio.items())
+    return [
+        "",
+        *paragraph(
+            "Methods that allow several looks, or any, beside the one that decides, binary .10 -> .12, N as above; "
+            "who has not decided by 2 N (or the last planned look) stops there; false winners without an effect. Group "
+            "sequential: planned looks, error spent as t^2 (Lan and DeMets); where the size of the effect is known and "
+            "nobody looks in between it is the fastest, but an unplanned look is not covered, nor is a growing ramp. "
+            "The two-sample mixture (mSPRT) excludes zero on either side, tuned at N; the stitched boundary is "
+            "one-sided, from N / 10 on; both are asymptotic here, a look every 20 people:"
+        ),
+        "",
+        "| method | false winners | mean stop / N | power |",
+        "|---|---|---|---|",
+        *rows,
+        "",
+        *paragraph(
+            f"Pearson's chi-square as a sample-ratio test, looked at every 100 of 100,000 people who land as they "
+            f"should ({runs:,} runs), alarms in: {told}."
+        ),
+    ]
 
 
 def stream(found: Figures) -> list[str]:

@@ -34,9 +34,12 @@ CASES = (
 )
 
 
-def differences(h: Histories) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
-    """Difference of means, its Welch variance, whether both arms have people enough, and people at every look."""
-    looks = np.arange(EVERY, h.course.people + 1, EVERY)
+def differences(
+    h: Histories, looks: NDArray[np.int64] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], NDArray[np.int64]]:
+    """Difference of means, its Welch variance, whether both arms have people enough, and people at every look: every
+    `EVERY` people where `looks` are not told."""
+    looks = np.arange(EVERY, h.course.people + 1, EVERY) if looks is None else looks
     means, variances, enough = [], [], np.ones((h.values.shape[0], len(looks)), dtype=np.bool_)
     for side in (h.in_challenger, ~h.in_challenger):
         n = np.cumsum(side, axis=1)[:, looks - 1]
@@ -49,11 +52,11 @@ def differences(h: Histories) -> tuple[NDArray[np.float64], NDArray[np.float64],
     return means[0] - means[1], variances[0] + variances[1], enough, looks
 
 
-def welch_sequence(h: Histories) -> NDArray[np.float64]:
-    """Two-sided asymptotic sequence at 5 %, excluding zero: the lower bound alone promotes."""
+def welch_sequence(h: Histories, tuning: float = 10_000) -> NDArray[np.float64]:
+    """Two-sided asymptotic sequence at 5 %, narrowest at `tuning` people, excluding zero on either side."""
     difference, variance, enough, looks = differences(h)
     n = looks.astype(np.float64)
-    margin = asymptotic_margin(np.sqrt(variance * n), n, asymptotic_rho(10_000, 0.05), 0.05)
+    margin = asymptotic_margin(np.sqrt(variance * n), n, asymptotic_rho(tuning, 0.05), 0.05)
     return first_crossing(enough & (np.abs(difference) > margin), looks)
 
 

@@ -9,6 +9,7 @@ from scipy import optimize
 from infra.statistics import (
     InvalidStatisticsInput,
     always_valid_interval,
+    asymptotic_rho,
     doubly_robust,
     doubly_robust_scores,
     inverse_propensity_scores,
@@ -19,6 +20,7 @@ from infra.statistics import (
 )
 from infra.statistics.off_policy_intervals import gamma_exponential_log_wealth
 from tests.infra.statistics.test_off_policy import ACTIONS, NEW, PREDICTED, REWARDS, WEIGHTS
+from tests.infra.statistics.test_oracles import X
 
 ALONE = np.arange(4)
 MEAN_UNDER_NEW = np.full(4, PREDICTED @ NEW)
@@ -57,12 +59,25 @@ def test_intervals_of_clustered_observations_cover() -> None:
     assert 0.92 <= covered / runs <= 0.98
 
 
+def _gamma_exponential_bound(variance: float, level: float, variance_at_best: float) -> float:
+    """Where the mixture, tuned for this level, reaches 1 / level."""
+    rho = 1 / asymptotic_rho(variance_at_best, 2 * level) ** 2
+
+    def excess(s: float) -> float:
+        return gamma_exponential_log_wealth(s, variance, rho) + math.log(level)
+
+    return float(optimize.brentq(excess, 0, 1000, xtol=1e-12))
+
+
 def test_the_mixture_against_confseq() -> None:
-    """gamma_exponential_mixture_bound(100, .05, 100, 1, .05) = 30.238129620079235."""
-    rho = 100 / (2 * math.log(10) + math.log(1 + 2 * math.log(10)))
-    bound = optimize.brentq(lambda s: gamma_exponential_log_wealth(s, 100, rho) - math.log(20), 0, 100)
-    assert bound == pytest.approx(30.238129620079235, abs=1e-5)
-    assert gamma_exponential_log_wealth(-200.0, 100, rho) == -math.inf
+    """gamma_exponential_mixture_bound(100, .05, 100, 1, .05) = 30.238129620079235, found there by bisection to 12
+    digits; conjmix_empbern_twosided_cs(X, v_opt=120)[-1], which halves alpha twice and goes by the distances from the
+    mean of earlier values, 1/2 at first."""
+    assert _gamma_exponential_bound(100, 0.05, 100) == pytest.approx(30.238129620079235, rel=2e-12)
+    earlier = np.append(0.5, (np.cumsum(X) / np.arange(1, 501))[:-1])
+    margin = _gamma_exponential_bound(float(np.sum((X - earlier) ** 2)), 0.0125, 120) / 500
+    assert (0.6 - margin, 0.6 + margin) == pytest.approx((0.520191029701033, 0.6798089702989669), rel=2e-12)
+    assert gamma_exponential_log_wealth(-200.0, 100, 15.0) == -math.inf
 
 
 def test_always_valid_bounds_hold_at_every_look() -> None:
