@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reward_model.offline_online import OfflineOnline, Point, Rate, offline_online, realised_rate
+from reward_model.offline_online_service import contrasted
 from tests.benchmarks.calibration_heads import Seed
 from tests.benchmarks.calibration_models import Head, fit_head, fit_love, predict
 from tests.benchmarks.calibration_population import Log, candidate_policies, unforeseeable_policies, visit
@@ -140,11 +141,13 @@ def realised_rates(
 def _points(
     seed: Seed, head: Head, policies: Mapping[str, Array], fixed: Ints, realised: Mapping[str, tuple[Rate, Rate]]
 ) -> list[Point]:
+    """As `record_predictions` keeps them, and what was realised."""
     base = predict(head.probabilities, seed.world.base, seed.stock, fixed, seed.rng)
+    contrast = head.calibration.contrast
     return [
         Point(
             name,
-            predict(head.probabilities, policy, seed.stock, fixed, seed.rng),
+            contrasted(predict(head.probabilities, policy, seed.stock, fixed, seed.rng), base, contrast),
             realised[name][0],
             base,
             realised[name][1],
