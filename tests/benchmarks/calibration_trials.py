@@ -36,7 +36,7 @@ class FarPoint:
 class TrialResult:
     """Candidates of one seed. `everything`: the report with awful candidates kept; `unforeseeable`: of candidates that
     are better in what no text shows; `by_labels`: with less feedback to learn from; `shifted`: people who ask other
-    questions than those of the fixed set, by name; `far`."""
+    questions than those of the fixed set, by name; `far`; `contrast` of the head, which all its predictions have."""
 
     main: OfflineOnline
     everything: OfflineOnline
@@ -44,6 +44,7 @@ class TrialResult:
     by_labels: dict[int, OfflineOnline]
     shifted: dict[str, OfflineOnline]
     far: tuple[FarPoint, ...]
+    contrast: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ def trial_results(seed: Seed) -> TrialResult:
         },
         shifted={name: offline_online(found) for name, found in shifted.items()},
         far=_far(seed, main),
+        contrast=seed.love.calibration.contrast,
     )
 
 
