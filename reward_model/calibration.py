@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq, isotonic_regression, minimize
 
 from infra.contracts import PlauditError
+from reward_model.contrast import fit_contrast
 from reward_model.split import grouped_folds
 
 Array = NDArray[np.float64]
@@ -58,7 +59,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 
     `kind` temperature: p = s(slope x) (Guo et al. 2017, slope = 1 / T); platt: p = s(slope x + offset) (Platt 1999);
     isotonic: linear between (`knots`, `levels`), which grow, constant outside them (centred isotonic regression, Oron &
-    Flournoy 2017). Then, for every kind, logit(p) + `shift`: see `at_base_rate`.
+    Flournoy 2017). Then, for every kind, logit(p) + `shift`: see `at_base_rate`. `contrast`: by how much differences
+    between answers to one question exceed those of p (see `contrast`); it does not change p.
     """
 
     kind: str = "platt"
@@ -67,6 +69,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     knots: tuple[float, ...] = ()
     levels: tuple[float, ...] = ()
     shift: float = 0.0
+    contrast: float = 1.0
 
     def apply(self, logits: Array) -> Array:
         """Probabilities in [0, 1], same shape, never falling where logits rise."""
@@ -177,7 +180,8 @@ def choose_calibration(
     behind = {kind: _clustered_mean(loss - losses[best], w, g) for kind, loss in losses.items()}
     sigmoid_kind = min(_SIGMOIDS, key=lambda kind: means[kind])
     chosen = sigmoid_kind if behind[sigmoid_kind][0] <= _TIE * behind[sigmoid_kind][1] else best
-    return Choice(KINDS[chosen](x, y, w), means, behind)
+    contrast = fit_contrast(unseen[chosen], y, w, g)
+    return Choice(msgspec.structs.replace(KINDS[chosen](x, y, w), contrast=contrast), means, behind)
 
 
 def calibration_of(document: Any) -> Calibration:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -34,14 +35,16 @@ class FittedHead:
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How any head is fitted: candidate penalties, folds, refits and seed; `spreads`: candidate standard deviations of
-    what a group adds to the log-odds of its answers (objectives only; 0: nothing)."""
+    """How any head is fitted: candidate penalties, folds, refits and seed; for objectives only, `spreads`: candidate
+    standard deviations of what a group adds to the log-odds of its answers (0: nothing), and `between`: that of what a
+    head says of a group as a whole (0: as it likes)."""
 
     l2_grid: Sequence[float]
     folds: int
     ensemble: int
     seed: int
     spreads: Sequence[float] = (0.0,)
+    between: float = 0.0
 
 
 def fit_objective(
@@ -71,9 +74,10 @@ def fit_objective(
             penalties = penalties[max(0, place - _NEAR) : place]
     spread, l2 = best
     y, v = torch.from_numpy(targets), torch.from_numpy(weights)
-    main = fit_mixed_logistic(x, y, v, groups, spread, l2, labels=labels)
+    fit = partial(fit_mixed_logistic, x, y, labels=labels, between=options.between)
+    main = fit(v, groups, spread, l2)
     refits = [
-        fit_mixed_logistic(x, y, v * torch.from_numpy(counts), groups, spread, l2, labels=labels, start=main)
+        fit(v * torch.from_numpy(counts), groups, spread, l2, start=main)
         for counts in group_bootstrap(groups, options.ensemble, options.seed)
     ]
     parameters = torch.stack([fitted.parameters for fitted in (main, *refits)])
@@ -101,7 +105,15 @@ def _out_of_fold(
         start: MixedHead | None = None
         for l2 in sorted(penalties, reverse=True):
             start = fit_mixed_logistic(
-                x[inside], y[inside], v[inside], groups[rows], spread, l2, labels=known, start=start
+                x[inside],
+                y[inside],
+                v[inside],
+                groups[rows],
+                spread,
+                l2,
+                labels=known,
+                between=options.between,
+                start=start,
             )
             unseen[spread, l2][~rows] = logits(x[outside], start.parameters).numpy()
     return unseen

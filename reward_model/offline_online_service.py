@@ -41,12 +41,13 @@ def record_predictions(
     candidate_prompt: NDArray[np.int64],
     control_prompt: NDArray[np.int64],
     now: float,
+    contrasts: Mapping[str, float] | None = None,
 ) -> list[str]:
     """Keep what `reward_model` predicts of a candidate and its control (`name@version` each) on the same `prompts`.
 
     Scores [n] in [0, 1] by objective with the prompt [n] each answer is for; an objective with a score that is missing
-    or not finite is left out. The first prediction of a candidate stands. Returns the objectives kept; call it before
-    the candidate is shown to anybody.
+    or not finite is left out. `contrasts`: of the heads that have one, see `contrasted`. The first prediction of a
+    candidate stands. Returns the objectives kept; call it before the candidate is shown to anybody.
     """
     repository, kept = OfflineOnlineRepository(connection, project), []
     for objective, scores in candidate_scores.items():
@@ -54,6 +55,8 @@ def record_predictions(
             continue
         ours = predicted_rate(scores, candidate_prompt)
         theirs = _rate_of(control_scores.get(objective), control_prompt)
+        if theirs is not None and contrasts is not None:
+            ours = contrasted(ours, theirs, contrasts.get(objective, 1.0))
         prediction = Prediction(
             candidate=candidate,
             objective=objective,
@@ -70,6 +73,15 @@ def record_predictions(
         if repository.predict(prediction):
             kept.append(objective)
     return kept
+
+
+def contrasted(candidate: Rate, control: Rate, contrast: float) -> Rate:
+    """What a candidate is predicted, given its control on the same prompts: control + c (candidate - control), in
+    [0, 1], the candidate's scores and the control's being independent. Both answer the same questions, so all that
+    parts them are differences between answers to one question, of which c says how much they are worth."""
+    value = control.value + contrast * (candidate.value - control.value)
+    error = float(np.hypot(contrast * candidate.error, (1.0 - contrast) * control.error))
+    return Rate(float(np.clip(value, 0.0, 1.0)), error)
 
 
 def fill_points(

@@ -128,6 +128,10 @@ class RewardModel:
             logits = self.manifest.calibration_of(name).apply(logits)
         return np.stack([logits[:, 0], logits[:, 1:].std(1)], 1)
 
+    def contrast(self, name: str) -> float:
+        """By how much differences between answers to one question exceed those of the scores of head `name`."""
+        return 1.0 if name == UTILITY else self.manifest.calibration_of(name).contrast
+
     @property
     def has_halves(self) -> bool:
         """Whether models of two disjoint halves of the people are held beside the full one."""

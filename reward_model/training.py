@@ -114,7 +114,14 @@ def train_heads(
 
 def fit_options(settings: RewardModelSettings) -> UtilityOptions:
     """The fitting part of the settings."""
-    options = FitOptions(settings.l2_grid, settings.folds, settings.ensemble, settings.seed, settings.group_spreads)
+    options = FitOptions(
+        settings.l2_grid,
+        settings.folds,
+        settings.ensemble,
+        settings.seed,
+        settings.group_spreads,
+        settings.between_groups,
+    )
     return UtilityOptions(options, settings.loss, settings.thresholds, settings.max_flip_rate)
 
 

@@ -140,6 +140,9 @@ class RewardModelSettings(Section):
     """Candidate strengths of the penalty (lambda / 2) |w|^2 on the mean loss; features have unit mean square."""
     group_spreads: tuple[NonNegativeFloat, ...] = Field((0.0, 0.6), min_length=1)
     """Candidate standard deviations, in log-odds, of what a question or conversation does to every answer in it."""
+    between_groups: float = Field(0.6, ge=0)
+    """Standard deviation, in log-odds, that is expected of what a head says of a question or conversation as a whole,
+    beside what it says of differences between the answers there; 0: it may say anything."""
     repeat_correlation: float = Field(0.05, ge=0, le=1)
     """Correlation of the labels of one text beyond what its features say: n of them count n / (1 + rho (n - 1))."""
     ensemble: int = Field(5, ge=2, le=50)

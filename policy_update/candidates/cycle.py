@@ -1,6 +1,6 @@
 """One cycle under way: its models, its candidates, and how they are examined and written down together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,17 +114,17 @@ def record_cycle(cycle: Cycle) -> dict[str, str]:
         for one in cycle.candidates:
             state = found[f"{plan.name}@{one.version}"]
             repository.record_gate(connection, job.settings.project, plan.name, one.version, state, one.document)
-            _predict(connection, job, plan, one, cycle.examiner.objectives)
+            _predict(connection, job, plan, one, cycle.examiner)
     return found
 
 
 def _predict(
-    connection: Connection, job: JobContext, plan: TrainingPlan, candidate: Candidate, objectives: Sequence[str]
+    connection: Connection, job: JobContext, plan: TrainingPlan, candidate: Candidate, examiner: AnyRewardModel
 ) -> None:
     """Keep the rates predicted of candidate and champion, before anybody sees the candidate: held later against what
     people did, they say how far predictions may be trusted."""
     prompts = list(plan.prompts.held_out)[: job.settings.policy_update.gate.prompts]
-    examined = candidate.examined
+    examined, objectives = candidate.examined, examiner.objectives
     record_predictions(
         connection,
         job.settings.project,
@@ -137,4 +137,5 @@ def _predict(
         candidate_prompt=examined.candidate.prompt,
         control_prompt=examined.champion.prompt,
         now=job.clock.now(),
+        contrasts={name: examiner.contrast(name) for name in objectives},
     )

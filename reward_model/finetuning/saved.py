@@ -207,13 +207,20 @@ class FinetunedRewardModel:
 
         return self.cache.fill(keys, compute, tuple(self.scorer.heads.bias.shape))
 
+    def contrast(self, name: str) -> float:
+        """As `RewardModel.contrast`."""
+        return self._calibration(name).contrast
+
+    def _calibration(self, name: str) -> Calibration:
+        document = self.manifest.calibration.get(name)
+        return calibration_of(document) if document is not None else Calibration()
+
     def _column(self, name: str, raw: Floats) -> Floats:
         """[B, 2]: value of the first head, spread of the ensemble."""
         if name == UTILITY:
             values = self.manifest.utility_gain * raw - self.manifest.utility_offset
         else:
-            document = self.manifest.calibration.get(name)
-            values = (calibration_of(document) if document is not None else Calibration()).apply(raw)
+            values = self._calibration(name).apply(raw)
         spread = values[:, 1:].std(1) if values.shape[1] > 1 else np.zeros(len(values))
         return np.stack([values[:, 0], spread], 1)
 

@@ -24,6 +24,7 @@ Ints = NDArray[np.int64]
 COMPONENTS = 400
 GRID = (0.00003, 0.0001, 0.0003, 0.001)
 SPREADS = RewardModelSettings().group_spreads
+BETWEEN = RewardModelSettings().between_groups
 ANSWERS_PER_PROMPT = 8
 
 
@@ -67,7 +68,8 @@ def fit_head(
     names, place = np.unique(item, return_inverse=True)
     mass = np.asarray(np.bincount(place, w), np.float64)
     mean = np.clip(np.bincount(place, w * y) / mass, 0.0, 1.0)
-    options, x, groups = FitOptions(GRID, 5, 0, seed, SPREADS), reduced[torch.from_numpy(names)], stock.prompt[names]
+    options = FitOptions(GRID, 5, 0, seed, SPREADS, BETWEEN)
+    x, groups = reduced[torch.from_numpy(names)], stock.prompt[names]
     counts = np.bincount(place)
     worth = discount_repeats(counts, RewardModelSettings().repeat_correlation)
     fitted = fit_objective(x, mean, mass * worth, groups, options, labels=float(counts @ worth))

@@ -25,9 +25,8 @@ def heads(heads: Sequence[HeadResult]) -> tuple[list[str], bool]:
             "bins of equal mass with its own sampling variance taken off. Labels are people times questions, and both "
             "were drawn: the variance is clustered both ways (Cameron, Gelbach & Miller 2011), which is what training "
             "reports use. `by person`: clustered by person alone, as if these questions were the only ones there are, "
-            "which is how this page measured before: these are the heads measured then, the estimator was changed "
-            "after seeing them and tried on seeds 1000 to 1003 first. Intervals (`upper end`, `lower end`) are both "
-            "ways. "
+            "which is how this page measured at first: the estimator was changed after seeing heads of seeds 2000 to "
+            "2003, and tried on seeds 1000 to 1003 first. Intervals (`upper end`, `lower end`) are both ways. "
             f"{seeds(some)}; skill = 1 - Brier / Brier of the base rate in training."
         ),
         "",

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reward_model.offline_online import OfflineOnline, Point, Rate, offline_online, realised_rate
+from reward_model.offline_online_service import contrasted
 from tests.benchmarks.calibration_heads import Seed
 from tests.benchmarks.calibration_models import Head, fit_head, fit_love, predict
 from tests.benchmarks.calibration_population import Log, candidate_policies, unforeseeable_policies, visit
@@ -35,7 +36,7 @@ class FarPoint:
 class TrialResult:
     """Candidates of one seed. `everything`: the report with awful candidates kept; `unforeseeable`: of candidates that
     are better in what no text shows; `by_labels`: with less feedback to learn from; `shifted`: people who ask other
-    questions than those of the fixed set, by name; `far`."""
+    questions than those of the fixed set, by name; `far`; `contrast` of the head, which all its predictions have."""
 
     main: OfflineOnline
     everything: OfflineOnline
@@ -43,6 +44,7 @@ class TrialResult:
     by_labels: dict[int, OfflineOnline]
     shifted: dict[str, OfflineOnline]
     far: tuple[FarPoint, ...]
+    contrast: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ def trial_results(seed: Seed) -> TrialResult:
         },
         shifted={name: offline_online(found) for name, found in shifted.items()},
         far=_far(seed, main),
+        contrast=seed.love.calibration.contrast,
     )
 
 
@@ -140,11 +143,13 @@ def realised_rates(
 def _points(
     seed: Seed, head: Head, policies: Mapping[str, Array], fixed: Ints, realised: Mapping[str, tuple[Rate, Rate]]
 ) -> list[Point]:
+    """As `record_predictions` keeps them, and what was realised."""
     base = predict(head.probabilities, seed.world.base, seed.stock, fixed, seed.rng)
+    contrast = head.calibration.contrast
     return [
         Point(
             name,
-            predict(head.probabilities, policy, seed.stock, fixed, seed.rng),
+            contrasted(predict(head.probabilities, policy, seed.stock, fixed, seed.rng), base, contrast),
             realised[name][0],
             base,
             realised[name][1],

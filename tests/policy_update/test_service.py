@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select, update
@@ -14,6 +15,9 @@ from infra.settings.policy_rewards import PolicyRewardsSettings, RewardTerm
 from infra.settings.policy_update import PolicyUpdateSettings
 from policy_update.jobs import run_policy_update
 from policy_update.objectives import UnknownLimit
+from reward_model.offline_online_service import record_predictions
+from reward_model.scoring import RewardModel
+from reward_model.service import versions_folder
 from tests.policy_update.conftest import World
 
 
@@ -33,8 +37,19 @@ def context(world: World, tmp_path: Path) -> Context:
     return world(tmp_path, wanted)
 
 
-def test_one_half_teaches_the_other_examines_and_predictions_are_kept(context: Context) -> None:
+def test_one_half_teaches_the_other_examines_and_predictions_are_kept(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[dict[str, float]] = []
+
+    def recorded(*places: Any, contrasts: dict[str, float], **named: Any) -> list[str]:
+        given.append(contrasts)
+        return record_predictions(*places, contrasts=contrasts, **named)
+
+    monkeypatch.setattr("policy_update.candidates.cycle.record_predictions", recorded)
     outcome = run_policy_update(JobContext(context))
+    model = RewardModel.load(versions_folder(context.settings) / "1")
+    assert given in [[{name: model.half(half).contrast(name) for name in model.objectives}] for half in (0, 1)]
     assert outcome.detail.startswith("loop@1 refused")
     with context.database.reading() as connection:
         row = connection.execute(select(adapters)).mappings().one()

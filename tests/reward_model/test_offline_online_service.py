@@ -13,8 +13,10 @@ from infra.db import Database
 from infra.db.tables import experiments, exposures, interactions, labels, offline_online_points
 from infra.runtime import Context, open_context
 from infra.settings import Settings
+from reward_model.offline_online import Rate
 from reward_model.offline_online_repository import OfflineOnlineRepository
 from reward_model.offline_online_service import (
+    contrasted,
     fill_points,
     fixed_prompts,
     prompt_set_hash,
@@ -33,7 +35,9 @@ def context(settings: Settings, clock: ManualClock) -> Iterator[Context]:
     opened.close()
 
 
-def predict(database: Database, candidate: str, love: float, project: str = "default") -> list[str]:
+def predict(
+    database: Database, candidate: str, love: float, project: str = "default", contrasts: dict[str, float] | None = None
+) -> list[str]:
     spread = np.array([-0.01, 0.01] * 4)
     with database.transaction() as connection:
         return record_predictions(
@@ -48,6 +52,7 @@ def predict(database: Database, candidate: str, love: float, project: str = "def
             candidate_prompt=np.repeat(np.arange(4), 2),
             control_prompt=np.repeat(np.arange(4), 2),
             now=NOW,
+            contrasts=contrasts,
         )
 
 
@@ -153,6 +158,27 @@ def ended(context: Context, name: str = "e1", candidate: str = "a@1") -> None:
 def rows(database: Database) -> list[Any]:
     with database.reading() as connection:
         return list(connection.execute(select(offline_online_points)).mappings())
+
+
+def test_a_contrast_stretches_the_difference_to_the_control_by_hand() -> None:
+    """.2 + 1.5 x (.3 - .2); errors 1.5 x .02 and .5 x .04 beside each other; a rate stays a rate."""
+    found = contrasted(Rate(0.3, 0.02), Rate(0.2, 0.04), 1.5)
+    assert (found.value, found.error) == pytest.approx((0.35, np.hypot(0.03, 0.02)))
+    assert contrasted(Rate(0.3, 0.02), Rate(0.2, 0.04), 1.0) == Rate(0.3, 0.02)
+    assert contrasted(Rate(0.01, 0.0), Rate(0.4, 0.0), 1.5).value == 0.0
+
+
+def test_predictions_are_kept_with_the_contrast_of_their_head(context: Context) -> None:
+    predict(context.database, "a@1", 0.3, contrasts={"love": 1.5})
+    predict(context.database, "a@2", 0.3, contrasts={"harm": 1.5})
+    with context.database.reading() as connection:
+        c = offline_online_points.c
+        rows = connection.execute(
+            select(c.predicted, c.predicted_error, c.predicted_control).order_by(c.candidate)
+        ).all()
+    spread = 0.01 / np.sqrt(4)
+    assert rows[0] == pytest.approx((0.35, spread * np.hypot(1.5, 0.5), 0.2))
+    assert rows[1] == pytest.approx((0.3, spread, 0.2))
 
 
 def test_the_first_prediction_of_a_candidate_stands(database: Database) -> None:

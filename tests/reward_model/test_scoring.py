@@ -1,14 +1,17 @@
 """A saved reward model scores as the one in memory, and refuses what it cannot stand for."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 
 from infra.contracts import Message
 from infra.models.loading import LoadedModel, load_folder
+from reward_model.calibration import Calibration
 from reward_model.feature_cache import FeatureCache
 from reward_model.features import FeatureRecipe, TrainingStopped, answer_features, cached_features, encode
 from reward_model.files import DamagedRewardModel, Manifest, write_folder
@@ -58,6 +61,15 @@ def test_scores_by_hand(saved: Path, tiny_loaded: LoadedModel) -> None:
     assert scores.uncertainty[:, 0] == pytest.approx(love[:, 1:].std(1), abs=1e-4)
     assert scores.values[:, 1] == pytest.approx(logits[:, 1, 0], abs=1e-4)
     assert scores.uncertainty[:, 1] == pytest.approx(logits[:, 1, 1:].std(1), abs=1e-4)
+
+
+def test_the_contrast_of_a_head_is_its_calibrations(saved: Path) -> None:
+    """A pair (slope, offset), as older manifests hold, has none; a utility is no probability."""
+    model = RewardModel.load(saved)
+    assert (model.contrast("love"), model.contrast("utility")) == (1.0, 1.0)
+    calibration = {"love": Calibration(slope=2.0, offset=-1.0, contrast=1.25)}
+    told = replace(model, manifest=msgspec.structs.replace(model.manifest, calibration=calibration))
+    assert told.contrast("love") == 1.25
 
 
 def test_hidden_states_that_are_there_already_score_the_same(saved: Path, tiny_loaded: LoadedModel) -> None:

@@ -33,7 +33,8 @@ def model(tiny_loaded: LoadedModel) -> FinetunedRewardModel:
 
 def test_scores_by_hand(model: FinetunedRewardModel, tiny_loaded: LoadedModel) -> None:
     """Each answer alone, through the unfused peft model and numpy."""
-    calibrated = model.calibrated({"love": Calibration(slope=2.0, offset=-1.0)}, utility_offset=0.5)
+    calibrated = model.calibrated({"love": Calibration(slope=2.0, offset=-1.0, contrast=1.2)}, utility_offset=0.5)
+    assert (calibrated.contrast("love"), calibrated.contrast("utility"), model.contrast("love")) == (1.2, 1.0, 1.0)
     scores = calibrated.score(tiny_loaded, ASKED, ANSWERS)
     assert scores.objectives == ("love", "utility")
     weight, bias = model.scorer.heads.weight.detach().numpy(), model.scorer.heads.bias.detach().numpy()
