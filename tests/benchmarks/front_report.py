@@ -33,6 +33,11 @@ COLOURS = {
     "constrained": "#D55E00",
     "constrained-12": "#E69F00",
 }
+BROKEN_OFF = (
+    "- Of the arms with a limit `constrained-12` came first. A second run, with multipliers rising twice as fast (seed "
+    "71), was broken off after ten of twenty steps: its multiplier stood at the ceiling from the third step on and love "
+    "did not rise. `constrained` (seed 72) is the third; its settings were fixed before it ran."
+)
 
 
 @dataclass(frozen=True)
