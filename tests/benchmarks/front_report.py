@@ -35,8 +35,8 @@ COLOURS = {
 }
 BROKEN_OFF = (
     "- Of the arms with a limit `constrained-12` came first. A second run, with multipliers rising twice as fast (seed "
-    "71), was broken off after ten of twenty steps: its multiplier stood at the ceiling from the third step on and love "
-    "did not rise. `constrained` (seed 72) is the third; its settings were fixed before it ran."
+    "71), was broken off after ten of twenty steps: its multiplier stood at the ceiling from the third step on and its "
+    "love had not risen. `constrained` (seed 72) is the third; its settings were fixed before it ran."
 )
 
 
