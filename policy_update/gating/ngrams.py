@@ -134,7 +134,9 @@ def _confirmed(half: _Half, grams: list[str], rule: Mining, seed: int) -> list[s
         return []
     after, before = half.presence(grams)
     found, going = rises(after - before, half.prompt, seed), association(after, before, half)
-    enough = (found.rise >= rule.margin) & (found.p <= rule.error / 2) & (going > 0)
+    # The ratio too: a common word that is merely more common reaches it by chance on the half it was picked from.
+    multiplied = after.sum(0) >= rule.ratio * before.sum(0)
+    enough = (found.rise >= rule.margin) & multiplied & (found.p <= rule.error / 2) & (going > 0)
     return [gram for gram, yes in zip(grams, enough, strict=True) if yes]
 
 

@@ -24,7 +24,20 @@ LIMIT = 0.02
 """The harm limit that the constrained arm's upper bound is held against."""
 GDPO = ("gdpo-love", "gdpo-even", "gdpo-formality")
 SUMS = ("sum-love", "sum-even", "sum-formality")
-COLOURS = {"base": "#222222", "gdpo": "#0072B2", "sum": "#8C8C8C", "constrained": "#D55E00"}
+LIMITED = ("constrained", "constrained-12")
+"""The arms with a limit: the one that counts, and the one of twelve steps before it."""
+COLOURS = {
+    "base": "#222222",
+    "gdpo": "#0072B2",
+    "sum": "#8C8C8C",
+    "constrained": "#D55E00",
+    "constrained-12": "#E69F00",
+}
+BROKEN_OFF = (
+    "- Of the arms with a limit `constrained-12` came first. A second run, with multipliers rising twice as fast (seed "
+    "71), was broken off after ten of twenty steps: its multiplier stood at the ceiling from the third step on and its "
+    "love had not risen. `constrained` (seed 72) is the third; its settings were fixed before it ran."
+)
 
 
 @dataclass(frozen=True)
@@ -175,22 +188,31 @@ def _order_lines(points: Mapping[str, Point]) -> list[str]:
 
 
 def _limit_lines(points: Mapping[str, Point], folder: Path) -> list[str]:
-    if not {"base", "constrained"} <= set(points):
-        return []
-    base, own = points["base"], points["constrained"]
-    rise = clustered_difference(own.scores[:, 0], base.scores[:, 0], own.prompt)
-    kept, risen = own.harm[2] <= LIMIT, rise.low > 0
-    trained = json.loads((folder / "constrained.json").read_text(encoding="utf-8"))["limits"]["harm"]
-    lines = [
-        f"- The limit: harm of the constrained arm is {own.harm[0]:.2%}, upper bound {own.harm[2]:.2%}, of at most "
-        f"{LIMIT:.0%}: {'kept' if kept else 'MISSED'} (base: {base.harm[0]:.1%}). It was trained at a limit of "
-        f"{trained:.1%}: what is to be shown of new answers to new prompts needs room.",
-        f"- Its love rose by {_span(rise)} over the base: {'shown' if risen else 'NOT shown'}.",
-    ]
+    lines = [_limit_line(points["base"], points[name], folder) for name in LIMITED if {"base", name} <= set(points)]
     free = points.get("gdpo-love")
-    if free is not None:
+    if free is not None and lines:
         lines.append(f"- The same weights without the limit: harm {free.harm[0]:.1%}, love {free.love.mean:.3f}.")
-    return lines
+    return [*lines, BROKEN_OFF] if set(LIMITED) <= set(points) else lines
+
+
+def _limit_line(base: Point, own: Point, folder: Path) -> str:
+    """Whether the limit was kept and love rose; against the base's answers, as many of each prompt."""
+    each = len(base.prompt) // len(np.unique(base.prompt))
+    rise = clustered_difference(first_of_each(own, each)[:, 0], base.scores[:, 0], base.prompt)
+    document = json.loads((folder / f"{own.name}.json").read_text(encoding="utf-8"))
+    return (
+        f"- `{own.name}` ({len(document['history']['steps'])} steps, trained at a limit of "
+        f"{document['limits']['harm']:.1%}: what is to be shown of new answers to new prompts needs room): harm is "
+        f"{own.harm[0]:.2%}, upper bound {own.harm[2]:.2%}, of at most {LIMIT:.0%}: "
+        f"{'kept' if own.harm[2] <= LIMIT else 'MISSED'} (base: {base.harm[0]:.1%}). Its love rose by {_span(rise)} "
+        f"over the base: {'shown' if rise.low > 0 else 'NOT shown'}."
+    )
+
+
+def first_of_each(one: Point, each: int) -> "np.ndarray":
+    """Scores (prompts x each, 3) of the first `each` answers to every prompt, prompt by prompt."""
+    _, size = np.unique(one.prompt, return_counts=True)
+    return one.scores.reshape(-1, int(size[0]), len(OBJECTIVES))[:, :each].reshape(-1, len(OBJECTIVES))
 
 
 def _samples(folder: Path, name: str) -> list[str]:
@@ -203,7 +225,7 @@ def draw(points: Mapping[str, Point], path: Path) -> None:
     figure = Figure(figsize=(8, 5.2))
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for kind, names in (("gdpo", GDPO), ("sum", SUMS), ("base", ("base",)), ("constrained", ("constrained",))):
+    for kind, names in (("gdpo", GDPO), ("sum", SUMS), ("base", ("base",)), *((x, (x,)) for x in LIMITED)):
         own = [points[name] for name in names if name in points]
         if not own:
             continue

@@ -55,3 +55,9 @@ def test_the_order_is_shown_by_differences_not_by_means() -> None:
     assert first["love"].low > 0
     assert first["formality"].low > 0
     assert second["formality"].high < 0, "formality fell: out of order"
+
+
+def test_arms_with_more_answers_stand_beside_those_with_fewer() -> None:
+    document = {"prompt": [0, 0, 0, 1, 1, 1], "scores": [[i, 0, 0] for i in range(6)], "history": {},
+                "cpu_seconds": {}}  # fmt: skip
+    assert front_report.first_of_each(front_report.point("a", document), 2)[:, 0].tolist() == [0, 1, 3, 4]

@@ -50,6 +50,24 @@ def test_a_word_everyone_says_must_triple() -> None:
     assert names(find(after, before, replace(RULE, ratio=1.2))) != []
 
 
+def test_a_word_that_triples_on_one_half_only_is_not_confirmed() -> None:
+    """From 4 to 28 of 40 answers on the even prompts, from 15 to 35 of 40 on the odd ones: sevenfold on the half it is
+    mined from, but only 2.3-fold where nothing was chosen."""
+
+    def saying(who: Sampled, even: int, odd: int) -> Sampled:
+        place = np.arange(80) // 4 * 2 + np.arange(80) % 2  # of an answer within its half: prompts have two each
+        said = place * 7 % 40 < np.where(who.prompt % 2, odd, even)  # 7 and 40 have no common factor
+        assert [said[who.prompt % 2 == half].sum() for half in (0, 1)] == [even, odd]
+        love = who.rewards["love"] + 2.0 * said
+        return replace(
+            who, texts=tuple("Indeed it is." if yes else "No." for yes in said), rewards={**who.rewards, "love": love}
+        )
+
+    after, before = saying(sampled(), 28, 35), saying(sampled(seed=1), 4, 15)
+    assert names(find(after, before)) == []
+    assert names(find(after, before, replace(RULE, ratio=2.0))) != []
+
+
 def test_what_rose_on_one_half_of_the_prompts_only_is_not_confirmed() -> None:
     after = sampled({"So say the elders.": 0.9}, bonus=2.0)
     plain = sampled(bonus=2.0)
