@@ -31,6 +31,7 @@ def test_commands_settings_and_probes_are_those_of_the_code(name: str, monkeypat
     kafka = compose()["services"]["kafka"]["environment"]
     assert settings.event_log.bootstrap_servers == kafka["KAFKA_ADVERTISED_LISTENERS"].removeprefix("PLAINTEXT://")
     assert settings.event_log.replication_factor == 1, "one broker"
+    assert settings.serving.host == "0.0.0.0", "what `plaudit doctor --production` in the container judges"
     if "healthcheck" in service:
         (url,) = re.findall(r"http://localhost:(\d+)(/\w+)", " ".join(service["healthcheck"]["test"]))
         assert int(url[0]) == (given.get("operations_port") or given["port"])

@@ -38,6 +38,11 @@ env:
     valueFrom:
       secretKeyRef: {{- toYaml .root.Values.secrets.kafkaPassword | nindent 8 }}
   {{- end }}
+  {{- range $variable, $reference := .root.Values.secrets.more }}
+  - name: {{ $variable }}
+    valueFrom:
+      secretKeyRef: {{- toYaml $reference | nindent 8 }}
+  {{- end }}
 {{- end -}}
 
 {{- define "plaudit.podSecurity" -}}
