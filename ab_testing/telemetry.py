@@ -1,4 +1,7 @@
-"""Gauges of experiments that are read from the store: true whichever process decides, even one that then ends."""
+"""Gauges of experiments that are read from the store: true whichever process decides, even one that then ends.
+
+A process that decided would go on showing what it saw last, whatever another has decided since.
+"""
 
 import math
 from collections.abc import Mapping
@@ -7,6 +10,7 @@ from ab_testing.decisions_situation import boundary
 from ab_testing.evidence import Evidence
 from ab_testing.looking import current_watermark
 from ab_testing.repository import ExperimentRepository
+from ab_testing.sentinel import sentinel_alarm
 from ab_testing.standing import evidence_of, rules_of
 from ab_testing.telemetry_repository import TelemetryRepository
 from infra.contracts import Arm, Decision, Experiment
@@ -22,6 +26,7 @@ def refresh_experiment_metrics(context: Context) -> None:
     with context.database.reading() as connection:
         repository, telemetry = ExperimentRepository(connection, project), TelemetryRepository(connection, project)
         ledger, tripped = telemetry.ledger(), telemetry.tripped_arms()
+        alarm = sentinel_alarm(connection, project)
         running = repository.running()
         experiment = running[0] if running else None
         last = None if experiment is None else repository.last_decision(experiment.experiment_id)
@@ -29,6 +34,7 @@ def refresh_experiment_metrics(context: Context) -> None:
     show(metrics.AB_LEDGER, {(kind,): row.rows for kind, row in ledger.items()})
     show(metrics.AB_DECIDED, {(kind,): row.newest for kind, row in ledger.items()})
     metrics.SERVING_TRIPPED_ARMS.set(tripped)
+    metrics.AB_SENTINEL_ALARM.set(1 if alarm else 0)
     if watermark is not None:
         metrics.AB_WATERMARK_AGE.set(context.clock.now() - watermark)
     _show_hold(last)
