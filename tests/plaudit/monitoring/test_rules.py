@@ -57,6 +57,7 @@ def test_a_process_that_has_done_nothing_yet_fires_nothing(tmp_path: Path) -> No
     gauges = {line.split()[2] for line in told.splitlines() if line.startswith("# TYPE") and line.endswith(" gauge")}
     assert {name for name in gauges & samples.keys() if not name.endswith("_created")} == set()
     series = {_of_instance(name, "consumer:9100"): f"{value}x30" for name, value in samples.items()}
+    series['up{instance="gateway:8080",job="gateway"}'] = "1x30"
     (tmp_path / "rules.yml").write_text(rules_file(Settings()))
     [quiet] = histories([(series, alert.name, 25, False) for alert in ALERTS])
     (tmp_path / "test.yml").write_text(rule_tests("rules.yml", [rule_test(quiet)]))
@@ -97,9 +98,7 @@ def test_recording_rules_are_named_by_level_metric_and_operations() -> None:
 
 def test_the_file_in_the_repository_is_what_the_command_writes() -> None:
     written = (ROOT / "infra" / "deploy" / "prometheus" / "rules.yml").read_text()
-    assert written == rules_file(Settings()), (
-        "write it anew: plaudit config rules --output infra/deploy/prometheus/rules.yml"
-    )
+    assert written == rules_file(Settings()), "write it anew: plaudit config rules > infra/deploy/prometheus/rules.yml"
 
 
 def test_a_scale_shortens_thresholds_ranges_and_waiting() -> None:
