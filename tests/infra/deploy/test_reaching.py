@@ -25,6 +25,18 @@ def test_the_doctor_in_a_pod_judges_what_listens_there(monkeypatch: pytest.Monke
     assert dict(production_checks())["console"](bare).status == "fail"
 
 
+def test_limits_by_address_see_who_called_through_the_ingress() -> None:
+    import uvicorn
+
+    documents = rendered(ingress={**EVERYTHING["ingress"], "trustedProxies": "10.0.0.0/8"})
+    for name in ("demo-gateway", "demo-feedback-api"):
+        (container,) = of_kind(documents, "StatefulSet")[name]["spec"]["template"]["spec"]["containers"]
+        given = {one["name"]: one.get("value") for one in container["env"]}
+        assert given["FORWARDED_ALLOW_IPS"] == "10.0.0.0/8"
+    # Both services run on uvicorn with its default, which reads that variable.
+    assert uvicorn.Config(lambda: None).proxy_headers is True
+
+
 def test_every_secret_setting_comes_by_reference_and_by_no_value() -> None:
     variables = {f"PLAUDIT_{leaf.name.upper().replace('.', '__')}" for leaf in leaves(Settings) if leaf.secret}
     assert "PLAUDIT_PREVIOUS_USER_KEY_SECRETS" in variables
