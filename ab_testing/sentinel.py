@@ -24,7 +24,6 @@ from ab_testing.repository import ExperimentRepository
 from ab_testing.sentinel_repository import SentinelRepository, values_repository
 from ab_testing.standing import PEOPLE, evidence_of, rules_of, standing_of
 from infra.contracts import Decision, Experiment, Phase, PlauditError
-from infra.metrics import catalogue
 from infra.runtime import Context
 from infra.settings import Settings
 from infra.settings.ab_testing import AbTestingSettings
@@ -72,21 +71,21 @@ def watch(context: Context, watermark: float | None, confirm: Confirm = lambda _
     """One look of the sentinel: begin one, count, end one. Returns the alarm that stands, or ""."""
     settings, project = context.settings, context.settings.project
     if watermark is None or not settings.ab_testing.sentinel_people:
-        return _shown(context)
+        return _standing(context)
     with context.database.reading() as connection:
         sentinel = SentinelRepository(connection, project).current()
         champion = ExperimentRepository(connection, project).champion()
     if champion is None:
-        return _shown(context)
+        return _standing(context)
     if sentinel is not None and (sentinel.control != champion or sentinel.config["made_by"] != made_by(settings)):
         _end(context, confirm, sentinel)
         sentinel = None
     if sentinel is None:
         with _writing(context, confirm) as connection:
             SentinelRepository(connection, project).insert(new_sentinel(settings, champion, watermark))
-        return _shown(context)
+        return _standing(context)
     _look(context, confirm, sentinel, watermark)
-    return _shown(context)
+    return _standing(context)
 
 
 def made_by(settings: Settings) -> str:
@@ -131,7 +130,6 @@ def acknowledge(
             evidence: dict[str, object] = {"code": verdict.code, "experiment_kind": "sentinel"}
             repository = ExperimentRepository(connection, context.settings.project)
             witness(connection, record(repository, context, experiment_id, verdict, evidence, None))
-    _shown(context)
     return [alarm for _id, alarm in alarms]
 
 
@@ -172,11 +170,9 @@ def _end(
             record(repository, context, sentinel.experiment_id, verdict, document, watermark)
 
 
-def _shown(context: Context) -> str:
+def _standing(context: Context) -> str:
     with context.database.reading() as connection:
-        alarm = sentinel_alarm(connection, context.settings.project)
-    catalogue.AB_SENTINEL_ALARM.set(1 if alarm else 0)
-    return alarm
+        return sentinel_alarm(connection, context.settings.project)
 
 
 @contextmanager

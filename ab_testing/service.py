@@ -21,7 +21,6 @@ from ab_testing.metrics import check_objectives
 from ab_testing.repository import ExperimentRepository
 from ab_testing.standing import evidence_of, rules_of
 from ab_testing.starting import start_challenge, start_holdback
-from ab_testing.telemetry import observe_look, observe_rest
 from infra.contracts import BASE_ADAPTER, Arm, Decision, Experiment
 from infra.db import Dialect
 from infra.metrics import catalogue
@@ -107,7 +106,7 @@ def _weigh_and_write(
     if points := new_points(experiment, situations, counted):
         with _writing(context, confirm) as connection:
             CourseRepository(connection, experiment.project).add(points)
-    _observe(experiment, situations, verdict)
+    catalogue.AB_LOOKS.labels(verdict.kind, verdict.code).inc()
     if verdict.kind == "hold" and verdict.code == said:
         return Look(verdict, None), None
     try:
@@ -157,17 +156,9 @@ def _moved(repository: ExperimentRepository, experiment: Experiment, situations:
     )
 
 
-def _observe(experiment: Experiment, situations: dict[Arm, Situation], verdict: Verdict) -> None:
-    if experiment.kind == "challenge":
-        observe_look(situations.get(verdict.arm or "", next(iter(situations.values()))), verdict)
-    else:
-        catalogue.AB_LOOKS.labels(verdict.kind, verdict.code).inc()
-
-
 def _start_next(context: Context, confirm: Confirm) -> Look:
     check_objectives(context.settings.ab_testing.metrics, tuple(context.settings.ingest.objectives))
     watermark = current_watermark(context)
-    observe_rest()
     with context.database.reading() as connection:
         if (stopped := pauses_of(connection, context.settings.project).get(LOOP)) is not None:
             return Look(None, None, resting=told(stopped))

@@ -32,9 +32,10 @@ class TelemetryRepository:
         return float(row.oldest) if row.known == partitions else None
 
     def open_letters(self) -> dict[str, int]:
-        """Reason -> dead letters that nobody has replayed or dropped."""
+        """Reason -> open dead letters: those of the project, and those whose bytes name none."""
         c = dead_letters.c
-        query = select(c.reason, func.count().label("letters")).where(c.project == self._project, c.status == "open")
+        query = select(c.reason, func.count().label("letters"))
+        query = query.where(c.project.in_((self._project, "")), c.status == "open")
         return {str(row.reason): int(row.letters) for row in self._connection.execute(query.group_by(c.reason))}
 
     def overdue(self, closed_before: float, limit: int) -> Overdue:

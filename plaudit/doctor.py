@@ -207,9 +207,24 @@ def check_ports(settings: Settings) -> Finding:
         try:
             probe.bind((host, port))
         except OSError as error:
-            remedy = "stop what listens there (perhaps a running `plaudit up`), or set serving.port"
+            if _plaudit_answers(host, port):
+                return Finding("ports", "ok", f"Plaudit itself answers on {host}:{port}")
+            remedy = "stop what listens there, or set serving.port"
             return Finding("ports", "fail", f"{host}:{port}: {error.strerror}", remedy)
     return Finding("ports", "ok", f"{host}:{port} is free")
+
+
+def _plaudit_answers(host: str, port: int) -> bool:
+    """Whether what listens there is a process of ours."""
+    import httpx
+
+    reached = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104 -- compared, not bound
+    try:
+        answer = httpx.get(f"http://[{reached}]:{port}/livez" if ":" in reached else f"http://{reached}:{port}/livez",
+                           timeout=3.0, trust_env=False)  # fmt: skip
+        return answer.json() == {"status": "alive"}
+    except (httpx.HTTPError, ValueError):
+        return False
 
 
 def check_access(settings: Settings) -> Finding:

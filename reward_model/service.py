@@ -1,6 +1,5 @@
 """Training a reward model from the store to a registered version."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping
 
-from infra.metrics import catalogue as metrics
 from infra.runtime import Context
 from infra.settings import Settings, config_hash
 from reward_model import resume
@@ -17,7 +15,6 @@ from reward_model.data import TrainingSet
 from reward_model.readiness import missing_evidence, news_of
 from reward_model.repository import RewardModelRepository, instant_seconds
 from reward_model.saving import no_space_said
-from reward_model.telemetry import HELD_OUT_RATIOS
 from reward_model.triggers import drifted
 from reward_model.versions_repository import VersionRepository
 
@@ -87,7 +84,6 @@ def _train_as_of(
 
     folder = versions_folder(context.settings)
     data = load_training_set(context, instant)
-    started = time.perf_counter()
     tuning = context.settings.reward_model.backbone_mode == "finetuned"
     frozen_share = _FROZEN_SHARE if tuning else 1.0
     fitted = fit_on_backbone(
@@ -99,8 +95,6 @@ def _train_as_of(
         fitted = finetune(context.settings, data, fitted, folder, _second_part(progress), should_stop)
     registered = register(context, data, fitted, instant, progress, confirm)
     forget(folder)
-    metrics.REWARD_MODEL_TRAINING_SECONDS.observe(time.perf_counter() - started)
-    publish(registered.name, registered.version, registered.flat)
     return Outcome(ref=registered.ref, report=registered.report, champion=registered.champion)
 
 
@@ -138,15 +132,6 @@ def reason_to_wait(context: Context, instant: float) -> str | None:
 def versions_folder(settings: Settings) -> Path:
     """Where the versions of this deployment's reward model stand, by number."""
     return (settings.data_dir / "reward_models" / settings.reward_model.name).resolve()
-
-
-def publish(name: str, version: int, flat: dict[str, float]) -> None:
-    """The newest reward model's version and held-out numbers as metrics of this process."""
-    metrics.REWARD_MODEL_VERSION.labels(name).set(version)
-    for path, value in flat.items():
-        head, _, measure = path.partition(".")
-        if measure in HELD_OUT_RATIOS:
-            metrics.REWARD_MODEL_HELD_OUT.labels(head, measure).set(value)
 
 
 def _newest_instant(context: Context) -> float:

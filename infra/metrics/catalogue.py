@@ -22,14 +22,20 @@ from infra.metrics.event_log import EVENT_LOG_CONSUMER_LAG as EVENT_LOG_CONSUMER
 from infra.metrics.event_log import EVENT_LOG_HEALTHY as EVENT_LOG_HEALTHY
 from infra.metrics.event_log import EVENT_LOG_SPOOL_BYTES as EVENT_LOG_SPOOL_BYTES
 from infra.metrics.event_log import EVENT_LOG_SPOOLED_RECORDS as EVENT_LOG_SPOOLED_RECORDS
+from infra.metrics.experiments import AB_DECIDED as AB_DECIDED
 from infra.metrics.experiments import AB_DECISIONS as AB_DECISIONS
 from infra.metrics.experiments import AB_E_VALUE as AB_E_VALUE
+from infra.metrics.experiments import AB_HELD_SINCE as AB_HELD_SINCE
+from infra.metrics.experiments import AB_HOLD as AB_HOLD
+from infra.metrics.experiments import AB_LEDGER as AB_LEDGER
 from infra.metrics.experiments import AB_LOOKS as AB_LOOKS
 from infra.metrics.experiments import AB_PEOPLE as AB_PEOPLE
 from infra.metrics.experiments import AB_RUNNING as AB_RUNNING
 from infra.metrics.experiments import AB_SAMPLE_RATIO as AB_SAMPLE_RATIO
+from infra.metrics.experiments import AB_SAMPLE_RATIO_BOUNDARY as AB_SAMPLE_RATIO_BOUNDARY
 from infra.metrics.experiments import AB_SELF_TEST as AB_SELF_TEST
 from infra.metrics.experiments import AB_SENTINEL_ALARM as AB_SENTINEL_ALARM
+from infra.metrics.experiments import AB_STARTED as AB_STARTED
 from infra.metrics.experiments import AB_TRAFFIC_SHARE as AB_TRAFFIC_SHARE
 from infra.metrics.experiments import AB_WATERMARK_AGE as AB_WATERMARK_AGE
 from infra.metrics.jobs import JOB_DEADLINE as JOB_DEADLINE
@@ -69,6 +75,7 @@ from infra.metrics.objectives import EVENT_LOG_SPOOL_LIMIT as EVENT_LOG_SPOOL_LI
 from infra.metrics.objectives import KL_BUDGET as KL_BUDGET
 from infra.metrics.objectives import SLO_SECONDS as SLO_SECONDS
 from infra.metrics.objectives import SLO_TARGET as SLO_TARGET
+from infra.metrics.once_set import OnceSet
 from infra.metrics.registry import REGISTRY as REGISTRY
 from infra.metrics.rights import ACCESS_LOOKUPS as ACCESS_LOOKUPS
 from infra.metrics.rights import ACCESS_REFUSED as ACCESS_REFUSED
@@ -79,6 +86,7 @@ from infra.metrics.serving import LONG_SECONDS as LONG_SECONDS
 from infra.metrics.serving import SERVING_ADAPTER_PROVEN as SERVING_ADAPTER_PROVEN
 from infra.metrics.serving import SERVING_BATCH_ROWS as SERVING_BATCH_ROWS
 from infra.metrics.serving import SERVING_BREAKER_TRIPS as SERVING_BREAKER_TRIPS
+from infra.metrics.serving import SERVING_CHAMPION_PROVEN as SERVING_CHAMPION_PROVEN
 from infra.metrics.serving import SERVING_DUELS as SERVING_DUELS
 from infra.metrics.serving import SERVING_FILTERED as SERVING_FILTERED
 from infra.metrics.serving import SERVING_FIRST_TOKEN_SECONDS as SERVING_FIRST_TOKEN_SECONDS
@@ -86,6 +94,7 @@ from infra.metrics.serving import SERVING_IN_PROGRESS as SERVING_IN_PROGRESS
 from infra.metrics.serving import SERVING_INTERACTIONS_LOST as SERVING_INTERACTIONS_LOST
 from infra.metrics.serving import SERVING_KV_BYTES as SERVING_KV_BYTES
 from infra.metrics.serving import SERVING_PROMPT_TOKENS as SERVING_PROMPT_TOKENS
+from infra.metrics.serving import SERVING_PROOF_REPLICAS as SERVING_PROOF_REPLICAS
 from infra.metrics.serving import SERVING_PROOFS as SERVING_PROOFS
 from infra.metrics.serving import SERVING_QUEUE as SERVING_QUEUE
 from infra.metrics.serving import SERVING_REDACTED as SERVING_REDACTED
@@ -94,16 +103,8 @@ from infra.metrics.serving import SERVING_REQUEST_SECONDS as SERVING_REQUEST_SEC
 from infra.metrics.serving import SERVING_ROUTES as SERVING_ROUTES
 from infra.metrics.serving import SERVING_STATE_AGE as SERVING_STATE_AGE
 from infra.metrics.serving import SERVING_TOKENS as SERVING_TOKENS
+from infra.metrics.serving import SERVING_TRIPPED_ARMS as SERVING_TRIPPED_ARMS
 from infra.metrics.serving import SERVING_UNLOGGED as SERVING_UNLOGGED
-from infra.metrics.standing import AB_DECIDED as AB_DECIDED
-from infra.metrics.standing import AB_HELD_SINCE as AB_HELD_SINCE
-from infra.metrics.standing import AB_HOLD as AB_HOLD
-from infra.metrics.standing import AB_LEDGER as AB_LEDGER
-from infra.metrics.standing import AB_SAMPLE_RATIO_BOUNDARY as AB_SAMPLE_RATIO_BOUNDARY
-from infra.metrics.standing import AB_STARTED as AB_STARTED
-from infra.metrics.standing import SERVING_CHAMPION_PROVEN as SERVING_CHAMPION_PROVEN
-from infra.metrics.standing import SERVING_PROOF_REPLICAS as SERVING_PROOF_REPLICAS
-from infra.metrics.standing import SERVING_TRIPPED_ARMS as SERVING_TRIPPED_ARMS
 from infra.metrics.trust import TRUST_EFFECTIVE_PEOPLE as TRUST_EFFECTIVE_PEOPLE
 from infra.metrics.trust import TRUST_QUARANTINED as TRUST_QUARANTINED
 from infra.metrics.trust import TRUST_TOP_SHARE as TRUST_TOP_SHARE
@@ -113,7 +114,7 @@ from infra.metrics.trust import TRUST_TOP_SHARE as TRUST_TOP_SHARE
 BUILD_INFO = Gauge(
     "plaudit_build_info", "Always 1; the labels say what is running.", ["version", "config_hash"], registry=REGISTRY
 )
-PROCESS_START = Gauge(
+PROCESS_START = OnceSet(
     "plaudit_process_start_time_seconds", "When this process was started, Unix seconds.", registry=REGISTRY
 )
 COMPONENT_READY = Gauge(
@@ -155,7 +156,7 @@ INGEST_REQUESTS_REFUSED = Counter(
     ["kind", "code"],
     registry=REGISTRY,
 )
-INGEST_IN_FLIGHT = Gauge(
+INGEST_IN_FLIGHT = OnceSet(
     "plaudit_ingest_in_flight_items", "Items waiting for the log's acknowledgement.", registry=REGISTRY
 )
 INGEST_APPLIED = Counter(
@@ -211,11 +212,5 @@ REWARD_MODEL_HELD_OUT = Gauge(
     "plaudit_reward_model_held_out_ratio",
     "Measures in 0..1 of the newest reward model's heads on held-out feedback, as in its report.",
     ["head", "measure"],
-    registry=REGISTRY,
-)
-REWARD_MODEL_TRAINING_SECONDS = Histogram(
-    "plaudit_reward_model_training_seconds",
-    "Duration of a training, features included.",
-    buckets=JOB_SECONDS,
     registry=REGISTRY,
 )

@@ -3,6 +3,7 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 from infra.metrics.buckets import SHORT_SECONDS
+from infra.metrics.once_set import OnceSet
 from infra.metrics.registry import REGISTRY
 
 EVENT_LOG_APPENDED_RECORDS = Counter(
@@ -36,9 +37,9 @@ EVENT_LOG_SPOOLED_RECORDS = Counter(
     ["topic"],
     registry=REGISTRY,
 )
-EVENT_LOG_SPOOL_BYTES = Gauge(
+EVENT_LOG_SPOOL_BYTES = OnceSet(
     "plaudit_event_log_spool_bytes", "Bytes on local disk that wait for the log.", registry=REGISTRY
 )
-EVENT_LOG_HEALTHY = Gauge(
+EVENT_LOG_HEALTHY = OnceSet(
     "plaudit_event_log_healthy", "1 when the log answered its last check, else 0.", registry=REGISTRY
 )

@@ -4,6 +4,7 @@ part of the catalogue. The label is `job_name`: Prometheus itself calls a scrape
 from prometheus_client import Counter, Gauge, Histogram
 
 from infra.metrics.buckets import JOB_SECONDS
+from infra.metrics.once_set import OnceSet
 from infra.metrics.registry import REGISTRY
 
 JOB_LAST_DURATION = Gauge(
@@ -70,7 +71,7 @@ LEASE_LOST = Counter(
     ["job_name"],
     registry=REGISTRY,
 )
-SCHEDULER_HEARTBEAT = Gauge(
+SCHEDULER_HEARTBEAT = OnceSet(
     "plaudit_scheduler_heartbeat_timestamp_seconds",
     "When the scheduler last looked at its jobs, Unix seconds.",
     registry=REGISTRY,

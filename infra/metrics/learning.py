@@ -3,6 +3,7 @@ scrape, since the jobs behind them are processes of their own."""
 
 from prometheus_client import Gauge, Histogram
 
+from infra.metrics.once_set import OnceSet
 from infra.metrics.registry import REGISTRY
 
 DELAY_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
@@ -27,29 +28,29 @@ INGEST_OPEN_LETTERS = Gauge(
     ["reason"],
     registry=REGISTRY,
 )
-INGEST_UNATTRIBUTED = Gauge(
+INGEST_UNATTRIBUTED = OnceSet(
     "plaudit_ingest_unattributed_ratio",
     "Share of recent feedback events (the newest 2,000 between a minute and an hour old) whose answer is unknown here.",
     registry=REGISTRY,
 )
-LABEL_LAG = Gauge(
+LABEL_LAG = OnceSet(
     "plaudit_label_lag_seconds",
     "How long the oldest label whose window has closed, allowed lateness included, has waited to become final.",
     registry=REGISTRY,
 )
-LABELS_OVERDUE = Gauge(
+LABELS_OVERDUE = OnceSet(
     "plaudit_label_overdue_labels", "Provisional labels whose window has closed, lateness included.", registry=REGISTRY
 )
-LABEL_NEWEST = Gauge(
+LABEL_NEWEST = OnceSet(
     "plaudit_label_newest_timestamp_seconds", "When the newest final label was made, Unix seconds.", registry=REGISTRY
 )
 
-REWARD_MODEL_CHAMPION = Gauge(
+REWARD_MODEL_CHAMPION = OnceSet(
     "plaudit_reward_model_champion_version",
     "Version of the reward model that policies are trained against; 0 before the first.",
     registry=REGISTRY,
 )
-REWARD_MODEL_MADE = Gauge(
+REWARD_MODEL_MADE = OnceSet(
     "plaudit_reward_model_made_timestamp_seconds", "When the newest version was made, Unix seconds.", registry=REGISTRY
 )
 REWARD_MODEL_CALIBRATION = Gauge(
@@ -64,12 +65,12 @@ REWARD_MODEL_DRIFT = Gauge(
     ["head"],
     registry=REGISTRY,
 )
-REWARD_MODEL_DRIFTED = Gauge(
+REWARD_MODEL_DRIFTED = OnceSet(
     "plaudit_reward_model_drift_reasons",
     "Distributions and label rates that moved by more than chance since the newest version's training window.",
     registry=REGISTRY,
 )
-REWARD_MODEL_DISAGREEMENT = Gauge(
+REWARD_MODEL_DISAGREEMENT = OnceSet(
     "plaudit_reward_model_disagreement_ratio",
     "Share of held-out pairs that the newest version orders otherwise than the champion.",
     registry=REGISTRY,
@@ -87,7 +88,7 @@ POLICY_KL = Gauge(
     ["against"],
     registry=REGISTRY,
 )
-CHAMPION_KL = Gauge(
+CHAMPION_KL = OnceSet(
     "plaudit_policy_champion_kl_to_base_nats",
     "Nats a token between the champion and the base, as its gate measured it; 0 while the base is champion.",
     registry=REGISTRY,
@@ -101,6 +102,6 @@ GATE_REFUSALS = Gauge(
     ["check"],
     registry=REGISTRY,
 )
-POLICY_MADE = Gauge(
+POLICY_MADE = OnceSet(
     "plaudit_policy_update_made_timestamp_seconds", "When the newest adapter was made, Unix seconds.", registry=REGISTRY
 )

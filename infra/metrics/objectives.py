@@ -2,6 +2,7 @@
 
 from prometheus_client import Gauge
 
+from infra.metrics.once_set import OnceSet
 from infra.metrics.registry import REGISTRY
 
 SLO_TARGET = Gauge(
@@ -19,6 +20,6 @@ KL_BUDGET = Gauge(
     ["against"],
     registry=REGISTRY,
 )
-EVENT_LOG_SPOOL_LIMIT = Gauge(
+EVENT_LOG_SPOOL_LIMIT = OnceSet(
     "plaudit_event_log_spool_limit_bytes", "Bytes that may wait on local disk for the log.", registry=REGISTRY
 )

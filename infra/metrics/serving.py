@@ -2,6 +2,7 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from infra.metrics.once_set import OnceSet
 from infra.metrics.registry import REGISTRY
 
 LONG_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -29,14 +30,14 @@ SERVING_REFUSED = Counter(
     ["code"],
     registry=REGISTRY,
 )
-SERVING_QUEUE = Gauge("plaudit_serving_queue_rows", "Answers waiting for the engine.", registry=REGISTRY)
+SERVING_QUEUE = OnceSet("plaudit_serving_queue_rows", "Answers waiting for the engine.", registry=REGISTRY)
 SERVING_BATCH_ROWS = Histogram(
     "plaudit_serving_batch_rows",
     "Answers computed together.",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
     registry=REGISTRY,
 )
-SERVING_KV_BYTES = Gauge(
+SERVING_KV_BYTES = OnceSet(
     "plaudit_serving_kv_bytes",
     "Keys and values that the local engine holds, for rows that run and for turns to come.",
     registry=REGISTRY,
@@ -59,7 +60,7 @@ SERVING_PROOFS = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
-SERVING_STATE_AGE = Gauge(
+SERVING_STATE_AGE = OnceSet(
     "plaudit_serving_state_age_seconds",
     "Age of what the gateway knows of champion and experiment, by the store.",
     registry=REGISTRY,
@@ -83,7 +84,7 @@ SERVING_DUELS = Counter(
     ["kind"],
     registry=REGISTRY,
 )
-SERVING_IN_PROGRESS = Gauge(
+SERVING_IN_PROGRESS = OnceSet(
     "plaudit_serving_in_flight_requests", "Requests being answered, streams included.", registry=REGISTRY
 )
 SERVING_FILTERED = Counter(
@@ -102,5 +103,21 @@ SERVING_UNLOGGED = Counter(
 SERVING_INTERACTIONS_LOST = Counter(
     "plaudit_serving_interactions_unlogged_total",
     "Answers computed that the log did not take: their callers got an error.",
+    registry=REGISTRY,
+)
+SERVING_CHAMPION_PROVEN = OnceSet(
+    "plaudit_serving_champion_proven",
+    "1 when this replica has proven the champion of the store and routes to it, 0 while it answers with another.",
+    registry=REGISTRY,
+)
+SERVING_PROOF_REPLICAS = Gauge(
+    "plaudit_serving_proof_replicas",
+    "Replicas by what they say of an adapter that is wanted now: proven, indistinguishable, refused, unloaded.",
+    ["adapter", "status"],
+    registry=REGISTRY,
+)
+SERVING_TRIPPED_ARMS = OnceSet(
+    "plaudit_serving_tripped_arms_active",
+    "Arms of running experiments that some gateway's breaker has given up.",
     registry=REGISTRY,
 )

@@ -8,7 +8,9 @@ from infra.contracts.clock import Clock, SystemClock
 from infra.contracts.errors import PlauditError
 from infra.db import Database, current_revision, migrate, newest_revision
 from infra.event_log.port import EventLog
-from infra.settings import Settings
+from infra.metrics import catalogue
+from infra.runtime.processes import process_started_at
+from infra.settings import Settings, config_hash
 
 UNFINISHED_RESTORE = "restore-unfinished"
 """File in the data folder while `plaudit restore` has not ended."""
@@ -73,7 +75,17 @@ def open_context(settings: Settings, clock: Clock | None = None) -> Context:
             )
         migrate(settings.store_url)
     clock = clock or SystemClock()
+    _show_process(settings)
     return Context(settings, clock, Database.open(settings.store_url), _traced(open_event_log, settings, clock))
+
+
+def _show_process(settings: Settings) -> None:
+    """What runs here, since when, under which settings, as gauges."""
+    from importlib import metadata
+
+    catalogue.BUILD_INFO.clear()
+    catalogue.BUILD_INFO.labels(version=metadata.version("plaudit"), config_hash=config_hash(settings)).set(1)
+    catalogue.PROCESS_START.set(process_started_at())
 
 
 def _traced(opened: Callable[[Settings, Clock], EventLog], settings: Settings, clock: Clock) -> EventLog:

@@ -2,9 +2,11 @@
 
 import os
 import socket
+import time
 from pathlib import Path
 
 SEPARATOR = "|"
+_IMPORTED_AT = time.time()
 
 
 def process_name(pid: int | None = None) -> str:
@@ -40,6 +42,17 @@ def surely_dead(name: str) -> bool:
     except (OSError, ValueError):
         return False
     return start != parts[4] or state in "ZX"
+
+
+def process_started_at() -> float:
+    """When this process began, Unix seconds, to a hundredth of a second; where there is no /proc, when this module was
+    imported."""
+    try:
+        stat = Path("/proc/stat").read_text()
+        booted = float(next(line for line in stat.splitlines() if line.startswith("btime")).split()[1])
+        return booted + float(_state_and_start(os.getpid())[1]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, StopIteration, ValueError):
+        return _IMPORTED_AT
 
 
 def _state_and_start(pid: int) -> tuple[str, str]:

@@ -21,7 +21,8 @@ LN10 = math.log(10)
 @dataclass(frozen=True)
 class Facts:
     """The finished run. `lost`: acknowledged answers and events that are not in the store; `doubled`: stored events or
-    answers that nobody's client sent (each client keeps its ids through retries)."""
+    answers that nobody's client sent (each client keeps its ids through retries). `milestones`: what came first after
+    how many seconds, see `repository.milestones`."""
 
     story: Story
     seconds: float
@@ -40,6 +41,7 @@ class Facts:
     jobs: Sequence[Any]
     candidates: Sequence[Any] = ()
     failure: str = ""
+    milestones: dict[str, float] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -145,6 +147,7 @@ class Facts:
             "lost": self.lost,
             "doubled": self.doubled,
             "funnel": self.funnel,
+            "milestones_seconds": self.milestones,
             "champion": self.champion,
             "story": story,
             "reward_model": dict(self.reward_model) if self.reward_model is not None else None,
@@ -208,4 +211,5 @@ def gather(
             jobs=repository.job_history(connection, project),
             candidates=candidates,
             failure=failure.message if failure is not None else "",
+            milestones=repository.milestones(connection, project),
         )

@@ -82,6 +82,7 @@ def tiles(facts: Facts) -> list[dict[str, str]]:
         ("feedback events", "events", str(facts.funnel.get("events", 0))),
         ("events lost or doubled", "lost", f"{facts.lost} / {facts.doubled}"),
         ("minutes in all", "minutes", f"{facts.seconds / 60:.1f}"),
+        ("first label, decision", "milestones", _milestones(facts)),
         ("peak memory", "memory", f"{facts.peak_bytes / 2**30:.1f} GiB"),
         ("restarts", "restarts", str(facts.story.restarts)),
     ]
@@ -91,6 +92,12 @@ def tiles(facts: Facts) -> list[dict[str, str]]:
         rows.insert(0, ("love rate on unseen prompts", "love", f"{found.love_base:.3f} → {found.love_adapter:.3f}"))
         rows.insert(1, ("relative change", "lift", f"{lift:+.0%}"))
     return [{"name": name, "id": key, "value": value} for name, key, value in rows]
+
+
+def _milestones(facts: Facts) -> str:
+    """When the first final label and the first decision came, after the system was ready."""
+    label, decision = facts.milestones.get("final label"), facts.milestones.get("decision")
+    return f"{'–' if label is None else f'{label:.0f} s'}, {'–' if decision is None else f'{decision / 60:.1f} min'}"
 
 
 def _funnel(facts: Facts) -> str:

@@ -106,6 +106,30 @@ def job_history(connection: Connection, project: str) -> Sequence[Row]:
     return list(connection.execute(query.order_by(job_runs.c.started_at)).mappings())
 
 
+def milestones(connection: Connection, project: str) -> dict[str, float]:
+    """Seconds from the first run of a job, which begins when the system is ready, to the first of each; what has not
+    come yet is left out. A verdict is what ends an experiment or moves its ramp: neither its start nor a hold."""
+    verdict = decisions.c.kind.not_in(("start", "hold"))
+    asked = {
+        "answer": (interactions.c.created_at, True),
+        "feedback": (feedback_events.c.received_at, True),
+        "final label": (labels.c.made_at, labels.c.version >= 1),
+        "reward model": (reward_models.c.created_at, True),
+        "adapter": (adapters.c.created_at, True),
+        "experiment": (experiments.c.started_at, experiments.c.kind == "challenge"),
+        "decision": (decisions.c.decided_at, verdict),
+    }
+    first = select(func.min(job_runs.c.started_at)).where(job_runs.c.project == project)
+    ready = connection.execute(first).scalar_one()
+    found = {}
+    for name, (at, which) in asked.items():
+        query = select(func.min(at)).where(at.table.c.project == project)
+        seen = connection.execute(query if which is True else query.where(which)).scalar_one()
+        if seen is not None and ready is not None:
+            found[name] = float(seen - ready)
+    return found
+
+
 def _count(connection: Connection, table: Any, project: str) -> int:
     return int(
         connection.execute(select(func.count()).select_from(table).where(table.c.project == project)).scalar_one()

@@ -11,10 +11,10 @@ JOBS_GROUP = Group(
     [
         Alert(
             "JobFailing",
-            "max by (job_name) (plaudit_job_failed_runs) > 0",
+            "max by (job_name) (plaudit_job_failed_runs) > 1",
             300.0,
             "warning",
-            "{{ $labels.job_name }} has failed {{ $value }} times since it last ended well",
+            "{{ $labels.job_name }} has failed {{ $value }} times in a row",
         ),
         Alert(
             "JobMissing",

@@ -12,6 +12,14 @@ SERVING_GROUP = Group(
             "critical",
             "{{ $labels.instance }} does not answer scrapes",
         ),
+        # Targets that are found by a name are gone from the list, not down, once nothing stands behind the name.
+        Alert(
+            "NoGateway",
+            'absent(up{job=~".*(plaudit|gateway).*"} == 1)',
+            120.0,
+            "critical",
+            "No gateway answers scrapes: nobody is served, and nothing that is read from the store is watched",
+        ),
         Alert(
             "ComponentNotReady",
             "min by (instance, component) (plaudit_component_ready) == 0",

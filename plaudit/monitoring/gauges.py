@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from ab_testing.telemetry_store import refresh_experiment_metrics
+from ab_testing.telemetry import refresh_experiment_metrics
 from infra.metrics import catalogue as metrics
 from infra.runtime import Context, Job
 from infra.runtime.reporting import refresh_job_metrics

@@ -23,6 +23,7 @@ JOBS = (
     "validity",
     "registry",
     "retention",
+    "adapter-retention",
 )
 """Jobs of the loop in its order; those that never ran here are left out."""
 WAITING_AT_MOST = 20_000

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, func, literal_column, select
 
 from infra.db.tables import (
     adapters,
@@ -102,19 +102,16 @@ class ConsoleRepository:
         return self._all(query.order_by(c.sequence.desc()).limit(limit))
 
     def labels_waiting(self, most: int) -> int:
-        """Labels whose window is open, counted up to `most`."""
-        some = (
-            select(labels.c.response_id)
-            .where(labels.c.project == self._project, labels.c.status == "provisional")
-            .limit(most)
-            .subquery()
-        )
+        """Labels whose window is open, counted up to `most`, in the order of their index: else all labels are read."""
+        provisional: ColumnElement[bool] = literal_column("status = 'provisional'")  # literally: see the index
+        query = select(labels.c.window_closes_at).where(labels.c.project == self._project, provisional)
+        some = query.order_by(labels.c.window_closes_at).limit(most).subquery()
         return int(self._connection.execute(select(func.count()).select_from(some)).scalar_one())
 
     def newest_label_at(self) -> float | None:
         """When the newest final label was made."""
         c = labels.c
-        query = select(c.made_at).where(c.project == self._project, c.version >= 1)
+        query = select(c.made_at).where(c.project == self._project, literal_column("version >= 1"))
         return self._connection.execute(query.order_by(c.made_at.desc()).limit(1)).scalar_one_or_none()
 
     def _all(self, query: Select[Any]) -> Sequence[Row]:

@@ -3,6 +3,7 @@
 import pytest
 
 from ab_testing.jobs import JOBS, run_decide
+from ab_testing.telemetry import refresh_experiment_metrics
 from infra.metrics.catalogue import REGISTRY
 from infra.runtime import JobContext
 from tests.ab_testing.world import World
@@ -16,6 +17,7 @@ def test_skipped_then_started_then_held(small_world: World) -> None:
     started = run_decide(job)
     assert (started.status, started.detail) == ("done", f"start: {adapter} against base at share 0.5")
     assert run_decide(job).detail.startswith("hold: no replica has proven")
+    refresh_experiment_metrics(small_world.context)
     assert REGISTRY.get_sample_value("plaudit_experiment_challenger_share") == 0.5
     assert REGISTRY.get_sample_value("plaudit_experiment_running") == 1.0
 

@@ -8,9 +8,11 @@ from ab_testing.sentinel import NoAlarm, acknowledge, sentinel_alarm, watch
 from ab_testing.sentinel_repository import SentinelRepository
 from ab_testing.service import bootstrap_state, current_watermark
 from ab_testing.standing import standing_of
+from ab_testing.telemetry import refresh_experiment_metrics
 from infra.contracts import Experiment, Interaction, ManualClock
 from infra.db import Database
 from infra.event_log.port import EventLog
+from infra.metrics.catalogue import REGISTRY
 from infra.settings import Settings
 from tests.ab_testing.world import FREEZE_AFTER, World, ledger, quick
 
@@ -57,6 +59,12 @@ def counted(world: World) -> dict[tuple[str, str], int]:
         return standing_of(connection, current(world)).people
 
 
+def waiting_alarms(world: World) -> float | None:
+    """What the gateway's next scrape says."""
+    refresh_experiment_metrics(world.context)
+    return REGISTRY.get_sample_value("plaudit_experiment_sentinel_alarms_waiting")
+
+
 def test_it_counts_the_champions_people_and_finds_nothing(watched: World) -> None:
     for _ in range(3):
         people(watched, 60)
@@ -80,7 +88,9 @@ def test_whatever_depends_on_the_arm_is_an_alarm_until_somebody_looks(watched: W
     assert look(watched, 2 * FREEZE_AFTER) == alarm
     with watched.database.reading() as connection:
         assert sentinel_alarm(connection, watched.project) == alarm
+    assert waiting_alarms(watched) == 1.0
     assert acknowledge(watched.context, "a test of the alarm") == [alarm]
+    assert waiting_alarms(watched) == 0.0, "whoever acknowledged it, and whoever decides"
     assert ledger(watched)[-1].reason == f"acknowledged: {alarm}: a test of the alarm"
     with watched.database.reading() as connection:
         assert sentinel_alarm(connection, watched.project) == ""

@@ -8,6 +8,7 @@ import pytest
 from infra.contracts import ManualClock
 from infra.db import migrate
 from infra.event_log import open_event_log
+from infra.runtime import Health
 from infra.settings import Settings, load_settings
 from plaudit import doctor
 from plaudit.doctor import Finding, examine, existing_ancestor, unmet
@@ -61,6 +62,18 @@ def test_a_taken_port_is_a_failure(tmp_path: Path) -> None:
         finding = doctor.check_ports(settings)
     assert finding.status == "fail"
     assert "serving.port" in finding.remedy
+
+
+def test_a_port_that_plaudit_itself_has_is_no_failure(tmp_path: Path) -> None:
+    """`kubectl exec GATEWAY -- plaudit doctor --production`, as the notes of the chart say, must be able to exit 0."""
+    from plaudit.operations import operations
+
+    for host in ("127.0.0.1", "0.0.0.0"):
+        port = free_port()
+        with operations(Health(), host, port, lambda: None):
+            settings = settings_in(tmp_path, **{"serving.host": host, "serving.port": port})
+            finding = doctor.check_ports(settings)
+        assert (finding.status, finding.remedy) == ("ok", "")
 
 
 def test_a_model_that_is_no_folder_and_a_model_that_is(tmp_path: Path) -> None:

@@ -18,7 +18,13 @@ Document = dict[str, Any]
 
 EVERYTHING: Document = {
     "serviceMonitor": {"enabled": True, "labels": {"release": "monitoring"}},
-    "ingress": {"enabled": True, "className": "nginx", "host": "plaudit.example", "tlsSecretName": "tls"},
+    "ingress": {
+        "enabled": True,
+        "className": "nginx",
+        "host": "plaudit.example",
+        "tlsSecretName": "tls",
+        "console": True,
+    },
     "training": {"gpus": 4, "nodeSelector": {"pool": "gpu"}},
     "gateway": {"gpus": 1, "flavour": "cuda"},
     "secrets": {"kafkaPassword": {"name": "kafka", "key": "password"}},

@@ -266,16 +266,3 @@ def test_a_network_policy_covers_every_pod_and_monitors_find_services() -> None:
         assert endpoint["path"] in operational_paths()
         assert monitor["spec"]["selector"]["matchLabels"].items() <= services[name]["metadata"]["labels"].items()
         assert monitor["metadata"]["labels"]["release"] == "monitoring"
-
-
-def test_the_ingress_sends_each_path_to_who_serves_it() -> None:
-    (ingress,) = of_kind(rendered(**EVERYTHING), "Ingress").values()
-    (rule,) = ingress["spec"]["rules"]
-    paths = {path["path"]: path["backend"]["service"]["name"] for path in rule["http"]["paths"]}
-    assert paths == {
-        "/v1/feedback": "demo-feedback-api",
-        "/v1/interactions": "demo-feedback-api",
-        "/v1/labels": "demo-feedback-api",
-        "/v1": "demo-gateway",
-    }
-    assert ingress["spec"]["tls"] == [{"hosts": ["plaudit.example"], "secretName": "tls"}]

@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from infra.contracts.errors import PlauditError
+from infra.settings import Settings
+from plaudit.monitoring.rules import alerts
 from tests.infra.deploy.code import check_command, operational_paths, settings_from
 from tests.infra.deploy.files import DEPLOY, SECRETS, Document, compose
 
@@ -31,6 +33,7 @@ def test_commands_settings_and_probes_are_those_of_the_code(name: str, monkeypat
     kafka = compose()["services"]["kafka"]["environment"]
     assert settings.event_log.bootstrap_servers == kafka["KAFKA_ADVERTISED_LISTENERS"].removeprefix("PLAINTEXT://")
     assert settings.event_log.replication_factor == 1, "one broker"
+    assert settings.serving.host == "0.0.0.0", "what `plaudit doctor --production` in the container judges"
     if "healthcheck" in service:
         (url,) = re.findall(r"http://localhost:(\d+)(/\w+)", " ".join(service["healthcheck"]["test"]))
         assert int(url[0]) == (given.get("operations_port") or given["port"])
@@ -95,6 +98,18 @@ def test_prometheus_scrapes_what_listens() -> None:
     assert "--config.file=/etc/prometheus/scrape.yml" in command
     (alerts,) = config["alerting"]["alertmanagers"]
     assert alerts["static_configs"] == [{"targets": ["alertmanager:9093"]}]
+
+
+def test_what_alertmanager_holds_back_are_alerts_there_are() -> None:
+    config = yaml.safe_load((DEPLOY / "compose" / "alertmanager.yml").read_text())
+    known = {alert.name for alert in alerts(Settings())}
+    for rule in config["inhibit_rules"]:
+        for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
+            label, values = re.fullmatch(r'(\w+)=~?"(.+)"', matcher).groups()  # type: ignore[union-attr]
+            assert label == "job" or set(values.split("|")) <= known, matcher
+    # A rule on severities with equal names would hold back nothing: an alert has one severity.
+    assert not any("severity" in str(rule) for rule in config["inhibit_rules"])
+    assert config["route"]["receiver"] in {one["name"] for one in config["receivers"]}
 
 
 def test_grafana_finds_prometheus_and_the_dashboards() -> None:

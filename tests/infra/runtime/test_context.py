@@ -1,10 +1,14 @@
+from importlib.metadata import version
+
+import psutil
 import pytest
 
 from infra.contracts import ManualClock, SystemClock
 from infra.db import current_revision, migrate, newest_revision
 from infra.event_log import Record
+from infra.metrics.catalogue import REGISTRY
 from infra.runtime import StoreNotMigrated, open_context
-from infra.settings import Settings
+from infra.settings import Settings, config_hash
 from infra.settings.infrastructure import StoreSettings
 
 
@@ -38,3 +42,14 @@ def test_closing_flushes_the_log(settings: Settings) -> None:
     future = context.event_log.append("t", [Record(key=b"k", value=b"v", partition=0)])
     context.close()
     assert len(future.result(5)) == 1
+
+
+def test_a_process_says_what_it_is_and_since_when(settings: Settings) -> None:
+    open_context(settings).close()
+    labels = {"version": version("plaudit"), "config_hash": config_hash(settings)}
+    assert REGISTRY.get_sample_value("plaudit_build_info", labels) == 1.0
+    started = REGISTRY.get_sample_value("plaudit_process_start_time_seconds")
+    assert started == pytest.approx(psutil.Process().create_time(), abs=1.5)
+    other = settings.model_copy(update={"project": "other"})
+    open_context(other).close()
+    assert REGISTRY.get_sample_value("plaudit_build_info", labels) is None, "one a process"

@@ -4,15 +4,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
 
 from infra.contracts import PlauditError
 from infra.db import Database
-from infra.db.tables import adapters
+from infra.db.tables import adapters, decisions, job_runs, labels
 from infra.settings import Settings, load_settings
 from plaudit.demo import profile, report
 from plaudit.demo.conductor import Story, _gated
 from plaudit.demo.facts import Facts, gather
 from plaudit.demo.options import DemoOptions
+from plaudit.demo.repository import milestones
 from plaudit.demo.run import _fresh
 from plaudit.demo.verdicts import front_data
 
@@ -43,6 +45,30 @@ def test_an_unfinished_run_is_reported_as_such(sqlite_database: Database, option
     assert "did not close: the service did not come back" in page
     assert "no adapter was trained" in page
     assert "<script" not in page
+
+
+def test_the_first_of_everything_is_timed_from_when_the_system_was_ready(
+    sqlite_database: Database, options: DemoOptions, tmp_path: Path
+) -> None:
+    settings = load_settings(profile.write(options))
+    run = {"run_id": "r", "job": "label", "holder": "h", "status": "done", "detail": "", "progress": {},
+           "config_hash": "", "started_at": 100.0, "heartbeat_at": 100.0, "project": "demo"}  # fmt: skip
+    label = {"choice": 0, "status": "final", "objective_values": {}, "weights": {}, "events_counted": 1,
+             "config_hash": "", "window_closes_at": 1.0, "project": "demo"}  # fmt: skip
+    row = {"experiment_id": "e", "reason": "", "evidence": {}, "config_hash": "", "watermark": 1.0,
+           "previous_hash": "", "hash": "", "project": "demo"}  # fmt: skip
+    with sqlite_database.transaction() as connection:
+        connection.execute(insert(job_runs).values(**run))
+        for response, version, at in (("a", 0, 101.0), ("a", 1, 126.0), ("b", 1, 130.0)):
+            connection.execute(insert(labels).values(response_id=response, version=version, made_at=at, **label))
+        for number, kind in enumerate(("start", "hold", "stop"), 1):
+            decided = {"sequence": number, "decision_id": kind, "kind": kind, "decided_at": 100.0 + 300.0 * number}
+            connection.execute(insert(decisions).values(**decided, **row))
+    with sqlite_database.reading() as connection:
+        assert milestones(connection, "demo") == {"final label": 26.0, "decision": 900.0}
+        assert milestones(connection, "nobody") == {}
+    tiles = report.tiles(facts_of(sqlite_database, settings, Story(options)))
+    assert next(tile["value"] for tile in tiles if tile["id"] == "milestones") == "26 s, 15.0 min"
 
 
 def test_a_lost_event_means_the_loop_did_not_close(sqlite_database: Database, options: DemoOptions) -> None:

@@ -75,7 +75,6 @@ FOR_QUESTIONS = {
     "plaudit_job_duration_seconds",
     "plaudit_process_start_time_seconds",
     "plaudit_reward_model_drift_reasons",
-    "plaudit_reward_model_training_seconds",
     "plaudit_serving_proofs_total",
     "plaudit_slo_limit_seconds",
 }

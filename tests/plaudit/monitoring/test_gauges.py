@@ -102,6 +102,8 @@ def test_ingest_and_labels(context: Context, clock: ManualClock) -> None:
               "schema_version": 1, "received_at": now}  # fmt: skip
     for number, (reason, status) in enumerate([("conflict", "open"), ("conflict", "open"), ("conflict", "dropped")]):
         write(context, dead_letters, {"letter_id": str(number), "reason": reason, "status": status, **letter})
+    # Bytes that nobody can read name no project either.
+    write(context, dead_letters, {"letter_id": "x", "project": "", "reason": "undecodable", "status": "open", **letter})
     event = {"choice": 0, "signal": "like", "operation": "set", "other_choice": 0, "derived_at": now,
              "received_at": now, "source": "app"}  # fmt: skip
     for number, (response, age) in enumerate([("known", 100.0), ("unknown", 100.0), ("young", 5.0), ("ancient", 9e4)]):
@@ -112,6 +114,7 @@ def test_ingest_and_labels(context: Context, clock: ManualClock) -> None:
     assert shown(context, "plaudit_label_lag_seconds") == pytest.approx(70.0)
     assert shown(context, "plaudit_label_overdue_labels") == 1.0
     assert shown(context, "plaudit_ingest_open_dead_letters", reason="conflict") == 2.0
+    assert shown(context, "plaudit_ingest_open_dead_letters", reason="undecodable") == 1.0
     assert shown(context, "plaudit_ingest_unattributed_ratio") == 0.5
 
 

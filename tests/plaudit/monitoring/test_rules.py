@@ -1,6 +1,8 @@
 """The rules before promtool: syntax, one firing and one silent history an alert; names, runbooks and files."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,21 @@ def test_every_alert_fires_and_stays_silent(tmp_path: Path, promised: bool, long
         assert "SUCCESS" in promtool(tmp_path, "test", "rules", "test.yml")
 
 
+def test_a_process_that_has_done_nothing_yet_fires_nothing(tmp_path: Path) -> None:
+    """A consumer knows nothing of adapters, a scheduler nothing of the log: what it does not know it must not show."""
+    program = "from infra.metrics import exposition; print(exposition().decode())"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    samples = dict(line.rsplit(" ", 1) for line in told.splitlines() if line and not line.startswith("#"))
+    gauges = {line.split()[2] for line in told.splitlines() if line.startswith("# TYPE") and line.endswith(" gauge")}
+    assert {name for name in gauges & samples.keys() if not name.endswith("_created")} == set()
+    series = {_of_instance(name, "consumer:9100"): f"{value}x30" for name, value in samples.items()}
+    series['up{instance="gateway:8080",job="gateway"}'] = "1x30"
+    (tmp_path / "rules.yml").write_text(rules_file(Settings()))
+    [quiet] = histories([(series, alert.name, 25, False) for alert in ALERTS])
+    (tmp_path / "test.yml").write_text(rule_tests("rules.yml", [rule_test(quiet)]))
+    assert "SUCCESS" in promtool(tmp_path, "test", "rules", "test.yml")
+
+
 def test_promtool_notices_a_case_that_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "rules.yml").write_text(rules_file(Settings()))
     case = next(case for case in CASES if case.at < 10)
@@ -54,6 +71,12 @@ def test_promtool_notices_a_case_that_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "test.yml").write_text(rule_tests("rules.yml", [rule_test(wrong)]))
     with pytest.raises(AssertionError, match="FAILED"):
         promtool(tmp_path, "test", "rules", "test.yml")
+
+
+def _of_instance(sample: str, instance: str) -> str:
+    """A sample's name and labels as a scrape of `instance` stores them."""
+    name, _, labels = sample.partition("{")
+    return f'{name}{{instance="{instance}"{"," if labels else ""}{labels or "}"}'
 
 
 def test_no_alert_is_without_a_case_or_named_twice() -> None:
@@ -75,9 +98,7 @@ def test_recording_rules_are_named_by_level_metric_and_operations() -> None:
 
 def test_the_file_in_the_repository_is_what_the_command_writes() -> None:
     written = (ROOT / "infra" / "deploy" / "prometheus" / "rules.yml").read_text()
-    assert written == rules_file(Settings()), (
-        "write it anew: plaudit config rules --output infra/deploy/prometheus/rules.yml"
-    )
+    assert written == rules_file(Settings()), "write it anew: plaudit config rules > infra/deploy/prometheus/rules.yml"
 
 
 def test_a_scale_shortens_thresholds_ranges_and_waiting() -> None:

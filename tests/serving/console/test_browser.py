@@ -95,17 +95,40 @@ def test_pages_without_data_and_of_a_failing_store_are_sound(
 ) -> None:
     url = serve(empty)
     sign_in(browser, url, empty)
-    for path in ("/", "/experiment", "/rewards"):
+    for path in (*PAGES, "/controls/pause-loop"):
         browser.get(url + path)
-        assert browser.find_elements("css selector", "[data-testid=empty]"), path
+        assert path.startswith("/controls") or browser.find_elements("css selector", "[data-testid=empty]"), path
+        assert violations(browser) == [], path
         assert errors(browser) == [], path
-    assert violations(browser) == []
     with empty.database.transaction() as connection:
         connection.exec_driver_sql("DROP TABLE serving_state")
-    browser.get(f"{url}/models")
-    assert "did not answer as it should" in browser.find_element("css selector", "[data-testid=error]").text
-    assert violations(browser) == []
-    assert all("500" in told for told in errors(browser)), "the answer's status is all there is to complain about"
+    for path in PAGES:
+        browser.get(url + path)
+        assert "did not answer as it should" in browser.find_element("css selector", "[data-testid=error]").text
+        told = errors(browser)
+        assert told, path
+        assert all("500" in one for one in told), "the answer's status is all there is to complain about"
+    assert violations(browser) == [], "it is one page, whatever was asked for"
+
+
+def test_a_narrow_window_scrolls_tables_and_not_the_page(
+    browser: "Chrome", recorded: Context, serve: Callable[[Context], str]
+) -> None:
+    url = serve(recorded)
+    sign_in(browser, url, recorded)
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    )
+    try:
+        for path in (*PAGES, "/models/loop@1"):
+            browser.get(url + path)
+            assert browser.execute_script("return document.documentElement.scrollWidth") <= 390, path
+            cells = browser.execute_script(
+                "return [...document.querySelectorAll('td.said')].map(cell => cell.offsetWidth)"
+            )
+            assert all(width >= 200 for width in cells), f"{path}: a sentence has room"
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_without_script_the_numbers_are_there(

@@ -9,6 +9,7 @@ from sqlalchemy import func, select, update
 
 from infra.db.tables import adapters, dead_letters, decisions, experiment_looks, interactions, labels
 from infra.runtime import Context
+from ingest.access import audit
 from serving.console.charts import Line, chart, histogram
 from tests.serving.console.conftest import PAGES, promoted, signed_in
 
@@ -127,6 +128,21 @@ def test_a_turn_leads_from_feedback_to_its_decision(recorded: Context) -> None:
     for link in ("/console/rewards?version=", "/console/models/", "/console/runs/", "#ledger"):
         assert any(link in turn for turn in turns), link
     assert told.index("Feedback") < told.index("Reward model") < told.index("Adapters") < told.index("Decision")
+
+
+def test_every_declared_job_has_a_row_once_it_ran() -> None:
+    from plaudit.jobs import all_jobs
+    from serving.console.loop import JOBS
+
+    assert sorted(JOBS) == sorted(job.name for job in all_jobs())
+
+
+def test_the_trail_says_which_job_was_paused(empty: Context) -> None:
+    with empty.database.transaction() as connection:
+        audit.record(connection, "cli:ops", "job.paused", {"job": "trust", "reason": "a drill"},
+                     project=empty.settings.project, at=1.0)  # fmt: skip
+    told = re.sub(r"<[^>]*>", "", signed_in(empty).get("/console/controls").text)
+    assert "a drill job trust" in " ".join(told.split())
 
 
 def test_an_adapter_shows_its_family_both_ways_and_its_checks(recorded: Context) -> None:

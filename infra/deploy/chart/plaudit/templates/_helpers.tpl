@@ -38,6 +38,15 @@ env:
     valueFrom:
       secretKeyRef: {{- toYaml .root.Values.secrets.kafkaPassword | nindent 8 }}
   {{- end }}
+  {{- with .root.Values.ingress.trustedProxies }}
+  - name: FORWARDED_ALLOW_IPS
+    value: {{ . | quote }}
+  {{- end }}
+  {{- range $variable, $reference := .root.Values.secrets.more }}
+  - name: {{ $variable }}
+    valueFrom:
+      secretKeyRef: {{- toYaml $reference | nindent 8 }}
+  {{- end }}
 {{- end -}}
 
 {{- define "plaudit.podSecurity" -}}
