@@ -1,0 +1,66 @@
+"""Connections that ask for nothing: closed before they are all that this process may have open.
+
+uvicorn gives a connection time between two requests, and the gateway a request time for its body and its answer. Nobody
+gives a head time to come: a connection that was opened and never used, one that stops in the middle of its first head
+and one that trickles bytes after its answer would be held for ever, each with one of the process's descriptors.
+"""
+
+import time
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import structlog
+import uvicorn
+
+log = structlog.get_logger()
+
+
+class Connection(Protocol):
+    """What is used of uvicorn's HTTP protocols. `cycle`: the newest request whose head has come, with its response."""
+
+    cycle: Any
+    transport: Any
+
+
+class Loiterers:
+    """Who has been between two requests since when. Belongs to the server's loop."""
+
+    def __init__(self, most_seconds: float) -> None:
+        """A connection may stay without the whole head of a request for `most_seconds`, counted from when it is first
+        seen so."""
+        self._most_seconds = most_seconds
+        self._since: dict[Connection, tuple[Any, float]] = {}
+
+    def sweep(self, connections: Iterable[Connection], now: float) -> int:
+        """Close who has stayed too long; how many those are. `now`: seconds of a monotonic clock."""
+        waiting: dict[Connection, tuple[Any, float]] = {}
+        closed = 0
+        for one in connections:
+            cycle = one.cycle
+            if cycle is not None and not cycle.response_complete:
+                continue  # has asked for something
+            before = self._since.get(one)
+            since = before[1] if before is not None and before[0] is cycle else now
+            if now - since > self._most_seconds:
+                one.transport.abort()
+                closed += 1
+            else:
+                waiting[one] = (cycle, since)
+        self._since = waiting
+        return closed
+
+
+class SweepingServer(uvicorn.Server):
+    """A uvicorn that closes, once a second, connections without the head of a request."""
+
+    def __init__(self, config: uvicorn.Config, head_timeout_seconds: float) -> None:
+        super().__init__(config)
+        self._loiterers = Loiterers(head_timeout_seconds)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called by uvicorn ten times a second."""
+        if counter % 10 == 0:
+            closed = self._loiterers.sweep(list(self.server_state.connections), time.monotonic())  # type: ignore[arg-type]
+            if closed:
+                log.info("connections_without_a_request_closed", count=closed)
+        return await super().on_tick(counter)
