@@ -13,6 +13,8 @@ from ingest.unreadable import UNREADABLE
 
 MAX_ID_CHARACTERS = 128
 MAX_USER_CHARACTERS = 512
+LENGTHS = ("max_tokens", "max_completion_tokens")
+"""Parameters that name the longest answer; OpenAI renamed the one to the other in 2024."""
 
 
 class BadRequest(PlauditError):
@@ -33,6 +35,10 @@ class Parameters:
     def take(self, name: str) -> Any:
         """The value, or None; it is gone from what is left."""
         return self._values.pop(name, None)
+
+    def holds(self, *names: str) -> bool:
+        """Whether one of them is given and not taken yet."""
+        return any(name in self._values for name in names)
 
     def flag(self, name: str) -> bool:
         """A switch, off by default. Raises BadRequest."""

@@ -85,15 +85,21 @@ class Stream:
         except PlauditError as error:
             if not complete:
                 self._gateway.unanswered(self._exchange, error)
-            metrics.SERVING_REFUSED.labels(code=error.code).inc()
-            await _send(send, responses.event(responses.error(error)), more=False)
-            return "error"
+            return await self._fail(send, error)
         except _ClientLeft:
             return "left"
+        except Exception:  # the status has gone out: without this the answer would just stop, and say nothing
+            log.exception("stream_failed", response_id=self._exchange.response_id)
+            return await self._fail(send, responses.unexpected())
         finally:
             self._exchange.cancel()
             if not complete:
                 self._gateway.in_background(self._remember())
+
+    async def _fail(self, send: Send, error: PlauditError) -> str:
+        metrics.SERVING_REFUSED.labels(code=error.code).inc()
+        await _send(send, responses.event(responses.error(error)), more=False)
+        return "error"
 
     async def _last_piece(self) -> bytes:
         """Log, then end. Shielded: the answer was shown, so it is logged even if the client leaves at this moment."""
@@ -175,6 +181,9 @@ class Stream:
                 await self._gateway.finish(self._exchange, results)
         except PlauditError as error:
             log.warning("partial_answer_not_logged", response_id=self._exchange.response_id, reason=error.message)
+        except Exception:  # nobody waits for this task: it tells the operator, or nobody
+            metrics.SERVING_INTERACTIONS_LOST.inc()
+            log.exception("partial_answer_not_logged", response_id=self._exchange.response_id)
 
 
 class _ClientLeft(Exception):

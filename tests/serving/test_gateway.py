@@ -153,6 +153,40 @@ def test_a_filter_cuts_plain_and_streamed_answers_alike(context: Context) -> Non
     assert all(one.answers[0].token_ids == () for one in logged)
 
 
+class Failing:
+    """A filter of a deployment with a defect."""
+
+    holdback = 0
+
+    def __init__(self, _settings: Any) -> None: ...
+
+    def cut(self, text: str, final: bool) -> int | None:
+        if len(text) > 3:
+            raise RuntimeError("a defect")
+        return None
+
+
+def test_what_nobody_foresaw_ends_a_stream_with_an_error_and_not_with_silence(context: Context) -> None:
+    with serving(context, filters=(f"{__name__}:Failing",)) as served:
+        plain = ask(served, seed=1, max_tokens=40)
+        stream = ask(served, seed=1, max_tokens=40, stream=True)  # raises where it just stops
+        scraped = served.client.get("/metrics").text
+    assert (plain.status_code, plain.json()["error"]["code"]) == (500, "internal_error")
+    assert plain.headers["x-request-id"].startswith("chatcmpl-")
+    *_, last = [line for line in stream.text.split("\n\n") if line]
+    assert json.loads(last.removeprefix("data: "))["error"]["code"] == "internal_error"
+    assert "a defect" not in plain.text + stream.text
+    for kind in ("true", "false"):
+        counted = f'plaudit_serving_request_duration_seconds_count{{outcome="error",stream="{kind}"}} 0.0'
+        assert f'outcome="error",stream="{kind}"' in scraped
+        assert counted not in scraped
+
+
+def test_refusals_too_have_the_id_that_the_clients_of_openai_show(served: Served) -> None:
+    answers = [ask(served, temperature=9), ask(served, model="nobody")]
+    assert len({answer.headers["x-request-id"] for answer in answers}) == 2
+
+
 def test_too_many_at_once_are_told_when_to_come_again(context: Context) -> None:
     with serving(context, limits=LimitSettings(max_requests=1, max_prompt_tokens=200)) as served:
         running = served.app.state.gateway._reception._admission.enter(None, None, 1, 0.0)
