@@ -9,7 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from infra.contracts import PlauditError
-from serving.connections import SweepingServer
+from serving.connections import Http11Protocol, SweepingServer
 
 log = structlog.get_logger()
 
@@ -82,7 +82,7 @@ class GatewayThread:
         config = uvicorn.Config(
             app,
             loop="uvloop",
-            http="httptools",
+            http=Http11Protocol,
             ws="none",
             log_config=None,
             access_log=False,

@@ -31,7 +31,7 @@ def parse_completion(body: bytes, settings: ServingSettings) -> ChatRequest:
     """The request in a JSON body. Raises BadRequest naming the parameter, and TooDeeplyNested."""
     given = Parameters(document_of(body, '"model" and "prompt"'), _NEUTRAL)
     text, tokens = _prompt(given.take("prompt"))
-    open_ended = not given.holds(*LENGTHS)
+    stream, open_ended = given.flag("stream"), not given.holds(*LENGTHS)
     choices = int(given.number("n", 1, 1, settings.max_choices, whole=True))
     best_of = given.number("best_of", choices, 1, 1 << 20, whole=True)
     if best_of != choices:
@@ -45,8 +45,8 @@ def parse_completion(body: bytes, settings: ServingSettings) -> ChatRequest:
         messages=(Message("user", text),),
         sampling=sampling(given, settings),
         choices=choices,
-        stream=given.flag("stream"),
-        include_usage=include_usage(given),
+        stream=stream,
+        include_usage=include_usage(given, stream),
         logprobs=logprobs >= 0,
         top_logprobs=max(0, int(logprobs)),
         user=user_of(given),

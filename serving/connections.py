@@ -1,18 +1,42 @@
-"""Connections that ask for nothing: closed before they are all that this process may have open.
+"""Connections: what uvicorn does not do for a gateway that strangers reach.
+
+**Offers to upgrade.** A server may ignore the header `Upgrade` (RFC 9110, 7.8), and clients count on it: Java's own
+offers HTTP/2 with every first request in the clear. httptools stops at the end of such a head, so that the request
+would arrive without its body.
+
+**Connections that ask for nothing** are closed before they are all that this process may have open.
 
 uvicorn gives a connection time between two requests, and the gateway a request time for its body and its answer. Nobody
 gives a head time to come: a connection that was opened and never used, one that stops in the middle of its first head
 and one that trickles bytes after its answer would be held for ever, each with one of the process's descriptors.
 """
 
+import re
 import time
 from collections.abc import Iterable
 from typing import Any, Protocol
 
 import structlog
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 log = structlog.get_logger()
+
+
+_UPGRADE = re.compile(rb"\r\nupgrade(?=:)", re.IGNORECASE)
+
+
+class Http11Protocol(HttpToolsProtocol):
+    """Answers in HTTP/1.1 whatever else is offered."""
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop with each piece of what the client sends."""
+        if self.cycle is None or not self.cycle.more_body:  # a head begins, not the rest of a body
+            end = data.find(b"\r\n\r\n")
+            found = _UPGRADE.search(data, 0, end if end >= 0 else len(data))
+            if found is not None:
+                data = data[: found.start()] + b"\r\nx-offered-upgrade" + data[found.end() :]
+        super().data_received(data)
 
 
 class Connection(Protocol):

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from infra.runtime import Health
 from infra.settings.serving import ServingSettings
-from serving.connections import SweepingServer
+from serving.connections import Http11Protocol, SweepingServer
 from serving.process import ease_process
 
 log = structlog.get_logger()
@@ -51,7 +51,7 @@ def run_until_signal(app: ASGIApp, settings: ServingSettings, health: Health) ->
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=Http11Protocol,
         ws="none",
         log_config=None,
         access_log=False,

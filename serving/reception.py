@@ -99,7 +99,7 @@ class Reception:
             tokens = await self._tokens(chat)
             if chat.open_ended:
                 chat = self._fitted(chat, len(tokens))
-            first = await self._chooser.first_route(chat, user_key, state_of())
+            first = await self._chooser.first_route(chat, user_key, state_of(), caller.name)
             # Last, and by one state: nothing lies between this and the engine's queue but the turns themselves.
             return self._exchange(_Asked(chat, caller, user_key, now, tokens), first, state_of(), ticket)
         except BaseException:
@@ -143,7 +143,8 @@ class Reception:
 
     def _exchange(self, asked: "_Asked", first: Route | None, state: RoutingState, ticket: Ticket) -> Exchange:
         chat, shows_duels = asked.chat, asked.caller.shows_duels
-        route = self._chooser.choose(state, chat, asked.user_key, asked.now, first, asked.caller.forced)
+        caller = asked.caller
+        route = self._chooser.choose(state, chat, asked.user_key, asked.now, first, caller.forced, caller.name)
         count_tokens("prompt", route.adapter, len(asked.tokens))
         response_id = new_response_id()
         if shows_duels and possible(chat, route):

@@ -124,14 +124,14 @@ def _read_at_once(body: bytes, settings: ServingSettings) -> ChatRequest | None:
 
 def _read_by_name(body: bytes, settings: ServingSettings) -> ChatRequest:
     given = Parameters(document_of(body, '"model" and "messages"'), _NEUTRAL)
-    logprobs, open_ended = given.flag("logprobs"), not given.holds(*LENGTHS)
+    logprobs, stream, open_ended = given.flag("logprobs"), given.flag("stream"), not given.holds(*LENGTHS)
     request = ChatRequest(
         model=given.text("model", ROUTED, MAX_ID_CHARACTERS) or ROUTED,
         messages=_messages(given.take("messages")),
         sampling=sampling(given, settings),
         choices=int(given.number("n", 1, 1, settings.max_choices, whole=True)),
-        stream=given.flag("stream"),
-        include_usage=include_usage(given),
+        stream=stream,
+        include_usage=include_usage(given, stream),
         logprobs=logprobs,
         top_logprobs=_top_logprobs(given, logprobs, settings.max_top_logprobs),
         user=user_of(given),

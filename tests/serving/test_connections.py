@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from serving.connections import Loiterers, SweepingServer
+from serving.connections import Http11Protocol, Loiterers, SweepingServer
 from tests.fixtures.helpers import free_port, wait_until
 
 HEAD = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 40\r\n"
@@ -51,7 +51,15 @@ def test_each_new_request_gives_a_connection_its_time_anew() -> None:
 
 
 async def _slow(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers in the middle of the body when the path says so, else after two seconds."""
+    """Answers in the middle of the body when the path says so, else after two seconds; `/echo` with the body."""
+    if scope["path"] == "/echo":
+        body = b""
+        while (message := await receive()).get("more_body"):
+            body += message["body"]
+        body += message.get("body", b"")
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+        await send({"type": "http.response.body", "body": body})
+        return
     if scope["path"] != "/early":
         await asyncio.sleep(2.0)
     await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"2")]})
@@ -61,7 +69,7 @@ async def _slow(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.fixture
 def port() -> Iterator[int]:
     chosen = free_port()
-    config = uvicorn.Config(_slow, port=chosen, log_config=None, lifespan="off", http="httptools")
+    config = uvicorn.Config(_slow, port=chosen, log_config=None, lifespan="off", http=Http11Protocol)
     server = SweepingServer(config, head_timeout_seconds=0.5)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -91,6 +99,27 @@ def test_connections_without_a_request_are_closed_and_answers_are_not_cut_off(po
     finally:
         for connection in opened.values():
             connection.close()
+
+
+UPGRADE = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk\r\n"
+TEXT = b'{"content": "a line\r\nUpgrade: is no header here\r\n\r\n"}'
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+@pytest.mark.parametrize("offer", [UPGRADE, UPGRADE.lower(), "Connection: upgrade\r\nUPGRADE: websocket\r\n"])
+def test_a_request_that_offers_another_protocol_keeps_its_body(port: int, offer: str, pieces: int) -> None:
+    head = f"POST /echo HTTP/1.1\r\nHost: h\r\n{offer}Content-Length: {len(TEXT)}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        for _ in range(2):  # the connection stays what it was
+            connection.sendall(head if pieces > 1 else head + TEXT)
+            for place in range(0, len(TEXT) if pieces > 1 else 0, 20):
+                time.sleep(0.01)
+                connection.sendall(TEXT[place : place + 20])
+            answer = b""
+            while not answer.endswith(TEXT) and (piece := connection.recv(4096)):
+                answer += piece
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert answer.endswith(b"\r\n\r\n" + TEXT)
 
 
 def _over(connection: socket.socket, trickled: bytes) -> bool:
