@@ -9,6 +9,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from infra.contracts import PlauditError
+from serving.connections import Http11Protocol, SweepingServer
 
 log = structlog.get_logger()
 
@@ -76,12 +77,12 @@ def _why(error: OSError, host: str, port: int) -> str:
 class GatewayThread:
     """uvicorn in a thread, so that the main thread stays free for signals and the order of the shutdown."""
 
-    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+    def __init__(self, app: ASGIApp, listener: socket.socket, head_timeout_seconds: float = 20.0) -> None:
         self._listener = listener
         config = uvicorn.Config(
             app,
             loop="uvloop",
-            http="httptools",
+            http=Http11Protocol,
             ws="none",
             log_config=None,
             access_log=False,
@@ -89,7 +90,7 @@ class GatewayThread:
             backlog=BACKLOG,
             timeout_graceful_shutdown=GRACEFUL_SECONDS,
         )
-        self._server = uvicorn.Server(config)
+        self._server = SweepingServer(config, head_timeout_seconds)
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="gateway", daemon=True)
 

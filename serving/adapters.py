@@ -13,7 +13,7 @@ from dataclasses import replace
 import structlog
 
 from ab_testing.layers import Router
-from infra.contracts import BASE_ADAPTER, AdapterRef, Clock, Experiment, Fingerprint
+from infra.contracts import BASE_ADAPTER, AdapterRef, Clock, Experiment, Fingerprint, PlauditError
 from infra.contracts.adapters import parse_ref
 from infra.db import Database
 from infra.metrics import catalogue as metrics
@@ -82,8 +82,13 @@ class Adapters:
                 ended.result()
 
     def close(self) -> None:
-        """Let the passes that hang alone."""
+        """Let the passes that hang alone, and tell the store that nothing is proven here any more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+        try:
+            for keeper in self._keepers:
+                keeper.farewell()
+        except PlauditError as error:  # the next start says so too
+            log.warning("shutdown_not_told", replica=self._replica, reason=error.message)
 
     def refusal(self, ref: AdapterRef) -> str | None:
         """Why an adapter was refused here, if it was: by the first replica that did."""

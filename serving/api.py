@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from infra.contracts import Answer, PlauditError
+from infra.contracts import Answer, PlauditError, uuid7
 from infra.metrics import catalogue as metrics
 from infra.models.port import GenerationResult
 from infra.settings.serving import ServingSettings
@@ -90,10 +90,9 @@ class AnswerDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange: Exchange | None = None
+        gateway = self._gateway
         try:
-            gateway = self._gateway
-            async with asyncio.timeout(gateway.settings.request_timeout_seconds):
-                body = await body_of(scope, receive, gateway.settings.max_body_bytes)
+            body = await self._body(scope, receive)
             chat = self._parse(body, gateway.settings)
             exchange = await gateway.begin(chat, caller_of(scope, chat, gateway.settings.duels))
             if chat.stream:
@@ -103,30 +102,46 @@ class AnswerDoor:
                 await self._plain(exchange, receive, send)
         except ClientDisconnect:
             pass  # nobody is there to read an answer
-        except TimeoutError:
-            await _refuse(send, BadRequest("the body did not come in time: send it whole", code="timeout", status=408))
         except PlauditError as error:
-            await _refuse(send, error)
+            await _refuse(send, error, _request_id(exchange))
         except Exception:
-            log.exception("request_failed", path=scope["path"])
-            await _refuse(send, _unexpected())
+            request_id = _request_id(exchange)
+            log.exception("request_failed", path=scope["path"], request_id=request_id)
+            await _refuse(send, responses.unexpected(), request_id)
         finally:
             if exchange is not None:
-                self._gateway.ended(exchange)
+                gateway.ended(exchange)
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        settings = self._gateway.settings
+        try:
+            async with asyncio.timeout(settings.request_timeout_seconds):
+                return await body_of(scope, receive, settings.max_body_bytes)
+        except TimeoutError:
+            raise BadRequest("the body did not come in time: send it whole", code="timeout", status=408) from None
 
     async def _plain(self, exchange: Exchange, receive: Receive, send: Send) -> None:
         gateway = self._gateway
         futures = gateway.submit(exchange)
+        outcome = "error"
         try:
-            waiting = Waiting(self._letters(), futures, receive)
-            results = await waiting.results(exchange, gateway.settings.request_timeout_seconds)
-        except PlauditError as error:
-            gateway.unanswered(exchange, error)
+            results = await self._results(exchange, Waiting(self._letters(), futures, receive))
+            answers = await gateway.finish(exchange, results)
+            body = _completion(gateway, exchange, answers, results)
+            outcome = "ok"
+        except ClientDisconnect:
+            outcome = "left"
             raise
-        answers = await gateway.finish(exchange, results)
-        body = _completion(gateway, exchange, answers, results)
-        count_request(False, "ok", exchange.elapsed())
+        finally:
+            count_request(False, outcome, exchange.elapsed())
         await _send(send, 200, [JSON, *headers_of(exchange, gateway.state)], body)
+
+    async def _results(self, exchange: Exchange, waiting: Waiting) -> list[GenerationResult]:
+        try:
+            return await waiting.results(exchange, self._gateway.settings.request_timeout_seconds)
+        except PlauditError as error:
+            self._gateway.unanswered(exchange, error)
+            raise
 
     def _letters(self) -> Mailbox:
         if self._mailbox is None:
@@ -161,16 +176,21 @@ def _guarded(endpoint: Endpoint) -> Endpoint:
             problem = error
         except Exception:
             log.exception("request_failed", path=request.url.path)
-            problem = _unexpected()
+            problem = responses.unexpected()
         metrics.SERVING_REFUSED.labels(code=problem.code).inc()
         return _json(responses.error(problem), problem.status)
 
     return guarded
 
 
-async def _refuse(send: Send, problem: PlauditError) -> None:
+def _request_id(exchange: Exchange | None) -> str:
+    """What the log calls a request that is refused: its response's id, where it came so far."""
+    return exchange.response_id if exchange is not None else f"req-{uuid7()}"
+
+
+async def _refuse(send: Send, problem: PlauditError, request_id: str) -> None:
     metrics.SERVING_REFUSED.labels(code=problem.code).inc()
-    headers = [JSON]
+    headers = [JSON, (b"x-request-id", request_id.encode())]
     if problem.status in (429, 503):
         headers.append((b"retry-after", _retry_after(problem).encode()))
     await _send(send, problem.status, headers, msgspec.json.encode(responses.error(problem)))
@@ -185,10 +205,6 @@ async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
         }
     )
     await send({"type": "http.response.body", "body": body})
-
-
-def _unexpected() -> PlauditError:
-    return PlauditError("something failed here; the server's log says what", code="internal_error")
 
 
 def _retry_after(problem: PlauditError) -> str:

@@ -8,7 +8,7 @@ from ab_testing.eligibility import eligible, facts_of
 from infra.contracts import PlauditError
 from infra.runtime import Context
 from serving.breakers import Breakers, Outcome
-from serving.conversations import Conversations, has_answers
+from serving.conversations import Conversations, has_answers, owner_of
 from serving.counting import count_route
 from serving.routing_state import Route, RoutingState, UnknownModel, forced_adapter, held, route, still
 from serving.wire import ROUTED, ChatRequest
@@ -28,12 +28,16 @@ class Chooser:
             context.database, settings.project, settings.serving.conversations_remembered
         )
 
-    async def first_route(self, chat: ChatRequest, user_key: str | None, state: RoutingState) -> Route | None:
-        """What answered this conversation first, if anything is known; errors of the store mean that nothing is."""
-        if user_key is None or chat.conversation_id is None or chat.model != ROUTED:
+    async def first_route(
+        self, chat: ChatRequest, user_key: str | None, state: RoutingState, caller: str | None = None
+    ) -> Route | None:
+        """What answered this conversation first, if anything is known; errors of the store mean that nothing is. Of a
+        conversation without a user, `caller`'s, memory alone tells."""
+        owner = owner_of(user_key, caller)
+        if owner is None or chat.conversation_id is None or chat.model != ROUTED:
             return None
-        known = self._conversations.first(user_key, chat.conversation_id)
-        if known is not None or not has_answers(chat):
+        known = self._conversations.first(owner, chat.conversation_id)
+        if known is not None or user_key is None or not has_answers(chat):
             return known
         try:
             return await asyncio.to_thread(self._conversations.look_up, user_key, chat.conversation_id, state)
@@ -49,6 +53,7 @@ class Chooser:
         now: float,
         first: Route | None = None,
         forced: str | None = None,
+        caller: str | None = None,
     ) -> Route:
         """The route. Raises NothingProven, and UnknownModel also for a forced arm that cannot be served."""
         if forced is not None and forced_adapter(state, forced) is None:
@@ -65,10 +70,11 @@ class Chooser:
             eligible=eligible(self._rules.eligibility, facts_of(chat.model, chat.metadata)),
             forced=wanted,
         )
-        if wanted is None and chat.model == ROUTED and user_key is not None and chat.conversation_id is not None:
+        owner = owner_of(user_key, caller)
+        if wanted is None and chat.model == ROUTED and owner is not None and chat.conversation_id is not None:
             chosen = held(state, chosen, first)
             keep = first is not None and state.usable(first.adapter)
-            self._conversations.remember(user_key, chat.conversation_id, first if keep and first else chosen)
+            self._conversations.remember(owner, chat.conversation_id, first if keep and first else chosen)
         count_route(chosen.why)
         return chosen
 

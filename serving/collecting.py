@@ -10,6 +10,7 @@ from infra.contracts import BASE_ADAPTER, AdapterRef, AdapterVersion
 from infra.metrics import catalogue as metrics
 from infra.models.lora import COLLECTED_FILE
 from infra.runtime import Job, JobContext, JobOutcome
+from serving.proving import PROVEN
 from serving.repository import ServingRepository
 
 log = structlog.get_logger()
@@ -55,7 +56,7 @@ def protected(repository: ServingRepository, job: JobContext) -> frozenset[Adapt
     """Champion and its predecessor, every arm of an experiment that has not ended, what is pinned, and what any replica
     has proven and not let go of."""
     champion, last_proven = repository.champion()
-    proven = {row.adapter for row in repository.standing_proofs() if row.status in ("proven", "indistinguishable")}
+    proven = {row.adapter for row in repository.standing_proofs() if row.status in PROVEN}
     pinned = set(job.settings.serving.pinned_adapters)
     return frozenset({BASE_ADAPTER, champion, last_proven, *repository.arms_not_ended(), *pinned, *proven})
 

@@ -10,6 +10,7 @@ from typing import Any
 from infra.contracts import Message
 from infra.settings.serving import ServingSettings
 from serving.parameters import (
+    LENGTHS,
     MAX_ID_CHARACTERS,
     BadRequest,
     Parameters,
@@ -30,6 +31,7 @@ def parse_completion(body: bytes, settings: ServingSettings) -> ChatRequest:
     """The request in a JSON body. Raises BadRequest naming the parameter, and TooDeeplyNested."""
     given = Parameters(document_of(body, '"model" and "prompt"'), _NEUTRAL)
     text, tokens = _prompt(given.take("prompt"))
+    stream, open_ended = given.flag("stream"), not given.holds(*LENGTHS)
     choices = int(given.number("n", 1, 1, settings.max_choices, whole=True))
     best_of = given.number("best_of", choices, 1, 1 << 20, whole=True)
     if best_of != choices:
@@ -43,13 +45,14 @@ def parse_completion(body: bytes, settings: ServingSettings) -> ChatRequest:
         messages=(Message("user", text),),
         sampling=sampling(given, settings),
         choices=choices,
-        stream=given.flag("stream"),
-        include_usage=include_usage(given),
+        stream=stream,
+        include_usage=include_usage(given, stream),
         logprobs=logprobs >= 0,
         top_logprobs=max(0, int(logprobs)),
         user=user_of(given),
         raw=True,
         prompt_token_ids=tokens,
+        open_ended=open_ended,
         **metadata_of(given.take("metadata")),
     )
     given.refuse_the_rest()

@@ -17,7 +17,7 @@ _Key = tuple[str, str]
 
 
 class Conversations:
-    """First routes by person and conversation. Safe to share between threads."""
+    """First routes by owner (`owner_of`) and conversation. Safe to share between threads."""
 
     def __init__(self, database: Database, project: str, most: int) -> None:
         self._database = database
@@ -26,12 +26,12 @@ class Conversations:
         self._lock = threading.Lock()
         self._known: OrderedDict[_Key, Route] = OrderedDict()
 
-    def first(self, user_key: str, conversation_id: str) -> Route | None:
+    def first(self, owner: str, conversation_id: str) -> Route | None:
         """The route of the conversation's first answer, from memory; None: not known here."""
         with self._lock:
-            found = self._known.get((user_key, conversation_id))
+            found = self._known.get((owner, conversation_id))
             if found is not None:
-                self._known.move_to_end((user_key, conversation_id))
+                self._known.move_to_end((owner, conversation_id))
         return found
 
     def look_up(self, user_key: str, conversation_id: str, state: RoutingState) -> Route | None:
@@ -43,13 +43,21 @@ class Conversations:
             )
         return None if found is None else Route(found.adapter, found.experiment, found.arm)
 
-    def remember(self, user_key: str, conversation_id: str, route: Route) -> None:
+    def remember(self, owner: str, conversation_id: str, route: Route) -> None:
         """What answers this conversation; the least recently used one is forgotten when there are too many."""
         with self._lock:
-            self._known[user_key, conversation_id] = route
-            self._known.move_to_end((user_key, conversation_id))
+            self._known[owner, conversation_id] = route
+            self._known.move_to_end((owner, conversation_id))
             while len(self._known) > self._most:
                 self._known.popitem(last=False)
+
+
+def owner_of(user_key: str | None, caller: str | None) -> str | None:
+    """Whose conversation it is: the person's; without a user, the caller's (an API key or an address), whose ids are
+    not mixed up with another's."""
+    if user_key is not None or caller is None:
+        return user_key
+    return f"caller {caller}"  # no user key, which has no space
 
 
 def has_answers(chat: ChatRequest) -> bool:

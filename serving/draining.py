@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from infra.runtime import Health
 from infra.settings.serving import ServingSettings
+from serving.connections import Http11Protocol, SweepingServer
 from serving.process import ease_process
 
 log = structlog.get_logger()
@@ -17,14 +18,14 @@ log = structlog.get_logger()
 BACKLOG = 2048
 
 
-class DrainingServer(uvicorn.Server):
+class DrainingServer(SweepingServer):
     """Takes requests for `drain_seconds` more after SIGTERM, while `/readyz` says no; a second signal ends that at
     once, and a third cuts off what runs. SIGINT, a person's Ctrl-C, begins with the second."""
 
-    def __init__(self, config: uvicorn.Config, health: Health, drain_seconds: float) -> None:
-        super().__init__(config)
+    def __init__(self, config: uvicorn.Config, health: Health, settings: ServingSettings) -> None:
+        super().__init__(config, settings.head_timeout_seconds)
         self._health = health
-        self._drain_seconds = drain_seconds
+        self._drain_seconds = settings.drain_seconds
         self._draining: threading.Timer | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -50,7 +51,7 @@ def run_until_signal(app: ASGIApp, settings: ServingSettings, health: Health) ->
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=Http11Protocol,
         ws="none",
         log_config=None,
         access_log=False,
@@ -59,4 +60,4 @@ def run_until_signal(app: ASGIApp, settings: ServingSettings, health: Health) ->
         timeout_graceful_shutdown=int(settings.drain_grace_seconds),
     )
     ease_process()
-    DrainingServer(config, health, settings.drain_seconds).run()
+    DrainingServer(config, health, settings).run()

@@ -12,7 +12,7 @@ from infra.db import StoreUnavailable
 from infra.metrics import catalogue as metrics
 from infra.models.errors import AdapterRefused
 from serving.engine_errors import EngineFailed
-from serving.proving import Mismatch, Proven, Prover, digest_of
+from serving.proving import PROVEN, Mismatch, Proven, Prover, digest_of
 from serving.replicas import LOCAL, Replica
 
 log = structlog.get_logger()
@@ -85,6 +85,11 @@ class Keeper:
             except EngineFailed as error:  # says nothing about an adapter: the replica's health will tell
                 log.warning("replica_failed", replica=self.name, reason=error.message)
 
+    def farewell(self) -> None:
+        """The gateway ends, perhaps for good: what it had proven stands for nothing any more, and retention need not
+        keep its weights. Refusals stay readable until it starts again."""
+        self._prover.forget(self.name, "the gateway was shut down", of=PROVEN)
+
     def _ready(self) -> bool:
         """Whether the replica is well and its base proven in its present incarnation."""
         well = self.replica.well()
@@ -98,20 +103,21 @@ class Keeper:
         return self._base is not None
 
     def _begin_anew(self, well: bool) -> None:
-        first = self._incarnation is None
-        self._incarnation = self.replica.incarnation
+        first, incarnation = self._incarnation is None, self.replica.incarnation
+        self._incarnation = None  # until the store knows: where it is away, the next pass begins anew again
         for ref in (*self._proofs, *self._leaving):
             self.replica.close(ref)
             self._forget_metrics(ref)
         self._proofs.clear()
         self._leaving.clear()
         self._base = None
+        self._changed()
         reason = "the replica started anew" if well else "the replica does not answer"
-        self._prover.forget(self.name, reason)
         if not first:
             metrics.REPLICA_LOST.labels(replica=self.replica.name).inc()
             log.error("replica_lost", replica=self.name, reason=reason)
-        self._changed()
+        self._prover.forget(self.name, reason)
+        self._incarnation = incarnation
 
     def _prove_base(self) -> None:
         """The first rival of every adapter. Before it nothing else is proven here."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from infra.models.port import GenerationResult
+from infra.models.text import bytes_of
 from serving.responses import Document
 
 Alternatives = Sequence[tuple[int, float]]
@@ -30,38 +31,41 @@ class Teller:
         self, token_ids: Sequence[int], values: Sequence[float], alternatives: Sequence[Alternatives] = ()
     ) -> Document:
         """The field `logprobs` for the tokens that come next."""
-        texts = [self._text(token) for token in token_ids]
-        tops = [
-            [(self._text(token), value) for token, value in alternatives[place][: self._most]]
-            if place < len(alternatives)
-            else []
-            for place in range(len(texts))
+        if self._raw:
+            return self._legacy(token_ids, values, alternatives)
+        content = [
+            {
+                **self._entry(token, value),
+                "top_logprobs": [self._entry(*other) for other in self._others(alternatives, place)],
+            }
+            for place, (token, value) in enumerate(zip(token_ids, values, strict=True))
         ]
-        return self._legacy(texts, values, tops) if self._raw else _chat(texts, values, tops)
+        return {"content": content, "refusal": None}
 
-    def _legacy(self, texts: list[str], values: Sequence[float], tops: list[list[tuple[str, float]]]) -> Document:
-        offsets = []
+    def _others(self, alternatives: Sequence[Alternatives], place: int) -> Alternatives:
+        return alternatives[place][: self._most] if place < len(alternatives) else ()
+
+    def _legacy(
+        self, token_ids: Sequence[int], values: Sequence[float], alternatives: Sequence[Alternatives]
+    ) -> Document:
+        texts, offsets = [self._text(token) for token in token_ids], []
         for text in texts:
             offsets.append(self._offset)
             self._offset += len(text)
+        tops = [
+            {self._text(token): value for token, value in self._others(alternatives, place)}
+            for place in range(len(texts))
+        ]
         return {
             "tokens": texts,
             "token_logprobs": list(values),
-            "top_logprobs": [dict(top) for top in tops] if self._most else None,
+            "top_logprobs": tops if self._most else None,
             "text_offset": offsets,
         }
 
+    def _entry(self, token: int, value: float) -> Document:
+        text = self._text(token)
+        return {"token": text, "logprob": value, "bytes": list(bytes_of(self._tokenizer, token, text))}
+
     def _text(self, token: int) -> str:
         return str(self._tokenizer.decode([token]))
-
-
-def _chat(texts: list[str], values: Sequence[float], tops: list[list[tuple[str, float]]]) -> Document:
-    content = [
-        {**_entry(text, value), "top_logprobs": [_entry(other, its) for other, its in top]}
-        for text, value, top in zip(texts, values, tops, strict=True)
-    ]
-    return {"content": content, "refusal": None}
-
-
-def _entry(text: str, value: float) -> Document:
-    return {"token": text, "logprob": value, "bytes": list(text.encode())}

@@ -13,6 +13,8 @@ from ingest.unreadable import UNREADABLE
 
 MAX_ID_CHARACTERS = 128
 MAX_USER_CHARACTERS = 512
+LENGTHS = ("max_tokens", "max_completion_tokens")
+"""Parameters that name the longest answer; OpenAI renamed the one to the other in 2024."""
 
 
 class BadRequest(PlauditError):
@@ -33,6 +35,10 @@ class Parameters:
     def take(self, name: str) -> Any:
         """The value, or None; it is gone from what is left."""
         return self._values.pop(name, None)
+
+    def holds(self, *names: str) -> bool:
+        """Whether one of them is given and not taken yet."""
+        return any(name in self._values for name in names)
 
     def flag(self, name: str) -> bool:
         """A switch, off by default. Raises BadRequest."""
@@ -121,14 +127,28 @@ def _stop(value: Any) -> tuple[str, ...]:
     return tuple(checked_text(text, "stop", MAX_ID_CHARACTERS) for text in texts)
 
 
-def include_usage(given: Parameters) -> bool:
-    """Whether a stream shall end with its usage. Raises BadRequest."""
+def include_usage(given: Parameters, stream: bool) -> bool:
+    """Whether a stream shall end with its usage. Raises BadRequest, also where there is no stream to end so."""
     value = given.take("stream_options")
     if value is None:
         return False
     if not isinstance(value, dict) or set(value) - {"include_usage", "include_obfuscation"}:
         raise BadRequest('stream_options must be {"include_usage": true or false}', field="stream_options")
-    return Parameters(dict(value)).flag("include_usage")
+    options = Parameters(dict(value))
+    wanted = options.flag("include_usage")
+    if wanted and not stream:
+        raise BadRequest(
+            "stream_options.include_usage is for streams; a plain answer always tells its usage: set stream = true, or "
+            "leave it out",
+            field="stream_options",
+        )
+    if options.flag("include_obfuscation"):
+        raise BadRequest(
+            "stream_options.include_obfuscation = true is not supported here: leave it out",
+            code="unsupported_parameter",
+            field="stream_options",
+        )
+    return wanted
 
 
 def user_of(given: Parameters) -> str | None:

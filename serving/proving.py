@@ -21,6 +21,9 @@ from infra.models.lora import verify_files, verify_identity, verify_weights
 from serving.replicas import Replica
 from serving.repository import ServingRepository
 
+PROVEN = ("proven", "indistinguishable")
+"""Statuses of what a replica takes traffic for."""
+
 
 class Proven(NamedTuple):
     """How a replica proved an adapter: the verdict's word, the numbers behind it, and a digest of what was proven."""
@@ -112,10 +115,10 @@ class Prover:
             repository = ServingRepository(connection, self._project)
             repository.write_proof(replica, ref, status, dict(detail), self._clock.now())
 
-    def forget(self, replica: str, reason: str) -> None:
-        """Nothing is proven on that replica any more."""
+    def forget(self, replica: str, reason: str, of: tuple[str, ...] = ()) -> None:
+        """Nothing is proven on that replica any more. `of`: only what has one of these statuses is told so."""
         with self._database.transaction() as connection:
-            ServingRepository(connection, self._project).forget_proofs(replica, reason, self._clock.now())
+            ServingRepository(connection, self._project).forget_proofs(replica, reason, self._clock.now(), of)
 
     def now(self) -> float:
         return self._clock.now()

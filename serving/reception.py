@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import msgspec
+
 from infra.contracts import DuelSide, new_response_id, user_keys
 from infra.metrics import catalogue as metrics
 from infra.models.errors import PromptTooLong
@@ -54,9 +56,17 @@ class Reception:
     """One a gateway; `receive` belongs to its event loop."""
 
     def __init__(
-        self, context: Context, loaded: LoadedModel, chooser: Chooser, filters: Filters, honeypots: HoneypotBook
+        self,
+        context: Context,
+        loaded: LoadedModel,
+        chooser: Chooser,
+        filters: Filters,
+        honeypots: HoneypotBook,
+        room: Callable[[], int],
     ) -> None:
+        """`room`: tokens that a prompt and its answer may have together, as the engine says now."""
         self._context = context
+        self._room = room
         self._loaded = loaded
         self._chooser = chooser
         self._filters = filters
@@ -87,7 +97,9 @@ class Reception:
         ticket = self._admission.enter(caller.name, user_key, chat.choices * chat.sampling.max_tokens, now)
         try:
             tokens = await self._tokens(chat)
-            first = await self._chooser.first_route(chat, user_key, state_of())
+            if chat.open_ended:
+                chat = self._fitted(chat, len(tokens))
+            first = await self._chooser.first_route(chat, user_key, state_of(), caller.name)
             # Last, and by one state: nothing lies between this and the engine's queue but the turns themselves.
             return self._exchange(_Asked(chat, caller, user_key, now, tokens), first, state_of(), ticket)
         except BaseException:
@@ -109,6 +121,14 @@ class Reception:
             )
         return tuple(made)
 
+    def _fitted(self, chat: ChatRequest, prompt: int) -> ChatRequest:
+        """The request with no longer an answer than fits after a prompt of so many tokens."""
+        left = self._room() - prompt
+        if not 0 < left < chat.sampling.max_tokens:
+            return chat
+        sampling = msgspec.structs.replace(chat.sampling, max_tokens=left)
+        return msgspec.structs.replace(chat, sampling=sampling)
+
     def _made(self, chat: ChatRequest) -> list[int]:
         if chat.prompt_token_ids is not None:
             if max(chat.prompt_token_ids) >= self._vocabulary:
@@ -123,7 +143,8 @@ class Reception:
 
     def _exchange(self, asked: "_Asked", first: Route | None, state: RoutingState, ticket: Ticket) -> Exchange:
         chat, shows_duels = asked.chat, asked.caller.shows_duels
-        route = self._chooser.choose(state, chat, asked.user_key, asked.now, first, asked.caller.forced)
+        caller = asked.caller
+        route = self._chooser.choose(state, chat, asked.user_key, asked.now, first, caller.forced, caller.name)
         count_tokens("prompt", route.adapter, len(asked.tokens))
         response_id = new_response_id()
         if shows_duels and possible(chat, route):

@@ -1,6 +1,6 @@
 """All SQL of the room: what should be served, and the proofs of what is."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -148,13 +148,15 @@ class ServingRepository:
         found = [msgspec.convert(_plain(row), Experiment) for row in rows]
         return frozenset(ref for one in found for ref in (one.control, one.uncounted, *one.arms.values()))
 
-    def forget_proofs(self, replica: str, reason: str, at: float) -> None:
-        """A replica that starts, or has gone, has proven nothing: `reason` says which."""
-        self._connection.execute(
-            update(adapter_proofs)
-            .where(adapter_proofs.c.project == self._project, adapter_proofs.c.replica == replica)
-            .values(status="unloaded", detail={"reason": reason}, proved_at=at)
+    def forget_proofs(self, replica: str, reason: str, at: float, of: Collection[str] = ()) -> None:
+        """A replica that starts, or has gone, has proven nothing: `reason` says which. `of`: only rows of these
+        statuses; without any, all of its rows."""
+        statement = update(adapter_proofs).where(
+            adapter_proofs.c.project == self._project, adapter_proofs.c.replica == replica
         )
+        if of:
+            statement = statement.where(adapter_proofs.c.status.in_(sorted(of)))
+        self._connection.execute(statement.values(status="unloaded", detail={"reason": reason}, proved_at=at))
 
     def standing_proofs(self) -> list[ProofRow]:
         """What every replica last said of every adapter, by adapter and replica."""

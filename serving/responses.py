@@ -75,6 +75,11 @@ def model(name: str, created: int) -> Document:
     return {"id": name, "object": "model", "created": created, "owned_by": "plaudit"}
 
 
+def unexpected() -> PlauditError:
+    """What is told of a failure that nobody foresaw: nothing of the inside."""
+    return PlauditError("something failed here; the server's log says what", code="internal_error")
+
+
 def error(problem: PlauditError) -> Document:
     """An error as OpenAI's clients read it: the person sees `message`, code branches on `code` and `param`."""
     kind = _TYPES.get(problem.status, "server_error")

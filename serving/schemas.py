@@ -70,9 +70,10 @@ _SAMPLING: Schema = {
     "stream": _FLAG,
     "stream_options": _optional(
         _object(
-            {"include_usage": _FLAG, "include_obfuscation": {"description": "Nothing is obfuscated."}},
+            {"include_usage": _FLAG, "include_obfuscation": _only(False, why="Nothing is obfuscated.")},
             additionalProperties=False,
-        )
+        ),
+        "`include_usage` is for streams alone: a plain answer always tells its usage.",
     ),
     "user": _PERSON,
     "safety_identifier": _PERSON,

@@ -226,7 +226,9 @@ class Gateway:
             loaded = loaded or base_of(settings)
             engine = self._make_engine(loaded, settings)
             self._adapters = adapters = self._adapters_of(engine)
-            self._reception = Reception(self._context, loaded, self._chooser, self.filters, self._honeypots)
+            self._reception = Reception(
+                self._context, loaded, self._chooser, self.filters, self._honeypots, lambda: engine.base.context_length
+            )
         except Exception as error:  # stays up, not ready, and says why
             self._problem, self._load_failed = str(error), True
             log.exception("base_model_not_loaded")

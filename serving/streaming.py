@@ -27,6 +27,7 @@ log = structlog.get_logger()
 
 TICK_SECONDS = 0.5
 """How finely a stream's deadlines are kept."""
+LATE = "the answer did not come in time: try again, with a smaller max_tokens"
 _Arrival = tuple[int, Future[GenerationResult] | None, int, float]
 
 
@@ -50,7 +51,8 @@ class Stream:
             future.add_done_callback(functools.partial(self._ended, choice))
 
     async def respond(self, receive: Receive, send: Send) -> None:
-        """Send the response; if the client leaves, what it was shown is logged all the same."""
+        """Send the response; if the client leaves, what it was shown is logged all the same. Raises what generation
+        raised, or AnswerTimedOut, before anything came: it then still has a status, by which clients try again."""
         loop = asyncio.get_running_loop()
         watch = loop.create_task(self._watch(receive))
         ticks = loop.create_task(self._tick(loop))
@@ -59,6 +61,9 @@ class Stream:
             # Until something has come (a token, an end, the client's leaving, a deadline) another adapter may answer
             # than the one that was to: the header tells which one does.
             await self._wake.wait()
+            outcome = "error"
+            self._raise_what_came_before_anything()
+            outcome = "left"
             headers = [EVENT_STREAM, *headers_of(self._exchange, self._gateway.state)]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             # A client that reads too slowly holds up `send`, which no tick can interrupt.
@@ -70,6 +75,20 @@ class Stream:
             watch.cancel()
             ticks.cancel()
             count_request(True, outcome, self._exchange.elapsed())
+
+    def _raise_what_came_before_anything(self) -> None:
+        if self._left or any(future is None for _, future, _, _ in self._arrived):
+            return
+        failed = (future.exception() for _, future, _, _ in self._arrived if future is not None)
+        error = next((error for error in failed if error is not None), None)
+        if error is None and self._late and not self._arrived:
+            error = AnswerTimedOut(LATE)
+        if error is None:
+            return
+        self._exchange.cancel()
+        if isinstance(error, PlauditError):
+            self._gateway.unanswered(self._exchange, error)
+        raise error
 
     async def _body(self, send: Send) -> str:
         complete = False
@@ -85,15 +104,21 @@ class Stream:
         except PlauditError as error:
             if not complete:
                 self._gateway.unanswered(self._exchange, error)
-            metrics.SERVING_REFUSED.labels(code=error.code).inc()
-            await _send(send, responses.event(responses.error(error)), more=False)
-            return "error"
+            return await self._fail(send, error)
         except _ClientLeft:
             return "left"
+        except Exception:  # the status has gone out: without this the answer would just stop, and say nothing
+            log.exception("stream_failed", response_id=self._exchange.response_id)
+            return await self._fail(send, responses.unexpected())
         finally:
             self._exchange.cancel()
             if not complete:
                 self._gateway.in_background(self._remember())
+
+    async def _fail(self, send: Send, error: PlauditError) -> str:
+        metrics.SERVING_REFUSED.labels(code=error.code).inc()
+        await _send(send, responses.event(responses.error(error)), more=False)
+        return "error"
 
     async def _last_piece(self) -> bytes:
         """Log, then end. Shielded: the answer was shown, so it is logged even if the client leaves at this moment."""
@@ -123,7 +148,7 @@ class Stream:
             else:
                 self._choices[place].end(future)
         if self._late and not all(choice.result is not None for choice in self._choices):
-            raise AnswerTimedOut("the answer did not come in time: try again, with a smaller max_tokens")
+            raise AnswerTimedOut(LATE)
         if all(choice.blocked for choice in self._choices):
             self._exchange.cancel()  # nobody will see what follows
         pieces = [(place, choice, choice.piece()) for place, choice in enumerate(self._choices)]
@@ -175,6 +200,9 @@ class Stream:
                 await self._gateway.finish(self._exchange, results)
         except PlauditError as error:
             log.warning("partial_answer_not_logged", response_id=self._exchange.response_id, reason=error.message)
+        except Exception:  # nobody waits for this task: it tells the operator, or nobody
+            metrics.SERVING_INTERACTIONS_LOST.inc()
+            log.exception("partial_answer_not_logged", response_id=self._exchange.response_id)
 
 
 class _ClientLeft(Exception):

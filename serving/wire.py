@@ -10,6 +10,7 @@ from infra.settings.serving import ServingSettings
 from ingest.access.nesting import check_nesting
 from ingest.unreadable import UNREADABLE
 from serving.parameters import (
+    LENGTHS,
     MAX_ID_CHARACTERS,
     MAX_USER_CHARACTERS,
     BadRequest,
@@ -57,7 +58,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A valid request. `sampling` is resolved, defaults included; `user` is the caller's own id.
 
     Of `/v1/completions`: `raw`, and the prompt is `prompt_token_ids` or, where that is None, the one message as it is,
-    without a template. `top_logprobs`: so many of the likeliest tokens beside each one drawn.
+    without a template. `top_logprobs`: so many of the likeliest tokens beside each one drawn. `open_ended`: the request
+    names no longest answer, so that `sampling.max_tokens` may be lowered to what its prompt leaves of the context.
     """
 
     model: str
@@ -73,6 +75,7 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     metadata: Mapping[str, str] = msgspec.field(default_factory=dict)
     raw: bool = False
     prompt_token_ids: tuple[int, ...] | None = None
+    open_ended: bool = False
 
 
 class _Plain(msgspec.Struct, forbid_unknown_fields=True):
@@ -115,22 +118,24 @@ def _read_at_once(body: bytes, settings: ServingSettings) -> ChatRequest | None:
         sampling=SamplingParameters(temperature, plain.top_p, 0, wanted),
         stream=plain.stream,
         user=plain.user or None,
+        open_ended=plain.max_tokens is None,
     )
 
 
 def _read_by_name(body: bytes, settings: ServingSettings) -> ChatRequest:
     given = Parameters(document_of(body, '"model" and "messages"'), _NEUTRAL)
-    logprobs = given.flag("logprobs")
+    logprobs, stream, open_ended = given.flag("logprobs"), given.flag("stream"), not given.holds(*LENGTHS)
     request = ChatRequest(
         model=given.text("model", ROUTED, MAX_ID_CHARACTERS) or ROUTED,
         messages=_messages(given.take("messages")),
         sampling=sampling(given, settings),
         choices=int(given.number("n", 1, 1, settings.max_choices, whole=True)),
-        stream=given.flag("stream"),
-        include_usage=include_usage(given),
+        stream=stream,
+        include_usage=include_usage(given, stream),
         logprobs=logprobs,
         top_logprobs=_top_logprobs(given, logprobs, settings.max_top_logprobs),
         user=user_of(given),
+        open_ended=open_ended,
         **metadata_of(given.take("metadata")),
     )
     given.refuse_the_rest()

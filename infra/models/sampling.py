@@ -15,6 +15,9 @@ from infra.contracts import SamplingParameters
 
 HEAD = 64
 """Entries of the vocabulary sorted at first; rows whose draw falls outside are drawn again over all entries."""
+LEAST_TEMPERATURE = 1e-6
+"""Below it a row is greedy: logits divided by less leave what a float32 can hold, and the draw would be of NaN. The
+likeliest token has all the mass there anyhow, unless another lies within some millionths of a nat."""
 BLOCK = 192
 """Entries of the vocabulary summed as one where nothing is truncated."""
 
@@ -31,9 +34,10 @@ class Controls(NamedTuple):
 
 
 def controls_of(sampling: Sequence[SamplingParameters], device: torch.device) -> Controls:
-    """The controls of rows drawn as `sampling` says."""
+    """The controls of rows drawn as `sampling` says; see LEAST_TEMPERATURE."""
+    temperatures = [s.temperature if s.temperature >= LEAST_TEMPERATURE else 0.0 for s in sampling]
     return Controls(
-        torch.tensor([s.temperature for s in sampling], device=device),
+        torch.tensor(temperatures, device=device),
         torch.tensor([s.top_k for s in sampling], device=device),
         torch.tensor([s.top_p for s in sampling], device=device),
     )

@@ -1,9 +1,12 @@
 """Tokens -> text as it grows: never half a character, never a piece of a stop string."""
 
+import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 _REPLACEMENT = "\ufffd"
+_BYTE_NAME = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
 class TextStream:
@@ -58,6 +61,33 @@ class TextStream:
         held = max((_overlap(text, s) for s in self._stop), default=0)
         self._pending = text[len(text) - held :]
         return text[: len(text) - held]
+
+
+def bytes_of(tokenizer: Any, token_id: int, text: str) -> bytes:
+    """The bytes that a token stands for, `text` being what it decodes to alone.
+
+    A piece of a character decodes to U+FFFD and tells its bytes by its name: in the alphabet of byte-level BPE, or as
+    `<0xE2>`. What cannot be told is the text's own UTF-8.
+    """
+    if _REPLACEMENT not in text:
+        return text.encode()
+    name = str(tokenizer.convert_ids_to_tokens(token_id))
+    fallback = _BYTE_NAME.fullmatch(name)
+    if fallback is not None:
+        return bytes([int(fallback[1], 16)])
+    places = [_byte_alphabet().get(character) for character in name]
+    found = bytes([place for place in places if place is not None])
+    told = len(found) == len(places) and found.decode(errors="replace") == text
+    return found if told else text.encode()
+
+
+@lru_cache(1)
+def _byte_alphabet() -> dict[str, int]:
+    """The byte by the character that stands for it in byte-level BPE: printable ones of Latin-1 for themselves, the
+    others, in order, for those from U+0100 on (GPT-2's encoder, `bytes_to_unicode`)."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(0x100) if byte not in set(printable)]
+    return {chr(byte): byte for byte in printable} | {chr(0x100 + i): byte for i, byte in enumerate(others)}
 
 
 def text_of(tokenizer: Any, token_ids: Sequence[int], stop: Sequence[str] = ()) -> str:

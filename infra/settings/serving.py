@@ -35,6 +35,8 @@ class ServingSettings(Section):
     """Largest `n` a request may ask for."""
     max_body_bytes: int = Field(1 << 20, ge=1024)
     """Largest body of a request."""
+    head_timeout_seconds: float = Field(20.0, gt=0)
+    """A connection on which for longer no request has begun, or whose request's head has not come, is closed."""
     request_timeout_seconds: float = Field(120.0, gt=0)
     """A plain answer that takes longer is given up with 504; so is a stream in which nothing comes for as long."""
     stream_timeout_seconds: float = Field(600.0, gt=0)

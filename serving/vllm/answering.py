@@ -5,6 +5,7 @@ import math
 from infra.models.loading import LoadedModel
 from infra.models.port import GenerationRequest, GenerationResult
 from infra.models.text import TextStream
+from serving.vllm.errors import ReplicaFailed
 from serving.vllm.wire import LogprobsMode, Piece, as_logged
 
 
@@ -28,12 +29,15 @@ class Collected:
         return None not in self._raw
 
     def take(self, piece: Piece) -> bool:
-        """Add tokens; true while the answer goes on. What a server sends after an end is not taken."""
+        """Add tokens; true while the answer goes on. What a server sends after an end is not taken. Raises
+        ReplicaFailed for an end that is none: a server that gives up, or is shut down, says `abort` or `error`."""
         for token, given in zip(piece.token_ids, piece.logprobs, strict=True):
             if not self._take(token, given):
                 return False
         if piece.finish_reason is not None:
-            self.finish_reason = "length" if piece.finish_reason == "length" else "stop"
+            if piece.finish_reason not in ("stop", "length"):
+                raise ReplicaFailed(f"the server gave the answer up (finish_reason {piece.finish_reason!r})")
+            self.finish_reason = piece.finish_reason
             return False
         return True
 

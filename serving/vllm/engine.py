@@ -44,7 +44,7 @@ class VllmEngine:
         max_queue_rows: int = 256,
     ) -> None:
         # One token less: the raw log-probabilities of an answer are asked for with the answer as prompt, and one more.
-        self.base = replace(loaded, model=None, context_length=loaded.context_length - 1)
+        self._whole = replace(loaded, model=None, context_length=loaded.context_length - 1)
         self.changed: Callable[[], None] = lambda: None
         self._settings = settings
         self._reference = reference
@@ -55,10 +55,17 @@ class VllmEngine:
         self._waiting = 0
         self._closed = False
         self._replicas = self._background.run(self._made())
-        self._dispatcher = Dispatcher(self._replicas, self.base, settings)
+        self._dispatcher = Dispatcher(self._replicas, self._whole, settings)
         self._background.spawn(self._dispatcher.give_up())
         for each in self._replicas:
             self._background.spawn(each.watch())
+
+    @property
+    def base(self) -> LoadedModel:
+        """The base, without weights, with the context that every server has."""
+        limits = [each.max_model_len - 1 for each in self._replicas if each.max_model_len is not None]
+        shortest = min([self._whole.context_length, *limits])
+        return self._whole if shortest == self._whole.context_length else replace(self._whole, context_length=shortest)
 
     def replicas(self) -> list[VllmReplica]:
         return list(self._replicas)
@@ -76,7 +83,7 @@ class VllmEngine:
         self, requests: Sequence[GenerationRequest], again: Callable[[], AdapterRef] | None = None
     ) -> "list[Future[GenerationResult]]":
         """See `Engine`; also raises SamplingUnsupported."""
-        check_lengths(self._within_servers(), requests)
+        check_lengths(self.base, requests)
         for request in requests:
             self._check(request, moves=again is not None)
         with self._lock:
@@ -142,7 +149,7 @@ class VllmEngine:
 
     async def _made(self) -> list[VllmReplica]:
         return [
-            VllmReplica(name, url, self._settings, self.base, self._background, self._seen_at, lambda: self.changed())
+            VllmReplica(name, url, self._settings, self._whole, self._background, self._seen_at, lambda: self.changed())
             for name, url in numbered(self._settings.urls)
         ]
 
@@ -153,12 +160,6 @@ class VllmEngine:
         if not self._settings.adapters_seen_at:
             return str(folder.absolute())
         return str(Path(self._settings.adapters_seen_at) / folder.absolute().relative_to(self._adapters_folder))
-
-    def _within_servers(self) -> LoadedModel:
-        """The base with the context that every server has."""
-        limits = [each.max_model_len - 1 for each in self._replicas if each.max_model_len is not None]
-        shortest = min([self.base.context_length, *limits])
-        return self.base if shortest == self.base.context_length else replace(self.base, context_length=shortest)
 
     def _check(self, request: GenerationRequest, *, moves: bool) -> None:
         """Whether somebody can answer. Where another adapter may, nobody needs to: that is found out as it begins."""

@@ -3,6 +3,7 @@
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
@@ -67,6 +68,29 @@ def test_errors_have_openai_s_shape(client: openai.OpenAI) -> None:
             model="plaudit", messages=[{"role": "user", "content": "sleep " * 2000}], max_tokens=5
         )
     assert long.value.code == "context_length_exceeded"
+
+
+@pytest.mark.parametrize(("path", "prompt"), [("completions", 505), ("chat/completions", 490)])
+def test_who_names_no_longest_answer_gets_what_the_context_has_left(served: Served, path: str, prompt: int) -> None:
+    """The context has 512 tokens, the default is 16, and a client that never heard of either is answered."""
+    asked: dict[str, Any] = {"prompt": [5] * prompt}
+    if path.startswith("chat"):
+        asked = {"messages": [{"role": "user", "content": "!" * prompt}]}
+
+    def answer(**more: Any) -> Any:
+        return served.client.post(f"/v1/{path}", json={"model": "plaudit", "seed": 1, **asked, **more})
+
+    found = answer()
+    assert found.status_code == 200, found.text
+    used = found.json()["usage"]
+    left = 512 - used["prompt_tokens"]
+    assert 0 < left < 16, "the case is none"
+    assert used["completion_tokens"] <= left
+    (logged,) = (one for one in served.logged() if one.response_id == found.json()["id"])
+    assert logged.sampling.max_tokens == left
+    refused = answer(max_tokens=left + 1)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "context_length_exceeded")
+    assert served.client.post("/v1/completions", json={"prompt": [5] * 512}).status_code == 400
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

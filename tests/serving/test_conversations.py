@@ -1,5 +1,6 @@
 """Pinned conversations, testers and eligibility, through the gateway and the store."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,11 +15,11 @@ from infra.settings import Settings, user_secret
 from infra.settings.ab_routing import EligibilitySettings
 from infra.settings.access import AccessSettings
 from ingest.access.service import create_key
-from serving.conversations import Conversations
+from serving.conversations import Conversations, owner_of
 from serving.repository import ServingRepository, conversation_turns
 from serving.routing_state import Route, RoutingState
 from tests.ab_testing.assignment_people import experiment
-from tests.serving.conftest import PROJECT, Served, start_experiment, wait_until
+from tests.serving.conftest import PROJECT, Served, set_champion, start_experiment, wait_until
 
 MakeAdapter = Callable[..., AdapterVersion]
 FIRST = [{"role": "user", "content": "Hello?"}]
@@ -65,6 +66,28 @@ def test_a_conversation_keeps_its_adapter_through_a_start_and_loses_it_by_a_roll
         connection.execute(text("UPDATE adapters SET state = 'rejected'"))
     user = treated[0]
     wait_until(lambda: ask(served, user, f"new-{user[5:]}") == "base")
+
+
+def test_a_conversation_without_a_user_keeps_its_adapter_too(served: Served, make_adapter: MakeAdapter) -> None:
+    make_adapter("kind", 1, seed=1)
+    fresh, database = (f"new-{number}" for number in itertools.count()), served.context.database
+    assert ask(served, "", "old") == "base"
+    set_champion(database, "kind@1")
+    wait_until(lambda: ask(served, "", next(fresh)) == "kind@1")
+    assert ask(served, "", "old", SECOND) == "base"
+    assert ask(served, "", "young") == "kind@1"
+    (pinned,) = [one for one in served.logged() if one.conversation_id == "old" and one.why == "pinned"]
+    assert (pinned.adapter, pinned.user_key, pinned.experiment) == ("base", None, None)
+    set_champion(database, "base", "kind@1")
+    with database.transaction() as connection:
+        connection.execute(text("UPDATE adapters SET state = 'rejected'"))
+    wait_until(lambda: ask(served, "", "young", SECOND) == "base")
+
+
+def test_callers_do_not_share_conversations() -> None:
+    owners = {owner_of(None, "key-1"), owner_of(None, "key-2"), owner_of("key-1", "key-2"), owner_of(None, None)}
+    assert len(owners) == 4
+    assert owner_of(None, None) is None, "nobody's"
 
 
 @pytest.fixture

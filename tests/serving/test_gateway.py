@@ -1,8 +1,10 @@
 """What the gateway does beyond answering: duels, honeypots, what is stored, what is refused, how it ends."""
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +15,7 @@ import structlog
 from infra.contracts import AdapterVersion, Answer, Interaction, Message
 from infra.db import Database
 from infra.metrics.catalogue import REGISTRY
+from infra.models.port import GenerationResult
 from infra.runtime import Context
 from infra.settings import user_secret
 from infra.settings.serving_parts import DuelSettings, LimitSettings
@@ -20,6 +23,7 @@ from infra.settings.trust import TrustSettings
 from ingest.repository import FeedbackRepository
 from ingest.tokens import verify
 from ingest.trust.honeypots import add_honeypot
+from serving.engine_errors import EngineFailed
 from tests.serving.conftest import Served, set_champion, start_experiment, wait_until
 
 DUELS = {"x-plaudit-duels": "1"}
@@ -151,6 +155,82 @@ def test_a_filter_cuts_plain_and_streamed_answers_alike(context: Context) -> Non
     assert refused.json()["error"]["param"] == "logprobs"
     assert len(logged) == 2
     assert all(one.answers[0].token_ids == () for one in logged)
+
+
+class Failing:
+    """A filter of a deployment with a defect."""
+
+    holdback = 0
+
+    def __init__(self, _settings: Any) -> None: ...
+
+    def cut(self, text: str, final: bool) -> int | None:
+        if len(text) > 3:
+            raise RuntimeError("a defect")
+        return None
+
+
+def test_what_nobody_foresaw_ends_a_stream_with_an_error_and_not_with_silence(context: Context) -> None:
+    with serving(context, filters=(f"{__name__}:Failing",)) as served:
+        plain = ask(served, seed=1, max_tokens=40)
+        stream = ask(served, seed=1, max_tokens=40, stream=True)  # raises where it just stops
+        scraped = served.client.get("/metrics").text
+    assert (plain.status_code, plain.json()["error"]["code"]) == (500, "internal_error")
+    assert plain.headers["x-request-id"].startswith("chatcmpl-")
+    *_, last = [line for line in stream.text.split("\n\n") if line]
+    assert json.loads(last.removeprefix("data: "))["error"]["code"] == "internal_error"
+    assert "a defect" not in plain.text + stream.text
+    for kind in ("true", "false"):
+        counted = f'plaudit_serving_request_duration_seconds_count{{outcome="error",stream="{kind}"}} 0.0'
+        assert f'outcome="error",stream="{kind}"' in scraped
+        assert counted not in scraped
+
+
+class Breaking:
+    """The engine, but it draws so many tokens and then gives up; without `gives_up` it says nothing more."""
+
+    def __init__(self, engine: Any, tokens: int, gives_up: bool) -> None:
+        self._engine, self._tokens, self._gives_up = engine, tokens, gives_up
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def submit(self, requests: Any, _again: Any = None) -> list[Future[GenerationResult]]:
+        future: Future[GenerationResult] = Future()
+        threading.Timer(0.05, self._run, (requests[0], future)).start()
+        return [future]
+
+    def _run(self, request: Any, future: Future[GenerationResult]) -> None:
+        for _ in range(self._tokens):
+            request.on_token(5, -1.0, -1.0)
+        if self._gives_up:
+            future.set_exception(EngineFailed("out of memory"))
+
+
+def test_a_stream_that_fails_before_its_first_token_has_a_status(context: Context) -> None:
+    """By the status OpenAI's clients try again; an error within a stream they only show."""
+    with serving(context, request_timeout_seconds=0.5) as served:
+        gateway = served.app.state.gateway
+        engine = gateway._engine
+        gateway._engine = Breaking(engine, 0, True)
+        failed = ask(served, stream=True)
+        gateway._engine = Breaking(engine, 0, False)
+        late = ask(served, stream=True)
+        gateway._engine = Breaking(engine, 3, True)
+        broken = ask(served, stream=True)
+        gateway._engine = engine
+        assert ask(served, stream=True).text.endswith("data: [DONE]\n\n")
+        assert gateway._reception._admission.running == 0
+    assert (failed.status_code, failed.json()["error"]["code"]) == (503, "engine_failed")
+    assert int(failed.headers["retry-after"]) >= 1
+    assert (late.status_code, late.json()["error"]["code"]) == (504, "timeout")
+    assert broken.status_code == 200
+    assert '"engine_failed"' in broken.text
+
+
+def test_refusals_too_have_the_id_that_the_clients_of_openai_show(served: Served) -> None:
+    answers = [ask(served, temperature=9), ask(served, model="nobody")]
+    assert len({answer.headers["x-request-id"] for answer in answers}) == 2
 
 
 def test_too_many_at_once_are_told_when_to_come_again(context: Context) -> None:

@@ -39,7 +39,7 @@ OTHERS = [
     if (method.upper(), path) not in OURS
 ]
 MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
-NOT_SAID = {"max_tokens", "max_completion_tokens", "top_logprobs", "best_of", "prompt"}
+NOT_SAID = {"max_tokens", "max_completion_tokens", "top_logprobs", "best_of", "prompt", "stream_options"}
 """What is wrong with these in combination, or in the model that happens to run, no schema says."""
 
 

@@ -45,6 +45,8 @@ def test_defaults() -> None:
         ({"stop": [""]}, "stop"),
         ({"stream": 1}, "stream"),
         ({"stream_options": {"other": 1}}, "stream_options"),
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
+        ({"stream": True, "stream_options": {"include_obfuscation": True}}, "stream_options"),
         ({"user": "u" * 513}, "user"),
         ({"metadata": {"conversation_id": "two words"}}, "metadata.conversation_id"),
         ({"metadata": {"conversation_id": 7}}, "metadata"),

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from infra.models.sampling import Controls, Draw, draw
+from infra.contracts import SamplingParameters
+from infra.models.sampling import Controls, Draw, controls_of, draw
 
 
 def controls(rows: int, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Controls:
@@ -84,3 +85,15 @@ def test_frequencies_follow_the_distribution() -> None:
     expected = logits.softmax(-1)[0].double() * rows
     chi_square = ((counts - expected) ** 2 / expected).sum().item()
     assert chi_square < 76  # 39 degrees of freedom: 99.9 % lie below 72
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-40, 1e-37, 1e-9, 2e-6])
+@pytest.mark.parametrize(("top_k", "top_p"), [(0, 1.0), (0, 0.5), (3, 1.0)])
+def test_temperatures_near_zero_take_the_likeliest(temperature: float, top_k: int, top_p: float) -> None:
+    """Logits over 1e-40 are infinite: drawn so, the token would be any and its probability NaN."""
+    logits = torch.tensor([[1.0, 80.0, 3.0, 79.0], [0.5, -2.0, 0.1, -80.0]])
+    sampling = [SamplingParameters(temperature=temperature, top_k=top_k, top_p=top_p)] * 2
+    drawn = draw(logits, controls_of(sampling, logits.device), torch.tensor([0.999, 0.0], dtype=torch.float64))
+    assert drawn.token.tolist() == [1, 0]
+    assert drawn.logprob_sampled.tolist() == [0.0, 0.0]
+    assert torch.isfinite(drawn.logprob_raw).all()

@@ -38,15 +38,22 @@ def test_before_its_first_token_an_answer_is_tried_elsewhere(make_rig: MakeRig) 
     rig.doubles[0].faults.stall_after = 0
     assert rig.ask() == expected
     assert rig.ask() == expected
+    rig.doubles[0].faults.stall_after = None
+    rig.open_base()
+    rig.doubles[0].faults.abort_after = 0
+    assert [rig.ask() for _ in range(2)] == [expected] * 2
 
 
-def test_after_it_an_answer_that_breaks_is_a_failure_and_never_begun_again(make_rig: MakeRig) -> None:
+@pytest.mark.parametrize(("fault", "said"), [("break_after", "broke off"), ("abort_after", "'abort'")])
+def test_after_it_an_answer_that_breaks_is_a_failure_and_never_begun_again(
+    make_rig: MakeRig, fault: str, said: str
+) -> None:
     rig = make_rig(2)
     rig.open_base()
     for double in rig.doubles:
-        double.faults.break_after = 2
+        setattr(double.faults, fault, 2)
     came: list[int] = []
-    with pytest.raises(EngineFailed, match="broke off"):
+    with pytest.raises(EngineFailed, match=said):
         rig.ask(on_token=lambda token, *_: came.append(token), max_tokens=12)
     assert len(came) == 2
     assert sum(len(double.answered) for double in rig.doubles) == 1

@@ -1,0 +1,90 @@
+"""Connections: what uvicorn does not do for a gateway that strangers reach.
+
+**Offers to upgrade.** A server may ignore the header `Upgrade` (RFC 9110, 7.8), and clients count on it: Java's own
+offers HTTP/2 with every first request in the clear. httptools stops at the end of such a head, so that the request
+would arrive without its body.
+
+**Connections that ask for nothing** are closed before they are all that this process may have open.
+
+uvicorn gives a connection time between two requests, and the gateway a request time for its body and its answer. Nobody
+gives a head time to come: a connection that was opened and never used, one that stops in the middle of its first head
+and one that trickles bytes after its answer would be held for ever, each with one of the process's descriptors.
+"""
+
+import re
+import time
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import structlog
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+log = structlog.get_logger()
+
+
+_UPGRADE = re.compile(rb"\r\nupgrade(?=:)", re.IGNORECASE)
+
+
+class Http11Protocol(HttpToolsProtocol):
+    """Answers in HTTP/1.1 whatever else is offered."""
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop with each piece of what the client sends."""
+        if self.cycle is None or not self.cycle.more_body:  # a head begins, not the rest of a body
+            end = data.find(b"\r\n\r\n")
+            found = _UPGRADE.search(data, 0, end if end >= 0 else len(data))
+            if found is not None:
+                data = data[: found.start()] + b"\r\nx-offered-upgrade" + data[found.end() :]
+        super().data_received(data)
+
+
+class Connection(Protocol):
+    """What is used of uvicorn's HTTP protocols. `cycle`: the newest request whose head has come, with its response."""
+
+    cycle: Any
+    transport: Any
+
+
+class Loiterers:
+    """Who has been between two requests since when. Belongs to the server's loop."""
+
+    def __init__(self, most_seconds: float) -> None:
+        """A connection may stay without the whole head of a request for `most_seconds`, counted from when it is first
+        seen so."""
+        self._most_seconds = most_seconds
+        self._since: dict[Connection, tuple[Any, float]] = {}
+
+    def sweep(self, connections: Iterable[Connection], now: float) -> int:
+        """Close who has stayed too long; how many those are. `now`: seconds of a monotonic clock."""
+        waiting: dict[Connection, tuple[Any, float]] = {}
+        closed = 0
+        for one in connections:
+            cycle = one.cycle
+            if cycle is not None and not cycle.response_complete:
+                continue  # has asked for something
+            before = self._since.get(one)
+            since = before[1] if before is not None and before[0] is cycle else now
+            if now - since > self._most_seconds:
+                one.transport.abort()
+                closed += 1
+            else:
+                waiting[one] = (cycle, since)
+        self._since = waiting
+        return closed
+
+
+class SweepingServer(uvicorn.Server):
+    """A uvicorn that closes, once a second, connections without the head of a request."""
+
+    def __init__(self, config: uvicorn.Config, head_timeout_seconds: float) -> None:
+        super().__init__(config)
+        self._loiterers = Loiterers(head_timeout_seconds)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called by uvicorn ten times a second."""
+        if counter % 10 == 0:
+            closed = self._loiterers.sweep(list(self.server_state.connections), time.monotonic())  # type: ignore[arg-type]
+            if closed:
+                log.info("connections_without_a_request_closed", count=closed)
+        return await super().on_tick(counter)

@@ -1,0 +1,134 @@
+"""Who holds a connection and asks for nothing is let go of; who waits for an answer never is."""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from serving.connections import Http11Protocol, Loiterers, SweepingServer
+from tests.fixtures.helpers import free_port, wait_until
+
+HEAD = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 40\r\n"
+
+
+@dataclass(eq=False)
+class _Transport:
+    aborted: bool = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+@dataclass
+class _Cycle:
+    response_complete: bool
+
+
+@dataclass(eq=False)
+class _Connection:
+    cycle: Any = None
+    transport: _Transport = field(default_factory=_Transport)
+
+
+def test_each_new_request_gives_a_connection_its_time_anew() -> None:
+    silent, busy, asking = _Connection(), _Connection(), _Connection(_Cycle(False))
+    loiterers = Loiterers(10.0)
+    for now in range(0, 61, 5):
+        busy.cycle = _Cycle(True)  # another request answered since the last look
+        loiterers.sweep([one for one in (silent, busy, asking) if not one.transport.aborted], float(now))
+        assert silent.transport.aborted is (now > 10)
+    assert not busy.transport.aborted
+    assert not asking.transport.aborted
+    assert loiterers.sweep([busy], 61.0) == 0
+    assert loiterers.sweep([busy], 71.0) == 1
+
+
+async def _slow(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers in the middle of the body when the path says so, else after two seconds; `/echo` with the body."""
+    if scope["path"] == "/echo":
+        body = b""
+        while (message := await receive()).get("more_body"):
+            body += message["body"]
+        body += message.get("body", b"")
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
+        await send({"type": "http.response.body", "body": body})
+        return
+    if scope["path"] != "/early":
+        await asyncio.sleep(2.0)
+    await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"no"})
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    chosen = free_port()
+    config = uvicorn.Config(_slow, port=chosen, log_config=None, lifespan="off", http=Http11Protocol)
+    server = SweepingServer(config, head_timeout_seconds=0.5)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    wait_until(lambda: server.started, 30.0, "the server to listen")
+    yield chosen
+    server.should_exit = True
+    thread.join(30)
+
+
+def test_connections_without_a_request_are_closed_and_answers_are_not_cut_off(port: int) -> None:
+    sent = {"nothing": b"", "half": HEAD[:20], "trickle": HEAD.replace(b"/ ", b"/early ") + b"\r\n"}
+    opened = {name: socket.create_connection(("127.0.0.1", port), timeout=30) for name in [*sent, "waits"]}
+    try:
+        for name, data in sent.items():
+            opened[name].sendall(data)
+        opened["waits"].sendall(HEAD + b"\r\n" + b"x" * 40)
+        assert opened["trickle"].recv(4096).startswith(b"HTTP/1.1 413")
+        ended: dict[str, float] = {}
+        began = time.monotonic()
+        while len(ended) < len(sent) and time.monotonic() - began < 15:
+            for name in sent.keys() - ended.keys():
+                if _over(opened[name], b"x" if name == "trickle" else b""):
+                    ended[name] = time.monotonic() - began
+            time.sleep(0.05)
+        assert ended.keys() == sent.keys()
+        assert opened["waits"].recv(4096).startswith(b"HTTP/1.1 413")
+    finally:
+        for connection in opened.values():
+            connection.close()
+
+
+UPGRADE = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk\r\n"
+TEXT = b'{"content": "a line\r\nUpgrade: is no header here\r\n\r\n"}'
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+@pytest.mark.parametrize("offer", [UPGRADE, UPGRADE.lower(), "Connection: upgrade\r\nUPGRADE: websocket\r\n"])
+def test_a_request_that_offers_another_protocol_keeps_its_body(port: int, offer: str, pieces: int) -> None:
+    head = f"POST /echo HTTP/1.1\r\nHost: h\r\n{offer}Content-Length: {len(TEXT)}\r\n\r\n".encode()
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        for _ in range(2):  # the connection stays what it was
+            connection.sendall(head if pieces > 1 else head + TEXT)
+            for place in range(0, len(TEXT) if pieces > 1 else 0, 20):
+                time.sleep(0.01)
+                connection.sendall(TEXT[place : place + 20])
+            answer = b""
+            while not answer.endswith(TEXT) and (piece := connection.recv(4096)):
+                answer += piece
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert answer.endswith(b"\r\n\r\n" + TEXT)
+
+
+def _over(connection: socket.socket, trickled: bytes) -> bool:
+    """Whether the server has closed it; sends a little more before it looks."""
+    connection.setblocking(False)
+    try:
+        connection.sendall(trickled)
+        return connection.recv(4096) in (b"", None)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
