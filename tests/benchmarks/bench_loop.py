@@ -34,8 +34,10 @@ from tests.benchmarks.loop_people import UNSEEN, Seen, Town, look, love_rate
 from tests.benchmarks.loop_system import teach
 from tests.benchmarks.loop_window import Window, answer, text_of, window
 
-SEEDS = (61, 62, 63, 64, 65)
-"""Named on 2026-11-28, before any run with them; what was tuned was tuned on seed 7."""
+SEEDS = (71, 72, 73, 74, 75)
+"""Named on 2026-11-29, before any run with them. What was tuned was tuned on seeds 7, 61 and 65: at 61 the gate refused
+an adapter that people loved more (.156 -> .284), for answers half as long; since then a candidate goes part of the way
+back."""
 PEOPLE = 1400
 JUDGES = 1000
 ANSWERS_EACH = 3

@@ -57,6 +57,8 @@ def settings_of(arm: Arm, seed: int, folder: Path, steps: int) -> Settings:
     document["ingest"] |= {"window_seconds": WINDOW_SECONDS, "allowed_lateness_seconds": LATENESS_SECONDS}
     document["reward_model"] |= arm.reward_model
     document["policy_update"] = {**document["policy_update"], **arm.policy_update}
+    # Besides: a third beyond the training, and a third of the way back, for a training that walked past the gate.
+    document["policy_update"]["candidates"] = {"extrapolations": [0.3, -0.35], "most_challengers": 1}
     # A wave of people every hour and a bit, so that what the last one did has become labels before the next look.
     document["ab_testing"] |= {
         "metric_window_seconds": WINDOW_SECONDS,
