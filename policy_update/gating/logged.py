@@ -67,6 +67,7 @@ def estimate(
                 people,
                 settings.gate.fewest_effective,
                 settings.gate.confidence,
+                settings.gate.importance_clip,
                 predicted,
             )
         )

@@ -25,7 +25,9 @@ Error rates, power and speed of the tests that promote and roll back. Made by
 
     FULL=1 make bench-ab
 
-on {machine}; {date}; {minutes:.0f} minutes of one core. All numbers of this page are in `experiments.json`.
+on {machine};
+written {date}; {minutes:.0f} minutes of one core in all. All numbers of this page are in `experiments.json`; how ours
+agree with those of other libraries stands in [experiments-oracles.md](experiments-oracles.md).
 
 The simulator runs the functions that decide in production, with an axis of runs in front;
 `tests/ab_testing/test_simulation.py` holds the two equal on 1,000 histories. Boundary 20 (one-sided level 5 %), a look
@@ -142,8 +144,12 @@ def speed(found: Figures) -> list[str]:
     return [
         *lines,
         "",
-        "A drop from .95 to .90 at a ramp of 5 %; equal arms count a tenth of all people; betting knows the champion's "
-        "rate:",
+        *paragraph(
+            "A drop from .95 to .90 at a ramp of 5 %; equal arms count a tenth of all people. `betting` knows the "
+            "champion's rate, which the product takes from what was seen before an experiment "
+            "(`ab_testing.planning.with_expected_rates`, from 200 people on) where no setting says it; the other lines "
+            "say what is lost without it, and where people without a value are left out (`two-arm`):"
+        ),
         "",
         *drop,
     ]

@@ -17,8 +17,52 @@ from infra.statistics import (
     standard_spending,
 )
 from infra.statistics.online_fdr import Procedure
+from tests.oracles.freeze_online_fdr import ALPHA, E_VALUES
 
 GAMMA = np.array([0.4, 0.3, 0.2, 0.05, 0.05])
+SPENDING = (
+    0.05351677091260086,
+    0.011638205782941741,
+    0.009912498794460713,
+    0.008243606058967333,
+    0.006988869709347985,
+    0.006045900341664856,
+    0.005319444218588295,
+    0.004745225431319367,
+    0.004280948614063771,
+    0.0038982519052638918,
+    0.0035775929673247946,
+    0.003305136508441197,
+)
+LEVELS = (
+    0.005351677091260086,
+    0.0023276411565883483,
+    0.0029737496383382142,
+    0.0024730818176902,
+    0.0020966609128043956,
+    0.0024183601366659425,
+    0.0026597221092941473,
+    0.0028471352587916203,
+    0.0025685691684382626,
+    0.0027287763336847244,
+    0.0025043150771273566,
+    0.002313595555908838,
+)
+DECIDED = (
+    True,
+    True,
+    False,
+    False,
+    True,
+    True,
+    True,
+    False,
+    True,
+    False,
+    False,
+    True,
+)
+"""What `tests/oracles/freeze_online_fdr.py` prints: online-fdr 1.0.0."""
 
 
 def test_thresholds_by_hand() -> None:
@@ -28,6 +72,14 @@ def test_thresholds_by_hand() -> None:
     half = np.full(5, 0.5)
     assert next_log_threshold([9.0, 0.0], [True, False], 0.1, half, "e_lord") == pytest.approx(math.log(40))
     assert next_log_threshold([0.0] * 4, [False] * 4, 0.1, even_spending(5, 4)) == math.inf
+
+
+def test_e_lond_of_the_library() -> None:
+    gamma, log_e = np.array(SPENDING), [math.log(value) if value else -math.inf for value in E_VALUES]
+    for t, level in enumerate(LEVELS):
+        threshold = next_log_threshold(log_e[:t], list(DECIDED[:t]), ALPHA, gamma)
+        assert threshold == pytest.approx(-math.log(level), rel=1e-14)
+    assert decide_stream(log_e, ALPHA, gamma, "e_lond") == list(DECIDED)
 
 
 def test_spending_sequences_spend_no_more_than_there_is() -> None:

@@ -4,6 +4,9 @@
 are listed in docs/benchmarks/experiments-oracles.md.
 """
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import optimize, stats
@@ -19,7 +22,16 @@ from infra.statistics import (
 )
 from tests.oracles.freeze_ville import people
 
+PAGE = Path(__file__).parents[3] / "docs" / "benchmarks" / "experiments-oracles.md"
 X = np.tile([1.0, 0, 0, 1, 0, 1, 1, 1, 0, 1], 50)
+
+
+def test_every_test_that_the_page_names_is_there() -> None:
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", PAGE.read_text())
+    assert len(named) > 30
+    for file, test in named:
+        found = (PAGE.parents[2] / "tests").rglob(file)
+        assert any(f"def {test}(" in path.read_text() for path in found), (file, test)
 
 
 def test_confseq_normal_mixture_bound() -> None:
