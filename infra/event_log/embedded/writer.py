@@ -5,13 +5,16 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import structlog
 
 from infra.contracts.clock import Clock
 from infra.event_log.deadlines import Acknowledgement, fail, resolve
+from infra.event_log.embedded.checkpoints import LONGEST_PAGES, Checkpoints
 from infra.event_log.embedded.storage import connect, row_id
 from infra.event_log.port import EventLogUnavailable, Position, Record
 
@@ -22,6 +25,24 @@ _log = structlog.get_logger(__name__)
 _encode_headers = msgspec.msgpack.Encoder().encode
 _INSERT = "INSERT INTO records (id, timestamp, key, value, headers) VALUES (?, ?, ?, ?, ?)"
 
+FEW_RECORDS = 16
+"""So many records at most are committed by one statement: each statement of a transaction gives the interpreter to
+other threads and waits until it gets it back, which under load costs more than the statement."""
+_AT_ONCE = """
+CREATE TEMP VIEW incoming AS
+    SELECT 0 AS topic_id, 0 AS partition, 0 AS offset, 0 AS id, 0 AS timestamp, 0 AS key, 0 AS value, 0 AS headers;
+CREATE TEMP TRIGGER placing INSTEAD OF INSERT ON incoming BEGIN
+    SELECT RAISE(ABORT, 'others appended') WHERE NOT EXISTS (
+        SELECT 1 FROM heads
+        WHERE topic_id = NEW.topic_id AND partition = NEW.partition AND next_offset = NEW.offset
+    );
+    INSERT INTO records (id, timestamp, key, value, headers)
+        VALUES (NEW.id, NEW.timestamp, NEW.key, NEW.value, NEW.headers);
+    UPDATE heads SET next_offset = NEW.offset + 1 WHERE topic_id = NEW.topic_id AND partition = NEW.partition;
+END;
+"""
+"""A whole transaction as one statement, of records whose offsets are guessed; it fails, and changes nothing, when
+another process has appended since."""
 _PROBE = "INSERT INTO records (id, timestamp, key, value) VALUES (0, 0, x'', x'')"
 """No topic has the id 0."""
 
@@ -73,6 +94,8 @@ class GroupCommitWriter:
         self._changed = threading.Condition()
         self._closing = False
         self._connection: sqlite3.Connection | None = None
+        self._guesses: dict[tuple[int, int], int] = {}  # next offsets, as this process left them
+        self._checkpoints = Checkpoints(path, busy_seconds)
         self.committed = CommitSignal()
         self.last_error: str | None = None
         self._thread = threading.Thread(target=self._run, name="event-log-writer", daemon=True)
@@ -107,6 +130,7 @@ class GroupCommitWriter:
             self._closing = True
             self._changed.notify()
         self._thread.join()
+        self._checkpoints.close()
 
     def _run(self) -> None:
         while appends := self._take():
@@ -122,6 +146,7 @@ class GroupCommitWriter:
             self.committed.notify()
             for append, positions in zip(wanted, acknowledged, strict=True):
                 resolve(append.future, positions)
+            self._tidy(sum([append.size for append in wanted]))
         self._disconnect()
 
     def _take(self) -> list[Append]:
@@ -139,22 +164,43 @@ class GroupCommitWriter:
     def _commit(self, appends: list[Append]) -> list[list[Position]]:
         if self._connection is None:
             self._connection = connect(self._path, busy_seconds=self._busy_seconds, durable=True)
-        connection = self._connection
+            self._connection.execute(f"PRAGMA wal_autocheckpoint = {LONGEST_PAGES}")
+            self._connection.executescript(_AT_ONCE)
+        heads = _Heads(self._connection, self._guesses)
+        return self._commit_at_once(heads, appends) or self._commit_step_by_step(heads, appends)
+
+    def _commit_at_once(self, heads: "_Heads", appends: list[Append]) -> list[list[Position]] | None:
+        """By one statement, if there are few records and all go where this process appended last; None: nothing was
+        done."""
+        count = sum([len(append.records) for append in appends])
+        if not 0 < count <= FEW_RECORDS or not heads.guessed(appends):
+            return None
+        now = self._clock.now()
+        positions = [heads.place(append) for append in appends]
+        values: list[Any] = []
+        for append, placed in zip(appends, positions, strict=True):
+            for record, position in zip(append.records, placed, strict=True):
+                values += (append.topic_id, position.partition, position.offset)
+                values += _row(append, record, position, now)
+        try:
+            heads.connection.execute(_at_once(count), values)
+        except sqlite3.IntegrityError:
+            self._guesses.clear()
+            return None
+        self._guesses |= heads.next
+        return positions
+
+    def _commit_step_by_step(self, heads: "_Heads", appends: list[Append]) -> list[list[Position]]:
+        connection = heads.connection
         connection.execute("BEGIN IMMEDIATE")
         # Read inside the transaction: other processes append to the same partitions.
-        heads = _Heads(connection)
+        heads.next.clear()
         positions = [heads.place(append) for append in appends]
         now = self._clock.now()
         connection.executemany(
             _INSERT,
             [
-                (
-                    row_id(append.topic_id, position.partition, position.offset),
-                    now,
-                    record.key,
-                    record.value,
-                    _encode_headers(record.headers) if record.headers else None,
-                )
+                _row(append, record, position, now)
                 for append, placed in zip(appends, positions, strict=True)
                 for record, position in zip(append.records, placed, strict=True)
             ],
@@ -164,7 +210,17 @@ class GroupCommitWriter:
             connection.execute(_PROBE)
             connection.execute("DELETE FROM records WHERE id = 0")
         connection.execute("COMMIT")
+        self._guesses |= heads.next
         return positions
+
+    def _tidy(self, size: int) -> None:
+        """After the acknowledgements of so many bytes: nobody waits."""
+        self._checkpoints.count(size)
+        if self._connection is not None:
+            try:
+                self._checkpoints.finish(self._connection)
+            except sqlite3.Error as error:
+                _log.warning("event_log_checkpoint_failed", path=str(self._path), error=str(error))
 
     def _give_up(self, appends: list[Append], error: Exception) -> None:
         self.last_error = f"{type(error).__name__}: {error}"
@@ -176,6 +232,7 @@ class GroupCommitWriter:
     def _disconnect(self) -> None:
         if self._connection is not None:
             connection, self._connection = self._connection, None
+            self._guesses.clear()
             try:
                 connection.close()
             except sqlite3.Error as error:
@@ -183,24 +240,41 @@ class GroupCommitWriter:
 
 
 class _Heads:
-    """Next offsets of the partitions one transaction touches."""
+    """Next offsets of the partitions one transaction touches: `next`, beginning with none."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._next: dict[tuple[int, int], int] = {}
+    def __init__(self, connection: sqlite3.Connection, guesses: dict[tuple[int, int], int]) -> None:
+        self.connection = connection
+        self.next: dict[tuple[int, int], int] = {}
+        self._guesses = guesses
+
+    def guessed(self, appends: Sequence[Append]) -> bool:
+        """Whether all of them are known from what this process appended before; then they are taken from there."""
+        for append in appends:
+            for partition in append.partitions:
+                place = (append.topic_id, partition)
+                if place not in self._guesses:
+                    return False
+                self.next[place] = self._guesses[place]
+        return True
 
     def place(self, append: Append) -> list[Position]:
         """Give each record of an append its offset: contiguous within its partition."""
         placed: list[Position] = []
         for partition in append.partitions:
             place = (append.topic_id, partition)
-            offset = self._next[place] if place in self._next else self._load(place)
-            self._next[place] = offset + 1
+            offset = self.next[place] if place in self.next else self._load(place)
+            self.next[place] = offset + 1
             placed.append(Position(topic=append.topic, partition=partition, offset=offset))
         return placed
 
+    def save(self) -> None:
+        self.connection.executemany(
+            "UPDATE heads SET next_offset = ? WHERE topic_id = ? AND partition = ?",
+            [(offset, *place) for place, offset in self.next.items()],
+        )
+
     def _load(self, place: tuple[int, int]) -> int:
-        row = self._connection.execute(
+        row = self.connection.execute(
             "SELECT next_offset FROM heads WHERE topic_id = ? AND partition = ?", place
         ).fetchone()
         if row is None:
@@ -208,8 +282,13 @@ class _Heads:
         offset: int = row[0]
         return offset
 
-    def save(self) -> None:
-        self._connection.executemany(
-            "UPDATE heads SET next_offset = ? WHERE topic_id = ? AND partition = ?",
-            [(offset, *place) for place, offset in self._next.items()],
-        )
+
+@cache
+def _at_once(count: int) -> str:
+    return "INSERT INTO incoming VALUES " + ", ".join(count * ("(?, ?, ?, ?, ?, ?, ?, ?)",))  # noqa: S608
+
+
+def _row(append: Append, record: Record, position: Position, now: float) -> tuple[int, float, bytes, bytes, Any]:
+    """The columns of `records`."""
+    headers = _encode_headers(record.headers) if record.headers else None
+    return row_id(append.topic_id, position.partition, position.offset), now, record.key, record.value, headers
