@@ -100,6 +100,7 @@ class Stream:
         shown = [choice.shown() for choice in self._choices]
         finishing = self._gateway.finish(self._exchange, self._results(), shown)
         answers = await asyncio.shield(self._gateway.in_background(finishing))
+        self._futures = []  # their callbacks lead back here: what is left is freed without the collector
         last = [
             self._shape.end(place, answer.finish_reason, self._choices[place].logprobs())
             for place, answer in enumerate(answers)
@@ -175,6 +176,8 @@ class Stream:
                 await self._gateway.finish(self._exchange, results)
         except PlauditError as error:
             log.warning("partial_answer_not_logged", response_id=self._exchange.response_id, reason=error.message)
+        finally:
+            self._futures = []
 
 
 class _ClientLeft(Exception):
