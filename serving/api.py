@@ -44,6 +44,7 @@ from serving.service import Gateway
 from serving.shapes import shape_of
 from serving.streaming import Stream
 from serving.wire import ROUTED, ChatRequest, parse_chat
+from serving.within import within
 
 __all__ = ["FORCE_HEADER", "FORCE_METADATA", "Doors", "doors", "routes"]
 
@@ -92,8 +93,8 @@ class AnswerDoor:
         exchange: Exchange | None = None
         try:
             gateway = self._gateway
-            async with asyncio.timeout(gateway.settings.request_timeout_seconds):
-                body = await body_of(scope, receive, gateway.settings.max_body_bytes)
+            coming = body_of(scope, receive, gateway.settings.max_body_bytes)
+            body = await within(gateway.settings.request_timeout_seconds, coming)
             chat = self._parse(body, gateway.settings)
             exchange = await gateway.begin(chat, caller_of(scope, chat, gateway.settings.duels))
             if chat.stream:
