@@ -1,7 +1,7 @@
 """A time limit that costs nothing where there is nothing to wait for."""
 
 import asyncio
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from types import coroutine
 from typing import Any, TypeVar
 
@@ -14,12 +14,14 @@ def within(seconds: float, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, 
 
     It is begun at once, and a timer is set only when it has to wait: most bodies are there before they are asked for.
     """
+    result: T
     try:
         awaited = work.send(None)
     except StopIteration as end:
-        result: T = end.value
-        return result
-    return (yield from _limited(seconds, _Begun(work, awaited)).__await__())
+        result = end.value
+    else:
+        result = yield from _limited(seconds, _Begun(work, awaited)).__await__()
+    return result
 
 
 async def _limited(seconds: float, begun: "_Begun") -> Any:
@@ -35,14 +37,15 @@ class _Begun:
         self._awaited = awaited
 
     def __await__(self) -> Generator[Any, Any, Any]:
+        go_on: Callable[[Any], Any]
         while True:
             try:
                 sent = yield self._awaited
             except BaseException as error:  # what is thrown at who waits is for the work: cancellation, above all
-                step = self._work.throw, error
+                go_on, sent = self._work.throw, error
             else:
-                step = self._work.send, sent
+                go_on = self._work.send
             try:
-                self._awaited = step[0](step[1])
+                self._awaited = go_on(sent)
             except StopIteration as end:
                 return end.value

@@ -24,8 +24,8 @@ QUESTIONS = (
     "Name three rivers.",
     "Describe the plot of a detective novel in which the detective is wrong.",
 )
-LONGEST = (4, 6, 8, 10, 12, 16, 20, 24, 28, 32, 40, 48, 64, 80, 112, 136)
-"""`max_tokens` of the chats: half of them end within 26 tokens, two take as many as ten others."""
+LONGEST = (3, 5, 6, 8, 9, 12, 16, 18, 22, 25, 30, 36, 48, 62, 86, 106)
+"""`max_tokens` of the chats: half of them end within 18 tokens, two take as many as twelve others."""
 QUICK = (2, 3, 4, 6)
 
 
