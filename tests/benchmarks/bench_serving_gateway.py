@@ -111,7 +111,7 @@ def running_bare() -> Iterator[Bench]:
 def _started(process: SpawnProcess, port: int, pipe: Connection) -> Iterator[None]:
     process.start()
     try:
-        wait_until(lambda: _ready(port), 120, "the server to be ready", 0.2)
+        wait_until(lambda: _ready(port), 300, "the server to be ready", 0.2)
         yield
     finally:
         pipe.send("end")
