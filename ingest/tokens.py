@@ -149,7 +149,7 @@ def _decode(token: str) -> bytes:
 
 def _pack_response(response_id: str) -> bytes:
     ours = _OUR_ID.fullmatch(response_id)
-    return bytes([_PACKED]) + uuid.UUID(ours[1]).bytes if ours else _pack_text(response_id)
+    return bytes([_PACKED]) + bytes.fromhex(ours[1].replace("-", "")) if ours else _pack_text(response_id)
 
 
 def _pack_user(user_key: str | None) -> bytes:

@@ -95,7 +95,13 @@ def start(settings: Settings, listener: socket.socket, shutdown: Shutdown, waiti
     shutdown.add("consumer", consumer.stop)
     health.add("consumer", consumer.healthy)
     app = _application(context, health, jobs)
-    gateway = GatewayThread(app, listener, settings.serving.head_timeout_seconds)
+    serving = settings.serving
+    gateway = GatewayThread(
+        app,
+        listener,
+        head_timeout_seconds=serving.head_timeout_seconds,
+        keep_alive_seconds=serving.keep_alive_seconds,
+    )
     # Closed first: nothing new comes in, and what is in flight still has everything it needs.
     scheduler = Scheduler(context, jobs)
     shutdown.add("jobs", scheduler.close)

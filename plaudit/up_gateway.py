@@ -77,7 +77,14 @@ def _why(error: OSError, host: str, port: int) -> str:
 class GatewayThread:
     """uvicorn in a thread, so that the main thread stays free for signals and the order of the shutdown."""
 
-    def __init__(self, app: ASGIApp, listener: socket.socket, head_timeout_seconds: float = 20.0) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        listener: socket.socket,
+        *,
+        head_timeout_seconds: float = 20.0,
+        keep_alive_seconds: int = 75,
+    ) -> None:
         self._listener = listener
         config = uvicorn.Config(
             app,
@@ -88,6 +95,7 @@ class GatewayThread:
             access_log=False,
             server_header=False,
             backlog=BACKLOG,
+            timeout_keep_alive=keep_alive_seconds,
             timeout_graceful_shutdown=GRACEFUL_SECONDS,
         )
         self._server = SweepingServer(config, head_timeout_seconds)

@@ -50,6 +50,7 @@ class Waiting:
             watching.cancel()
             if self._watch is not None:
                 self._watch.cancel()
+            self._watch, self._futures = None, ()  # both lead back here: what is left is freed without the collector
 
     def _landed(self, future: "Future[GenerationResult]") -> None:
         self._left -= 1

@@ -44,6 +44,7 @@ from serving.service import Gateway
 from serving.shapes import shape_of
 from serving.streaming import Stream
 from serving.wire import ROUTED, ChatRequest, parse_chat
+from serving.within import within
 
 __all__ = ["FORCE_HEADER", "FORCE_METADATA", "Doors", "doors", "routes"]
 
@@ -115,8 +116,7 @@ class AnswerDoor:
     async def _body(self, scope: Scope, receive: Receive) -> bytes:
         settings = self._gateway.settings
         try:
-            async with asyncio.timeout(settings.request_timeout_seconds):
-                return await body_of(scope, receive, settings.max_body_bytes)
+            return await within(settings.request_timeout_seconds, body_of(scope, receive, settings.max_body_bytes))
         except TimeoutError:
             raise BadRequest("the body did not come in time: send it whole", code="timeout", status=408) from None
 

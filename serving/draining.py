@@ -57,6 +57,7 @@ def run_until_signal(app: ASGIApp, settings: ServingSettings, health: Health) ->
         access_log=False,
         server_header=False,
         backlog=BACKLOG,
+        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=int(settings.drain_grace_seconds),
     )
     ease_process()

@@ -15,6 +15,7 @@ from infra.metrics import catalogue as metrics
 from infra.models.loading import LoadedModel
 from infra.models.port import GenerationRequest, GenerationResult
 from infra.runtime import Context
+from infra.runtime.collector import started_late
 from infra.settings import Settings
 from serving.adapters import Adapters, Repeating
 from serving.answering import AnswerTimedOut
@@ -239,6 +240,7 @@ class Gateway:
         self._repeat(adapters.reconcile, self.settings.reconcile_every_seconds, "reconcile")
         self._repeat(adapters.refresh, self.settings.refresh_every_seconds, "refresh")
         self._repeat(self._honeypots.refresh, self.settings.duels.honeypot_refresh_seconds, "honeypots")
+        started_late()
 
     def _repeat(self, work: Callable[[], None], every_seconds: float, name: str) -> None:
         with self._starting:

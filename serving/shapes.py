@@ -30,10 +30,11 @@ class _Shape:
             "system_fingerprint": fingerprint,
         }
         self._chunk_head: Document = {**self._head, "object": self.chunk_kind}
-        # All chunks but the last say that there is no usage yet, where it was asked for at all.
-        tail = b',"usage":null}\n\n' if exchange.chat.include_usage else b"}\n\n"
-        self._before = b"data: " + encode(self._chunk_head)[:-1] + b',"choices":[{"index":'
-        self._after = b"}]" + tail
+        if exchange.chat.stream:
+            # All chunks but the last say that there is no usage yet, where it was asked for at all.
+            tail = b',"usage":null}\n\n' if exchange.chat.include_usage else b"}\n\n"
+            self._before = b"data: " + encode(self._chunk_head)[:-1] + b',"choices":[{"index":'
+            self._after = b"}]" + tail
 
     def usage(self, usage: Document) -> bytes:
         return event({**self._chunk_head, "choices": [], "usage": usage})

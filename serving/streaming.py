@@ -125,6 +125,7 @@ class Stream:
         shown = [choice.shown() for choice in self._choices]
         finishing = self._gateway.finish(self._exchange, self._results(), shown)
         answers = await asyncio.shield(self._gateway.in_background(finishing))
+        self._futures = []  # their callbacks lead back here: what is left is freed without the collector
         last = [
             self._shape.end(place, answer.finish_reason, self._choices[place].logprobs())
             for place, answer in enumerate(answers)
@@ -203,6 +204,8 @@ class Stream:
         except Exception:  # nobody waits for this task: it tells the operator, or nobody
             metrics.SERVING_INTERACTIONS_LOST.inc()
             log.exception("partial_answer_not_logged", response_id=self._exchange.response_id)
+        finally:
+            self._futures = []
 
 
 class _ClientLeft(Exception):

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -179,14 +179,7 @@ class Turn:
             adapter=self.route.adapter,
             on_token=drawn,
             is_cancelled=lambda: self._cancelled,
-            **self._more(),
+            flow=self._flow,
+            conversation=self.chat.conversation_id,
+            top_logprobs=self.chat.top_logprobs,
         )
-
-    def _more(self) -> dict[str, Any]:
-        """What engines may make use of."""
-        chat = self.chat
-        more = {"flow": self._flow, "conversation": chat.conversation_id, "top_logprobs": chat.top_logprobs}
-        return {name: value for name, value in more.items() if name in _FIELDS}
-
-
-_FIELDS = frozenset(GenerationRequest.__struct_fields__)

@@ -22,6 +22,10 @@ def uuid7() -> uuid.UUID:
 
     48 bits of Unix milliseconds, 12 bits of sub-millisecond counter, 62 random bits (RFC 9562, section 5.7, method 3).
     """
+    return uuid.UUID(int=_uuid7())
+
+
+def _uuid7() -> int:
     global _last
     with _lock:
         # A tick is 1/4096 ms; never step back, so ids of one process sort by creation.
@@ -29,7 +33,7 @@ def uuid7() -> uuid.UUID:
         _last = tick
     milliseconds, sub = divmod(tick, 4096)
     value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76 | sub << 64 | 0b10 << 62
-    return uuid.UUID(int=value | int.from_bytes(os.urandom(8)) >> 2)
+    return value | int.from_bytes(os.urandom(8)) >> 2
 
 
 def uuid7_time(value: uuid.UUID) -> float:
@@ -47,7 +51,8 @@ def uuid7_bound(seconds: float) -> str:
 
 def new_response_id() -> str:
     """The id of one served request: `chatcmpl-` followed by a UUIDv7."""
-    return f"chatcmpl-{uuid7()}"
+    digits = f"{_uuid7():032x}"
+    return f"chatcmpl-{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def stable_hash(text: str, buckets: int) -> int:

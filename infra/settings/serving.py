@@ -15,6 +15,9 @@ class ServingSettings(Section):
     """Address to listen on. With `0.0.0.0` set `access.require_keys`, or stand behind a proxy that authenticates."""
     port: int = Field(8080, ge=0, le=65535)
     """Port to listen on; 0: any free one."""
+    keep_alive_seconds: int = Field(75, ge=1)
+    """How long a connection on which nothing is asked stays open, in seconds. Let it be longer than proxies and pools
+    in front keep one, mostly 60 seconds or less: what is sent just as the connection is being closed here fails."""
     replica: str = Field("", max_length=64)
     """Name of this replica in the proofs of adapters; empty: the host's name."""
     max_batch_rows: int = Field(32, ge=1, le=512)

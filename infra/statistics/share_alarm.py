@@ -26,17 +26,19 @@ class ShareAlarm:
     def __init__(self, most: float) -> None:
         self._seen = 0
         higher = (min(3 * most, (1 + most) / 2), (1 + most) / 2)
-        self._factors = tuple((share / most, (1 - share) / (1 - most)) for share in higher)
-        self._wealth = [0.0] * len(higher)
+        # (L of an event, L of none) of both alternatives
+        self._factors = [(share / most, (1 - share) / (1 - most)) for share in higher]
+        self._wealth = (0.0, 0.0)
 
     def observe(self, happened: bool) -> None:
         """One more event."""
-        self._seen += 1
-        weight = 1.0 / (self._seen * (self._seen + 1))
-        self._wealth = [
-            min((wealth + weight) * (yes if happened else no), CEILING)
-            for wealth, (yes, no) in zip(self._wealth, self._factors, strict=True)
-        ]
+        self._seen = seen = self._seen + 1
+        weight = 1.0 / (seen * (seen + 1))
+        place = 0 if happened else 1
+        (few, many), (first, second) = self._wealth, self._factors
+        few = (few + weight) * first[place]
+        many = (many + weight) * second[place]
+        self._wealth = (few if few < CEILING else CEILING, many if many < CEILING else CEILING)
 
     @property
     def seen(self) -> int:

@@ -2,8 +2,13 @@
 
 The engine is a double that answers at once (`gateway_double`), so all the time there is is the gateway's: parsing,
 limits, template, tokens, route, feedback token, queueing, waking up, decoding, the durable interaction, the answer.
+The gateway has one core and the load (`gateway_client`) another, where there are two: neither waits for the other.
+
 Saturated, requests over the CPU seconds of the gateway's process, all of its threads, say what a core does. At half of
-that rate, requests come at random (Poisson) and each one's time from when it was due counts: that is added latency.
+that rate, requests come at random (Poisson) and each one's time from when it was due to the last byte of its answer
+counts: that is added latency. Nothing is taken off it. What load, HTTP server, sockets and machine take of it by
+themselves stands beside it: the same load at the same rate on the same server around an application that answers at
+once. So does how late the load was, and how long the disk takes to make an answer durable.
 """
 
 import argparse
@@ -17,6 +22,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +33,7 @@ from infra.settings import Settings
 from infra.settings.infrastructure import ModelSettings
 from infra.settings.serving import ServingSettings
 from tests.benchmarks.gateway_client import Outcome, load
-from tests.benchmarks.gateway_double import ANSWER_TOKENS, serve
+from tests.benchmarks.gateway_double import ANSWER_TOKENS, serve, serve_bare
 from tests.fixtures.helpers import free_port, wait_until
 from tests.models_fixtures import make_tiny_model
 
@@ -36,8 +42,14 @@ CONNECTIONS = 64
 _spawn = multiprocessing.get_context("spawn")
 
 
+def cores() -> tuple[int | None, int | None]:
+    """(the gateway's, the load's); none where there are not two to be had."""
+    found = sorted(os.sched_getaffinity(0))
+    return (found[0], found[1]) if len(found) > 1 else (None, None)
+
+
 class Bench:
-    """A gateway in one process and its load in another."""
+    """A server in one process and its load in another."""
 
     def __init__(self, port: int, pipe: Connection, pool: ProcessPoolExecutor, folder: Path) -> None:
         self.folder = folder
@@ -52,7 +64,7 @@ class Bench:
         """(what came of it, the gateway's CPU seconds)."""
         self._seed += 1
         before = self._cpu()
-        outcome = self._pool.submit(load, self._port, count, connections, rate, self._seed, stream).result()
+        outcome = self._pool.submit(load, self._port, count, connections, rate, self._seed, stream, cores()[1]).result()
         if outcome.refused:
             raise RuntimeError(f"{outcome.refused} of {outcome.answered} requests were refused")
         return outcome, self._cpu() - before
@@ -79,15 +91,32 @@ def running() -> Iterator[Bench]:
         )
         port = free_port()
         ours, theirs = _spawn.Pipe()
-        process = _spawn.Process(target=serve, args=(settings, port, theirs), daemon=True)
-        process.start()
-        try:
-            wait_until(lambda: _ready(port), 120, "the gateway to be ready", 0.2)
+        process = _spawn.Process(target=serve, args=(settings, port, theirs, cores()[0]), daemon=True)
+        with _started(process, port, ours):
             yield Bench(port, ours, pool, Path(folder))
-        finally:
-            ours.send("end")
-            process.join(10)
-            process.kill()
+
+
+@contextmanager
+def running_bare() -> Iterator[Bench]:
+    """The server around an application that answers at once."""
+    with tempfile.TemporaryDirectory(prefix="plaudit-bench-") as folder, ProcessPoolExecutor(1, _spawn) as pool:
+        port = free_port()
+        ours, theirs = _spawn.Pipe()
+        process = _spawn.Process(target=serve_bare, args=(port, theirs, cores()[0]), daemon=True)
+        with _started(process, port, ours):
+            yield Bench(port, ours, pool, Path(folder))
+
+
+@contextmanager
+def _started(process: SpawnProcess, port: int, pipe: Connection) -> Iterator[None]:
+    process.start()
+    try:
+        wait_until(lambda: _ready(port), 300, "the server to be ready", 0.2)
+        yield
+    finally:
+        pipe.send("end")
+        process.join(10)
+        process.kill()
 
 
 def flush_seconds(folder: Path, count: int) -> list[float]:
@@ -107,14 +136,17 @@ def measure(quick: bool = False) -> dict[str, Any]:
     latency in seconds at half of that rate."""
     count, runs = (600, 1) if quick else (6000, RUNS)
     rows: list[dict[str, float]] = []
-    with running() as bench:
+    with running() as bench, running_bare() as bare:
         bench.load(count // 2)  # caches, pages of the log
+        bare.load(count // 2)
         for _ in range(runs):
             flushes = flush_seconds(bench.folder, 50 if quick else 300)
             plain, cpu = bench.load(count)
             row = {"per_core": count / cpu, "per_second": count / plain.wall_seconds, "client_cpu": plain.cpu_seconds}
             half, _ = bench.load(count, rate=row["per_second"] / 2)
-            row |= {f"p{q:g}": float(np.percentile(half.latencies, q)) for q in (50, 90, 99, 99.9)}
+            control, _ = bare.load(count, rate=row["per_second"] / 2)
+            for name, values in (("p", half.latencies), ("late", half.late), ("bare", control.latencies)):
+                row |= {f"{name}{q:g}": float(np.percentile(values, q)) for q in (50, 90, 99, 99.9)}
             streamed, cpu = bench.load(count // 3, stream=True)
             row |= {"streams_per_core": (count // 3) / cpu, "streams_per_second": (count // 3) / streamed.wall_seconds}
             row |= {f"flush{q}": float(np.percentile(flushes, q)) for q in (50, 99)}
@@ -151,6 +183,9 @@ def table(result: dict[str, Any]) -> str:
             line("the same, 90th percentile", "p90", 1000),
             line("the same, 99th percentile", "p99", 1000, "under 5"),
             line("the same, 99.9th percentile", "p99.9", 1000),
+            line("of which load, HTTP server and machine alone, median, ms", "bare50", 1000),
+            line("the same, 99th percentile", "bare99", 1000),
+            line("of which the load was late, 99th percentile", "late99", 1000),
             line("of which the disk: one flush of 8 KiB, idle, median, ms", "flush50", 1000),
             line("the same, 99th percentile", "flush99", 1000),
             line(f"streams of {result['answer_tokens']} tokens a core-second", "streams_per_core", 1),

@@ -1,16 +1,23 @@
 """The load on a gateway: HTTP/1.1 over keep-alive connections, in a process of its own, so that its CPU time is not the
-product's. Closed: each connection sends its next request when the last is answered. Open: requests begin when they are
-due, at exponential distances (Poisson), on whichever connection is free; latency counts from when they were due.
+product's, and on a core of its own where there are two. Requests are rendered beforehand and sockets are used bare:
+what the load does for a request is one send and one receive.
+
+Closed: each connection sends its next request when the last is answered. Open: requests begin when they are due, at
+exponential distances (Poisson), on whichever connection is free; latency counts from when they were due, so that
+neither a late load nor a busy connection hides anything. How late the load itself was is told beside it. On a core of
+its own it looks for answers without ever sleeping: waking up late would be counted as the gateway's.
 """
 
-import asyncio
+import gc
 import json
+import os
 import random
+import select
+import socket
 import time
+from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, cast
-
-import uvloop
+from typing import Any
 
 from tests.benchmarks.ingest_processes import cpu_seconds
 
@@ -23,18 +30,21 @@ _QUESTIONS = (
 )
 _ANSWER = "Keep your room dark and cool, and put your phone away an hour before you go to bed."
 _SETTLED = 32
-"""Requests at the beginning of an open load that are not counted: connections are made then."""
+"""Requests at the beginning of an open load that are not counted: caches are cold then."""
+_RECEIVE_BYTES = 1 << 18
 
 
 @dataclass
 class Outcome:
-    """What came of a load. Latencies are seconds from when a request was due to the last byte of its answer."""
+    """What came of a load. Latencies are seconds from when a request was due to the last byte of its answer, `late`
+    those of an open load from when it was due to when it was sent."""
 
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
     answered: int = 0
     refused: int = 0
     latencies: list[float] = field(default_factory=list)
+    late: list[float] = field(default_factory=list)
 
 
 def requests_of(count: int, port: int, seed: int, *, stream: bool = False) -> list[bytes]:
@@ -63,29 +73,29 @@ def requests_of(count: int, port: int, seed: int, *, stream: bool = False) -> li
     return made
 
 
-class _Connection(asyncio.Protocol):
-    def __init__(self, load: "_Load") -> None:
-        self._load = load
+class _Connection:
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port))
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket.setblocking(False)
         self._received = b""
         self._due_at = 0.0
-        self._transport: asyncio.Transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
-        self._load.free(self)
 
     def send(self, request: bytes, due_at: float) -> None:
         self._due_at = due_at
-        self._transport.write(request)
+        if self.socket.send(request) != len(request):
+            raise RuntimeError("a request did not fit into an empty connection")
 
-    def data_received(self, data: bytes) -> None:
+    def receive(self) -> tuple[bytes, float] | None:
+        """(status, seconds) once the answer is complete."""
+        data = self.socket.recv(_RECEIVE_BYTES)
+        if not data:
+            raise ConnectionResetError("the gateway closed a connection")
         self._received += data
-        if _complete(self._received):
-            status, self._received = self._received[9:12], b""
-            self._load.answered(self, status, time.perf_counter() - self._due_at)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self._load.lost(self, error)
+        if not _complete(self._received):
+            return None
+        status, self._received = self._received[9:12], b""
+        return status, time.perf_counter() - self._due_at
 
 
 def _complete(received: bytes) -> bool:
@@ -103,14 +113,14 @@ def _complete(received: bytes) -> bool:
 class _Load:
     """Hands requests to connections: as they are free, or as they are due."""
 
-    def __init__(self, requests: list[bytes], rate: float | None, seed: int) -> None:
+    def __init__(self, requests: list[bytes], rate: float | None, seed: int, *, sleeps: bool) -> None:
         self.outcome = Outcome()
+        self._sleeps = sleeps
         self._requests = requests
         self._next = 0
-        self._idle: list[_Connection] = []
         self._due: list[float] | None = None
-        self._waiting: list[int] = []
-        self._done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._idle: deque[_Connection] = deque()
+        self._poll = select.epoll()
         if rate is not None:
             rng, at = random.Random(seed), 0.0
             self._due = []
@@ -118,77 +128,75 @@ class _Load:
                 at += rng.expovariate(rate)
                 self._due.append(at)
 
-    async def run(self, port: int, connections: int) -> Outcome:
-        loop = asyncio.get_running_loop()
-        made = [await loop.create_connection(lambda: _Connection(self), "127.0.0.1", port) for _ in range(connections)]
+    def run(self, port: int, connections: int) -> Outcome:
+        made = [_Connection(port) for _ in range(connections)]
+        by_number = {connection.socket.fileno(): connection for connection in made}
+        for number in by_number:
+            self._poll.register(number, select.EPOLLIN)
+        self._idle.extend(made)
         self._began, cpu = time.perf_counter(), cpu_seconds()
-        if self._due is None:
-            idle, self._idle = self._idle, []
-            for connection in idle:
-                self._feed(connection)
-        else:
-            self._release(loop)
-        await self._done
+        while self.outcome.answered < len(self._requests):
+            self._send()
+            for number, _ in self._poll.poll(self._patience()):
+                self._receive(by_number[number])
         self.outcome.wall_seconds = time.perf_counter() - self._began
         self.outcome.cpu_seconds = cpu_seconds() - cpu
-        for transport, _ in made:
-            transport.close()
+        for connection in made:
+            connection.socket.close()
         return self.outcome
 
-    def free(self, connection: _Connection) -> None:
-        self._idle.append(connection)
+    def _send(self) -> None:
+        """Send what may be sent now; connections take turns."""
+        while self._idle and self._next < len(self._requests):
+            now = time.perf_counter()
+            due_at = now
+            if self._due is not None:
+                due_at = self._began + self._due[self._next]
+                if due_at > now:
+                    return
+                if self._next >= _SETTLED:
+                    self.outcome.late.append(now - due_at)
+            self._next += 1
+            self._idle.popleft().send(self._requests[self._next - 1], due_at)
 
-    def answered(self, connection: _Connection, status: bytes, seconds: float) -> None:
+    def _patience(self) -> float:
+        """Seconds to wait for an answer before something else is to be done."""
+        if self._due is None:
+            return 1.0
+        if not self._sleeps:
+            return 0.0
+        last = self._next >= len(self._due) or not self._idle
+        return 1.0 if last else max(0.0, self._began + self._due[self._next] - time.perf_counter())
+
+    def _receive(self, connection: _Connection) -> None:
+        answer = connection.receive()
+        if answer is None:
+            return
+        status, seconds = answer
         outcome = self.outcome
         outcome.answered += 1
         outcome.refused += status != b"200"
         if self._due is None or outcome.answered > _SETTLED:
             outcome.latencies.append(seconds)
-        if outcome.answered == len(self._requests):
-            self._done.set_result(None)
-        else:
-            self._feed(connection)
-
-    def lost(self, connection: _Connection, error: Exception | None) -> None:
-        """A server may close what is idle, and a client's pool forgets it; anything else is a failure."""
-        if connection in self._idle and len(self._idle) > 1:
-            self._idle.remove(connection)
-        elif not self._done.done():
-            self._done.set_exception(error or ConnectionResetError("the gateway closed a connection"))
-
-    def _feed(self, connection: _Connection) -> None:
-        if self._due is not None:
-            if self._waiting:
-                self._send(connection, self._waiting.pop(0))
-            else:
-                self._idle.append(connection)
-        elif self._next < len(self._requests):
-            self._next += 1
-            connection.send(self._requests[self._next - 1], time.perf_counter())
-
-    def _release(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Send what is due; come again when the next one is."""
-        assert self._due is not None
-        now = time.perf_counter() - self._began
-        while self._next < len(self._due) and self._due[self._next] <= now:
-            number, self._next = self._next, self._next + 1
-            if self._idle:
-                self._send(self._idle.pop(0), number)  # in turn, so that none lies idle until the server closes it
-            else:
-                self._waiting.append(number)
-        if self._next < len(self._due):
-            loop.call_later(max(0.0, self._due[self._next] - now), self._release, loop)
-
-    def _send(self, connection: _Connection, number: int) -> None:
-        assert self._due is not None
-        connection.send(self._requests[number], self._began + self._due[number])
+        self._idle.append(connection)
 
 
-def load(port: int, count: int, connections: int, rate: float | None, seed: int, stream: bool) -> Outcome:
+def stay_on(core: int | None) -> None:
+    """Keep this process, with the threads it will have, on one core; None: wherever the system puts it."""
+    if core is not None:
+        os.sched_setaffinity(0, {core})
+
+
+def load(
+    port: int, count: int, connections: int, rate: float | None, seed: int, stream: bool, core: int | None = None
+) -> Outcome:
     """Put a load on the gateway and tell what came of it; to be called in a process of its own."""
-
-    async def run() -> Outcome:
-        requests = requests_of(count, port, seed, stream=stream)
-        return await _Load(requests, rate, seed).run(port, connections)
-
-    return uvloop.run(run())
+    stay_on(core)
+    sleeps = core is None
+    requests = requests_of(count, port, seed, stream=stream)
+    gc.collect()
+    gc.disable()  # a pause of the load would be counted as the gateway's
+    try:
+        return _Load(requests, rate, seed, sleeps=sleeps).run(port, connections)
+    finally:
+        gc.enable()

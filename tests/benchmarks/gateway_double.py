@@ -1,4 +1,4 @@
-"""An engine that answers at once, and the gateway on it in a process of its own.
+"""An engine that answers at once, the gateway on it in a process of its own, and what that is held against.
 
 The double stands behind the port: a thread of its own takes what is submitted, asks who answers, calls `on_token` for
 every token and resolves the futures, as an engine does; it computes nothing. Everything else is the real gateway.
@@ -12,15 +12,18 @@ from multiprocessing.connection import Connection
 from typing import Any, cast
 
 import psutil
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from infra.models.loading import LoadedModel
 from infra.models.port import GenerationRequest, GenerationResult
 from infra.settings import Settings
 from serving.engines import make_engine
 from serving.process import ease_process
+from tests.benchmarks.gateway_client import stay_on
 from tests.benchmarks.ingest_processes import cpu_seconds
 
 ANSWER_TOKENS = 32
+_BARE_BODY = b"{%s}" % (b" " * 700)
 _Item = tuple[Sequence[GenerationRequest], list["Future[GenerationResult]"], Callable[[], str] | None]
 
 
@@ -74,17 +77,39 @@ def engine_of(loaded: LoadedModel, settings: Settings) -> Any:
     return cast(Any, InstantEngine(loaded, settings))
 
 
-def serve(settings: Settings, port: int, pipe: Connection) -> None:
+def serve(settings: Settings, port: int, pipe: Connection, core: int | None = None) -> None:
     """The gateway as `plaudit serve` runs it, on the double; answers `cpu` with its CPU time, `rss` with its memory."""
-    import uvicorn
-
     from infra.runtime import configure_logging, open_context
     from serving.app import build_gateway
 
+    stay_on(core)
     configure_logging(settings, process="bench")
     context = open_context(settings)
+    _run(build_gateway(context, engine_of=engine_of), port, settings.serving.keep_alive_seconds, pipe)
+
+
+def serve_bare(port: int, pipe: Connection, core: int | None = None) -> None:
+    """The same server around an application that reads the request and answers at once with as many bytes: what load,
+    HTTP, sockets and machine take without any gateway."""
+    stay_on(core)
+    _run(_bare, port, 75, pipe)
+
+
+async def _bare(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] != "http":
+        return
+    while (await receive()).get("more_body", False):
+        pass
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(_BARE_BODY))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": _BARE_BODY})
+
+
+def _run(app: ASGIApp, port: int, keep_alive_seconds: int, pipe: Connection) -> None:
+    import uvicorn
+
     config = uvicorn.Config(
-        build_gateway(context, engine_of=engine_of),
+        app,
         port=port,
         loop="uvloop",
         http="httptools",
@@ -93,8 +118,10 @@ def serve(settings: Settings, port: int, pipe: Connection) -> None:
         access_log=False,
         server_header=False,
         backlog=2048,
+        timeout_keep_alive=keep_alive_seconds,
+        lifespan="auto",
     )
     ease_process()
-    threading.Thread(target=uvicorn.Server(config).run, daemon=True).start()
+    threading.Thread(target=uvicorn.Server(config).run, name="server", daemon=True).start()
     while (wanted := pipe.recv()) != "end":
         pipe.send(cpu_seconds() if wanted == "cpu" else psutil.Process().memory_info().rss)

@@ -41,6 +41,21 @@ def test_a_bound_port_refuses_until_the_server_listens(listener: socket.socket) 
     gateway.stop()
 
 
+def test_an_idle_connection_is_closed_after_the_time_of_the_settings_and_not_before(listener: socket.socket) -> None:
+    gateway = GatewayThread(slow_app(threading.Event(), 0.0), listener, keep_alive_seconds=1)
+    gateway.start()
+    with socket.create_connection(listener.getsockname()) as connection:
+        for _ in range(2):  # it may be used again
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert connection.recv(4096).endswith(b"finished")
+        connection.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            connection.recv(4096)
+        connection.settimeout(10)
+        assert connection.recv(4096) == b""
+    gateway.stop()
+
+
 def test_a_port_in_use_is_named_with_the_remedy(listener: socket.socket) -> None:
     listener.listen()
     port = listener.getsockname()[1]

@@ -14,8 +14,9 @@ from pathlib import Path
 from infra.contracts.clock import Clock
 from infra.event_log.deadlines import Acknowledgement, Deadlines, resolve
 from infra.event_log.embedded.consumer import SqliteConsumer, Topic
+from infra.event_log.embedded.placing import Append
 from infra.event_log.embedded.storage import connect, create, row_id
-from infra.event_log.embedded.writer import Append, GroupCommitWriter
+from infra.event_log.embedded.writer import GroupCommitWriter
 from infra.event_log.observing import observe
 from infra.event_log.partitioning import place
 from infra.event_log.port import EventLogUnavailable, Record, UnknownTopic

@@ -3,39 +3,23 @@
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
 
-import msgspec
 import structlog
 
 from infra.contracts.clock import Clock
-from infra.event_log.deadlines import Acknowledgement, fail, resolve
-from infra.event_log.embedded.storage import connect, row_id
-from infra.event_log.port import EventLogUnavailable, Position, Record
+from infra.event_log.deadlines import fail, resolve
+from infra.event_log.embedded.checkpoints import LONGEST_PAGES, Checkpoints
+from infra.event_log.embedded.placing import AT_ONCE, FEW_RECORDS, INSERT, PROBE, Append, Heads, at_once, row_of
+from infra.event_log.embedded.storage import connect
+from infra.event_log.port import EventLogUnavailable, Position
 
 COMMIT_BYTES = 8 * 1024 * 1024
 """A commit takes waiting appends up to this size, so that one flush stays short."""
 
 _log = structlog.get_logger(__name__)
-_encode_headers = msgspec.msgpack.Encoder().encode
-_INSERT = "INSERT INTO records (id, timestamp, key, value, headers) VALUES (?, ?, ?, ?, ?)"
-
-_PROBE = "INSERT INTO records (id, timestamp, key, value) VALUES (0, 0, x'', x'')"
-"""No topic has the id 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class Append:
-    """One call of `append`, waiting for its commit."""
-
-    topic: str
-    topic_id: int
-    records: Sequence[Record]
-    partitions: Sequence[int]
-    size: int
-    future: Acknowledgement = field(default_factory=Acknowledgement)
 
 
 class CommitSignal:
@@ -70,9 +54,12 @@ class GroupCommitWriter:
         self._busy_seconds = busy_seconds
         self._queue: deque[Append] = deque()
         self._queued_bytes = 0
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._wakes: SimpleQueue[None] = SimpleQueue()  # one for each append, and a last one
         self._closing = False
         self._connection: sqlite3.Connection | None = None
+        self._guesses: dict[tuple[int, int], int] = {}  # next offsets, as this process left them
+        self._checkpoints = Checkpoints(path, busy_seconds)
         self.committed = CommitSignal()
         self.last_error: str | None = None
         self._thread = threading.Thread(target=self._run, name="event-log-writer", daemon=True)
@@ -80,7 +67,7 @@ class GroupCommitWriter:
 
     def submit(self, append: Append) -> None:
         """Queue it; its future fails at once when the queue is over its limit or the log is closed."""
-        with self._changed:
+        with self._lock:
             if self._closing:
                 reason = "the log is closed"
             elif self._queue and self._queued_bytes + append.size > self._limit:
@@ -88,7 +75,7 @@ class GroupCommitWriter:
             else:
                 self._queue.append(append)
                 self._queued_bytes += append.size
-                self._changed.notify()
+                self._wakes.put(None)
                 return
         fail(append.future, EventLogUnavailable(f"{reason}: nothing was accepted, send it again later"))
 
@@ -103,10 +90,11 @@ class GroupCommitWriter:
 
     def close(self) -> None:
         """Commit what was queued, then stop."""
-        with self._changed:
+        with self._lock:
             self._closing = True
-            self._changed.notify()
+        self._wakes.put(None)
         self._thread.join()
+        self._checkpoints.close()
 
     def _run(self) -> None:
         while appends := self._take():
@@ -122,49 +110,84 @@ class GroupCommitWriter:
             self.committed.notify()
             for append, positions in zip(wanted, acknowledged, strict=True):
                 resolve(append.future, positions)
+            self._tidy(sum([append.size for append in wanted]))
         self._disconnect()
 
     def _take(self) -> list[Append]:
         """Waiting appends, up to COMMIT_BYTES; [] when closing and done."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._queue or self._closing)
-            taken: list[Append] = []
+        taken: list[Append] = []
+        while not taken:
+            self._wakes.get()
             size = 0
-            while self._queue and size < COMMIT_BYTES:
-                taken.append(self._queue.popleft())
-                size += taken[-1].size
-            self._queued_bytes -= size
-            return taken
+            with self._lock:
+                while self._queue and size < COMMIT_BYTES:
+                    taken.append(self._queue.popleft())
+                    size += taken[-1].size
+                self._queued_bytes -= size
+                if self._closing:
+                    break
+        return taken
 
     def _commit(self, appends: list[Append]) -> list[list[Position]]:
         if self._connection is None:
             self._connection = connect(self._path, busy_seconds=self._busy_seconds, durable=True)
-        connection = self._connection
+            self._connection.execute(f"PRAGMA wal_autocheckpoint = {LONGEST_PAGES}")
+            self._connection.executescript(AT_ONCE)
+        heads = Heads(self._connection, self._guesses)
+        return self._commit_at_once(heads, appends) or self._commit_step_by_step(heads, appends)
+
+    def _commit_at_once(self, heads: Heads, appends: list[Append]) -> list[list[Position]] | None:
+        """By one statement, if there are few records and all go where this process appended last; None: nothing was
+        done."""
+        count = sum([len(append.records) for append in appends])
+        if not 0 < count <= FEW_RECORDS or not heads.guessed(appends):
+            return None
+        now = self._clock.now()
+        positions = [heads.place(append) for append in appends]
+        values: list[Any] = []
+        for append, placed in zip(appends, positions, strict=True):
+            for record, position in zip(append.records, placed, strict=True):
+                values += (append.topic_id, position.partition, position.offset)
+                values += row_of(append, record, position, now)
+        try:
+            heads.connection.execute(at_once(count), values)
+        except sqlite3.IntegrityError:
+            self._guesses.clear()
+            return None
+        self._guesses |= heads.next
+        return positions
+
+    def _commit_step_by_step(self, heads: Heads, appends: list[Append]) -> list[list[Position]]:
+        connection = heads.connection
         connection.execute("BEGIN IMMEDIATE")
         # Read inside the transaction: other processes append to the same partitions.
-        heads = _Heads(connection)
+        heads.next.clear()
         positions = [heads.place(append) for append in appends]
         now = self._clock.now()
         connection.executemany(
-            _INSERT,
+            INSERT,
             [
-                (
-                    row_id(append.topic_id, position.partition, position.offset),
-                    now,
-                    record.key,
-                    record.value,
-                    _encode_headers(record.headers) if record.headers else None,
-                )
+                row_of(append, record, position, now)
                 for append, placed in zip(appends, positions, strict=True)
                 for record, position in zip(append.records, placed, strict=True)
             ],
         )
         heads.save()
         if not any(positions):  # a probe must write something: a full disk shows nowhere else
-            connection.execute(_PROBE)
+            connection.execute(PROBE)
             connection.execute("DELETE FROM records WHERE id = 0")
         connection.execute("COMMIT")
+        self._guesses |= heads.next
         return positions
+
+    def _tidy(self, size: int) -> None:
+        """After the acknowledgements of so many bytes: nobody waits."""
+        self._checkpoints.count(size)
+        if self._connection is not None:
+            try:
+                self._checkpoints.finish(self._connection)
+            except sqlite3.Error as error:
+                _log.warning("event_log_checkpoint_failed", path=str(self._path), error=str(error))
 
     def _give_up(self, appends: list[Append], error: Exception) -> None:
         self.last_error = f"{type(error).__name__}: {error}"
@@ -176,40 +199,8 @@ class GroupCommitWriter:
     def _disconnect(self) -> None:
         if self._connection is not None:
             connection, self._connection = self._connection, None
+            self._guesses.clear()
             try:
                 connection.close()
             except sqlite3.Error as error:
                 _log.warning("event_log_close_failed", path=str(self._path), error=str(error))
-
-
-class _Heads:
-    """Next offsets of the partitions one transaction touches."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self._next: dict[tuple[int, int], int] = {}
-
-    def place(self, append: Append) -> list[Position]:
-        """Give each record of an append its offset: contiguous within its partition."""
-        placed: list[Position] = []
-        for partition in append.partitions:
-            place = (append.topic_id, partition)
-            offset = self._next[place] if place in self._next else self._load(place)
-            self._next[place] = offset + 1
-            placed.append(Position(topic=append.topic, partition=partition, offset=offset))
-        return placed
-
-    def _load(self, place: tuple[int, int]) -> int:
-        row = self._connection.execute(
-            "SELECT next_offset FROM heads WHERE topic_id = ? AND partition = ?", place
-        ).fetchone()
-        if row is None:
-            raise EventLogUnavailable("the topic was deleted while it was written; call ensure_topic again")
-        offset: int = row[0]
-        return offset
-
-    def save(self) -> None:
-        self._connection.executemany(
-            "UPDATE heads SET next_offset = ? WHERE topic_id = ? AND partition = ?",
-            [(offset, *place) for place, offset in self._next.items()],
-        )
