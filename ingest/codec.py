@@ -13,20 +13,17 @@ import msgspec
 
 from infra.contracts import FeedbackEvent, Interaction
 from infra.event_log.port import StoredRecord
-from ingest.columns import all_right
-from ingest.rows import LedgerRow, event_of
+from ingest.rows import event_of
 from ingest.rules import Problem, check, check_ledger_fields, id_problem
 from ingest.segments import (
     FORMAT,
     RawSegment,
     decode_raw_segments,
     decode_row,
-    decode_segments,
     encode_segment,
     header_problem,
     is_segmented,
     join_segments,
-    ledger_rows,
 )
 from ingest.unreadable import UNREADABLE
 
@@ -219,17 +216,6 @@ class FeedbackCodec(Codec[FeedbackEvent]):
             else:
                 placed.append(Placed(event, record, position))
         return placed, letters
-
-    def rows(self, records: Sequence[StoredRecord]) -> list[LedgerRow] | None:
-        """The events of records that are all segmented and all right, in their order; None if any is not."""
-        try:
-            segments = [segment for record in records for segment in decode_segments(record.value)]
-        except UNREADABLE:
-            return None
-        if any(header_problem(segment) for segment in segments):
-            return None
-        rows = [row for segment in segments for row in ledger_rows(segment)]
-        return rows if all_right(rows) else None
 
     def _pieces(self, value: bytes) -> list[bytes]:
         """Each event as the bytes of a dead letter: a row gets a record of its own, so that it can be sent again."""

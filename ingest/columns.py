@@ -4,7 +4,8 @@ Each check answers only whether all are right. Where one is not, the callers go 
 which says what is wrong; a property test holds the two together.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
+from math import inf
 from operator import le
 from typing import Any
 
@@ -15,27 +16,27 @@ from ingest.rows import (
     OPERATION,
     OTHER,
     OTHER_CHOICE,
-    RECEIVED_AT,
     RESPONSE_ID,
     SIGNAL,
     SOLICITED,
     TEXT,
     USER_KEY,
     VALUE,
-    LedgerRow,
 )
-from ingest.rules import MAX_CHOICE, MAX_TEXT_CHARACTERS, MAX_USER_KEY_CHARACTERS, RULES, SAFE_ID, Rule
+from ingest.rules import MAX_CHOICE, MAX_TEXT_CHARACTERS, MAX_USER_KEY_CHARACTERS, RULES, SAFE_ID
 
 _HEX = b"0123456789abcdef"
 _SAFE_FIRST = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _SAFE = _SAFE_FIRST + b"._:@+=~-"
-_LOT = 512
 _ID_CHARACTERS = 36
 _MAX_ID_CHARACTERS = 128
-_PLAIN = frozenset(signal for signal, rule in RULES.items() if rule == Rule())
-"""Signals that carry nothing: most events."""
-_BOUNDS = {signal: rule.value for signal, rule in RULES.items() if rule.value is not None}
-"""Signals that carry a value and nothing else: most of the others."""
+_NEEDY = frozenset(signal for signal, rule in RULES.items() if rule.needs or rule.other)
+"""Signals that need more than to be said."""
+_BOUNDS = {signal: rule.value or (inf, -inf) for signal, rule in RULES.items()}
+"""Least and greatest value; of signals that carry none, no value lies between them."""
+
+Columns = Sequence[Sequence[Any]]
+"""Rows by column."""
 
 
 def all_uuid7(ids: Collection[str]) -> bool:
@@ -88,49 +89,42 @@ def all_instants(instants: Collection[float], latest: Collection[float]) -> bool
 
 def all_user_keys(keys: Sequence[str | None]) -> bool:
     """Whether each that is given is 1 to 64 safe characters."""
-    given = [key for key in keys if key is not None]
+    given: Sequence[Any] = keys if all(keys) else [key for key in keys if key is not None]
     return all_safe_ids(given) and (not given or max(map(len, given)) <= MAX_USER_KEY_CHARACTERS)
 
 
-def all_content(rows: Iterable[Sequence[Any]]) -> bool:
-    """Whether value, text, other answer and `solicited` of each row are what its signal may carry."""
-    odd = [
-        row
-        for row in rows
-        if row[VALUE] is not None
-        or row[SIGNAL] not in _PLAIN
-        or row[TEXT] is not None
-        or row[OTHER] is not None
-        or row[SOLICITED] is not None
-    ]
-    for row in odd:
-        bounds = _BOUNDS.get(row[SIGNAL])
-        value = row[VALUE]
-        plain = row[TEXT] is None and row[OTHER] is None and row[SOLICITED] is None
-        if plain and value is not None and bounds is not None:
-            if not bounds[0] <= value <= bounds[1]:
+def all_content(columns: Columns, rows: Sequence[Sequence[Any]]) -> bool:
+    """Whether value, text, other answer and `solicited` of each row are what its signal may carry. `columns` are those
+    of the rows; rows may have more behind `solicited`."""
+    odd = {
+        index
+        for column in (columns[TEXT], columns[OTHER], columns[SOLICITED])
+        if column.count(None) < len(column)
+        for index, given in enumerate(column)
+        if given is not None
+    }
+    for index, (signal, value) in enumerate(zip(columns[SIGNAL], columns[VALUE], strict=True)):
+        if value is None:
+            if signal in _NEEDY:
+                odd.add(index)
+        else:
+            low, high = _BOUNDS[signal]
+            if not low <= value <= high:
                 return False
-        elif not _content_fits(row):
-            return False
-    return True
+    return all(_content_fits(rows[index]) for index in odd)
 
 
-def all_right(rows: Sequence[LedgerRow]) -> bool:
-    """Whether all rows are valid events, projects and sources apart."""
-    # In lots that stay in the processor's cache from one column to the next.
-    return all(_lot_right(rows[start : start + _LOT]) for start in range(0, len(rows), _LOT))
-
-
-def _lot_right(rows: Sequence[LedgerRow]) -> bool:
-    columns = list(zip(*rows, strict=True))
+def all_right(rows: Sequence[Sequence[Any]], columns: Columns, received_at: Sequence[float]) -> bool:
+    """Whether all rows, of which there are some, are valid events, projects and sources apart. `columns` are those of
+    the rows. Of some hundred rows they stay in the processor's cache from one check to the next."""
     return (
         all_uuid7(columns[EVENT_ID])
         and all_safe_ids(columns[RESPONSE_ID])
         and all_choices(columns[CHOICE])
         and all_choices(columns[OTHER_CHOICE])
         and all_user_keys(columns[USER_KEY])
-        and all_instants(columns[DERIVED_AT], columns[RECEIVED_AT])
-        and all_content(rows)
+        and all_instants(columns[DERIVED_AT], received_at)
+        and all_content(columns, rows)
     )
 
 

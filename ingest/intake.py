@@ -1,7 +1,7 @@
 """From wire events to rows of the log, a batch at a time: what `ingest.wire.to_event` does for one, without a Python
 step per event where a column will do. A property test holds the two together."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ _CREATED, _SENT = 10, 13
 """Places of the fields of a WireEvent that a Row does not have; see there."""
 
 _REMEMBERED_USERS = 1 << 16
+_NUMBERS = frozenset({int, float})
 _FEW = 4
 """Below so many events, columns cost more than they save."""
 
@@ -32,14 +33,32 @@ class RecentKeys:
         self._young: dict[str, str] = {}
         self._old: dict[str, str] = {}
 
-    def of(self, users: set[str]) -> Mapping[str, str]:
-        """A mapping that holds the key of each of these users, and of no text that was never a user."""
-        young, old = self._young, self._old
-        for user in users.difference(young):  # looks each user up; `-` would go through all keys
-            young[user] = old.get(user) or self._key_of(user)
-        if len(young) > self._size:
-            self._young, self._old = {}, young
-        return young
+    def of(self, users: Sequence[str | None]) -> Sequence[str | None] | None:
+        """The key of each of these users, None where there is none or the text is empty; None if a text is too long.
+
+        One look for each user seen before: of so many keys most are in no cache, so that a look costs as much as what
+        is done with what it finds.
+        """
+        keys = list(map(self._young.get, users))  # type: ignore[arg-type]
+        if all(keys):
+            return keys
+        for index, key in enumerate(keys):
+            user = users[index]
+            if key is None and user:
+                if len(user) > MAX_USER_CHARACTERS:
+                    return None
+                keys[index] = self.of_one(user)
+        return keys
+
+    def of_one(self, user: str) -> str:
+        """The key of a user."""
+        key = self._young.get(user)
+        if key is None:
+            key = self._old.get(user) or self._key_of(user)
+            if len(self._young) >= self._size:
+                self._young, self._old = {}, self._young
+            self._young[user] = key
+        return key
 
 
 class Intake:
@@ -54,33 +73,19 @@ class Intake:
             return self._one_by_one(events, received_at)
         wire = list(map(astuple, events))
         columns: list[Any] = list(zip(*wire, strict=True))
-        users = set(columns[USER_KEY])
         if not (
             all_uuid7(columns[EVENT_ID])
             and all_safe_ids(columns[RESPONSE_ID])
             and all_choices(columns[CHOICE])
             and all_choices(columns[OTHER_CHOICE])
-            and all_content(wire)
+            and all_content(columns, wire)
         ):
             return None
-        users.discard(None)
-        if users and max(map(len, users)) > MAX_USER_CHARACTERS:
+        instants = _derived(columns[_CREATED], columns[_SENT], received_at)
+        keys = self._keys.of(columns[USER_KEY])
+        if instants is None or keys is None:
             return None
-        created, sent = _seconds(columns[_CREATED]), _seconds(columns[_SENT])
-        if created is None or sent is None:
-            return None
-        users.discard("")
-        keys = self._keys.of(users)
-        return list(
-            zip(
-                *columns[:USER_KEY],
-                map(keys.get, columns[USER_KEY]),
-                _derived(created, sent, received_at),
-                columns[DEVICE],
-                columns[SOLICITED],
-                strict=True,
-            )
-        )
+        return list(zip(*columns[:USER_KEY], keys, instants, columns[DEVICE], columns[SOLICITED], strict=True))
 
     def _one_by_one(self, events: Sequence[WireEvent], received_at: float) -> list[Row] | None:
         rows: list[Row] = []
@@ -109,28 +114,44 @@ class Intake:
             event.text,
             event.other_response_id,
             event.other_choice,
-            self._keys.of({user})[user] if user else None,
+            self._keys.of_one(user) if user else None,
             derived_at(received_at, created, sent),
             event.device,
             event.solicited,
         )
 
 
+def _derived(created: Sequence[Any], sent: Sequence[Any], received_at: float) -> list[float] | None:
+    """`ingest.ledger.derived_at` of each; None if any time cannot be one. (Most clients send both times as numbers.)"""
+    if {*map(type, created), *map(type, sent)} <= _NUMBERS:
+        if not _are_times(created) or not _are_times(sent):
+            return None
+        instants = [received_at - (s - c) for c, s in zip(created, sent, strict=True)]
+    else:
+        read_created, read_sent = _seconds(created), _seconds(sent)
+        if read_created is None or read_sent is None:
+            return None
+        instants = [
+            received_at if c is None else c if s is None else received_at - (s - c)
+            for c, s in zip(read_created, read_sent, strict=True)
+        ]
+    if min(instants) < 0.0 or max(instants) > received_at:
+        return [min(max(instant, 0.0), received_at) for instant in instants]
+    return instants
+
+
+def _are_times(seconds: Sequence[float]) -> bool:
+    return min(seconds) >= 0.0 and max(seconds) < LATEST_INSTANT
+
+
 def _seconds(times: Sequence[float | str | None]) -> Sequence[float | None] | None:
     """Unix seconds of times on the wire; None if any cannot be one."""
-    kinds = set(map(type, times))
-    seconds: Sequence[float | None]
-    if str in kinds:
-        try:
-            seconds = [_read(time) if isinstance(time, str) else time for time in times]
-        except ValueError:
-            return None
-    else:
-        seconds = times  # type: ignore[assignment]
-    if kinds == {type(None)}:
-        return seconds
-    given: Collection[float] = [time for time in seconds if time is not None]
-    return seconds if min(given) >= 0.0 and max(given) < LATEST_INSTANT else None
+    try:
+        seconds = [_read(time) if isinstance(time, str) else time for time in times]
+    except ValueError:
+        return None
+    given = [time for time in seconds if time is not None]
+    return seconds if not given or _are_times(given) else None
 
 
 def _read(time: str) -> float:
@@ -138,14 +159,3 @@ def _read(time: str) -> float:
     if moment.tzinfo is None:
         raise ValueError(time)
     return moment.timestamp()
-
-
-def _derived(created: Sequence[float | None], sent: Sequence[float | None], received_at: float) -> list[float]:
-    """`ingest.ledger.derived_at` of each."""
-    instants = [
-        received_at if c is None else c if s is None else received_at - (s - c)
-        for c, s in zip(created, sent, strict=True)
-    ]
-    if min(instants) < 0.0 or max(instants) > received_at:
-        return [min(max(instant, 0.0), received_at) for instant in instants]
-    return instants

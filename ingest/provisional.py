@@ -6,7 +6,7 @@ holds, and the JSON of a vector of values is made once, as few different ones co
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -27,7 +27,7 @@ from ingest.rows import (
     LedgerRow,
     instant_of,
 )
-from ingest.standing import BITS_AT, CENSORED, NOBODY, NOTHING, Standing, heard_of, signals_of
+from ingest.standing import CENSORED, NOBODY, NOTHING, heard_of, signals_of
 
 LABEL_COLUMNS = (
     "project",
@@ -107,15 +107,8 @@ class ProvisionalLabels:
                 known_rows.append((*answer, *said, made_at, fact[2] + window, voter))
         return known_rows, other_rows
 
-    def alike(self, standing: Standing, answers: Iterable[Answer]) -> Iterator[tuple[Said, int, list[str]]]:
-        """(what their labels say, choice, responses): `answers` by what they have heard."""
-        groups: defaultdict[tuple[int, int], list[str]] = defaultdict(list)
-        for answer in answers:
-            groups[standing[answer][BITS_AT], answer[1]].append(answer[0])
-        for (bits, choice), responses in groups.items():
-            yield self._of_bits(bits), choice, sorted(responses)
-
-    def _of_bits(self, bits: int) -> Said:
+    def of_bits(self, bits: int) -> Said:
+        """What a label says that has heard these."""
         held: _Held = dict.fromkeys(signals_of(bits))
         return self._of_voters([held], len(held), bits)
 

@@ -3,38 +3,47 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from sqlalchemy import text
 
 from infra.db import upsert_many
 from infra.db.tables.feedback import labels
 from ingest.by_ids_repository import ByIdsRepository
+from ingest.labels import Labelling
 from ingest.provisional import PROVISIONAL_COLUMNS, LabelRow, Said
-from ingest.standing import NOTHING, VOTER_AT, Standing, standing_of
 
-_STANDING = "response_id, choice, heard, user_key"
 _SAID = ("objective_values", "weights", "events_counted", "heard")
+_STANDING = text(
+    "SELECT labels.response_id, CASE WHEN version = 0 AND config_hash = :config_hash THEN coalesce(heard, 0)"
+    " ELSE 0 END, labels.user_key FROM json_each(:ids) AS wanted CROSS JOIN labels"
+    " WHERE project = :project AND labels.response_id = wanted.value AND choice = 0"
+)
 _MOVE = text(
     f"UPDATE labels SET {', '.join(f'{name} = :{name}' for name in (*_SAID, 'made_at'))} WHERE project = :project"  # noqa: S608
-    " AND response_id IN (SELECT value FROM json_each(:ids)) AND choice = :choice AND version = 0"
+    " AND response_id IN (SELECT value FROM json_each(:ids)) AND choice = 0 AND version = 0"
 )
-Heard = tuple[Said, int, list[str]]
-"""(what labels say, choice, responses)."""
+_FIRST = text(
+    "INSERT INTO labels (project, response_id, choice, version, status, objective_values, weights, events_counted,"
+    " config_hash, made_at, window_closes_at, heard, user_key)"
+    " SELECT :project, response_id, 0, 0, 'provisional', :objective_values, :weights, :events_counted,"
+    " :config_hash, :made_at, created_at + :window, :heard, person.value"
+    " FROM json_each(:voters) AS person CROSS JOIN interactions"
+    " WHERE project = :project AND response_id = person.key AND created_at + :window > :made_at"
+).execution_options(preserve_rowcount=True)
 
 
 class ProvisionalRepository(ByIdsRepository):
     """Provisional labels of one project, on one connection."""
 
-    def standing(self, response_ids: Iterable[str], config_hash: str) -> Standing:
-        """The provisional labels by this specification that can hear more without the ledger (`ingest.standing`).
-
-        None on PostgreSQL: there a label job may take a label between this look and the commit, and whatever comes has
-        to be written; and the server, not this process, does the reading of the ledger.
-        """
-        if not self._sqlite:
-            return {}
-        more = f"AND version = 0 AND heard > {NOTHING} AND config_hash = :config_hash"
-        rows = self._by_ids("labels", "response_id", _STANDING, response_ids, more, config_hash=config_hash)
-        return standing_of(rows)
+    def standing(self, response_ids: Iterable[str], config_hash: str) -> Sequence[Any]:
+        """The labels of the first answers of these responses, on SQLite: (response_id, bits, voter), the bits NOTHING
+        unless the label can hear more without the ledger; of several of one response the provisional one first."""
+        wanted = sorted(response_ids)
+        if not wanted:
+            return []
+        parameters = {"project": self._project, "ids": self._list(wanted), "config_hash": config_hash}
+        with self._connection.execute(_STANDING, parameters) as result:
+            return result.cursor.fetchall()
 
     def put_provisional(self, rows: Sequence[LabelRow], config_hash: str, *, windows_stand: bool) -> None:
         """Write labels made by `ingest.provisional`; what says nothing new is left alone, `made_at` included.
@@ -47,41 +56,23 @@ class ProvisionalRepository(ByIdsRepository):
         shared = {"project": self._project, "version": 0, "status": "provisional", "config_hash": config_hash}
         self._put_provisional(PROVISIONAL_COLUMNS, rows, shared, window)
 
-    def put_heard(
-        self,
-        groups: Iterable[Heard],
-        closings: Mapping[str, float],
-        standing: Standing,
-        made_at: float,
-        config_hash: str,
-    ) -> None:
-        """As `put_provisional` where windows stand, for labels of which many say the same."""
-        if not self._sqlite:  # one COPY of everything is cheaper there
-            whole = [
-                (response, choice, *said, made_at, closings[response], standing[response, choice][VOTER_AT])
-                for said, choice, responses in groups
-                for response in responses
-            ]
-            self.put_provisional(whole, config_hash, windows_stand=True)
-            return
-        for said, choice, responses in groups:
-            shared = {
-                "project": self._project, "version": 0, "status": "provisional", "config_hash": config_hash,
-                "choice": choice, **dict(zip(_SAID, said, strict=True)),
-            }  # fmt: skip
-            rows = [
-                (response, made_at, closings[response], standing[response, choice][VOTER_AT]) for response in responses
-            ]
-            self._put_provisional(("response_id", "made_at", "window_closes_at", "user_key"), rows, shared, ())
+    def put_first(self, said: Said, voters: Mapping[str, str], made_at: float, labelling: Labelling) -> int:
+        """Write labels that say the same, of the first answers of these responses ({response: voter}), which have none.
+        On SQLite; returns how many: there is none where the interaction is unknown, or its window over."""
+        parameters = {
+            **dict(zip(_SAID, said, strict=True)), "made_at": made_at, "project": self._project,
+            "config_hash": labelling.config_hash, "window": labelling.window_seconds,
+            "voters": msgspec.json.encode(voters).decode(),
+        }  # fmt: skip
+        return int(self._connection.execute(_FIRST, parameters).rowcount)
 
-    def move_heard(self, groups: Iterable[Heard], made_at: float) -> None:
-        """Write what labels say now that stand (`standing`, in this transaction). On SQLite only, as that is."""
-        for said, choice, responses in groups:
-            parameters = {
-                **dict(zip(_SAID, said, strict=True)), "made_at": made_at, "project": self._project, "choice": choice,
-                "ids": self._list(responses),
-            }  # fmt: skip
-            self._connection.execute(_MOVE, parameters)
+    def move_heard(self, said: Said, responses: list[str], made_at: float) -> None:
+        """Write what labels say now that stand (`standing`, in this transaction). On SQLite."""
+        parameters = {
+            **dict(zip(_SAID, said, strict=True)), "made_at": made_at, "project": self._project,
+            "ids": self._list(responses),
+        }  # fmt: skip
+        self._connection.execute(_MOVE, parameters)
 
     def _put_provisional(
         self, columns: Sequence[str], rows: Sequence[LabelRow], shared: Mapping[str, Any], window: Sequence[str]

@@ -7,7 +7,6 @@ parameter (json_each on SQLite, arrays on PostgreSQL), rows in and out as tuples
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from operator import itemgetter
 
 from sqlalchemy import delete, literal_column, select, text
 
@@ -19,7 +18,7 @@ from ingest.labels import InteractionFacts
 from ingest.ledger import Version
 from ingest.provisional import LABEL_COLUMNS, Fact
 from ingest.repository_rows import interaction_row, label_of, label_row, pair_row
-from ingest.rows import DERIVED_AT, LEDGER_COLUMNS, PROJECT, SOURCE, VALUE, LedgerRow
+from ingest.rows import DERIVED_AT, LEDGER_COLUMNS, LedgerRow
 
 Answer = tuple[str, int]
 
@@ -29,13 +28,6 @@ _VERSION_COLUMNS = ", ".join(Version._fields)
 _LEDGER = ", ".join(LEDGER_COLUMNS)
 _TOLD = ", ".join("choice" if name == "text" else name for name in LEDGER_COLUMNS[: DERIVED_AT + 1])
 """In the order of a row; a small column stands in for the text, which may be long."""
-_COMMON = ("choice", "operation", "text", "other_response_id", "other_choice", "solicited", "project", "source")
-"""What most rows of a batch have in common."""
-_VALUED = tuple(name for name in LEDGER_COLUMNS if name not in _COMMON)
-_BARE = tuple(name for name in _VALUED if name != "value")
-_common = itemgetter(*map(LEDGER_COLUMNS.index, _COMMON))
-_valued = itemgetter(*map(LEDGER_COLUMNS.index, _VALUED))
-_bare = itemgetter(*map(LEDGER_COLUMNS.index, _BARE))
 
 
 class FeedbackRepository(ByIdsRepository):
@@ -43,44 +35,12 @@ class FeedbackRepository(ByIdsRepository):
 
     def insert_events(self, rows: Sequence[LedgerRow]) -> int:
         """Add rows to the ledger; one whose id is there stays as it is. Returns how many were new."""
-        if not self._sqlite:
-            return insert_ignore_many(self._connection, feedback_events, LEDGER_COLUMNS, rows)
-        # Most rows have none of the rare fields and share most of the others. They leave them out, since Python's
-        # driver takes ten times as long for a NULL as for a number, or say them once.
-        usual = (0, "set", None, None, 0, None, rows[0][PROJECT], rows[0][SOURCE]) if rows else ()
-        bare: list[LedgerRow] = []
-        valued: list[LedgerRow] = []
-        others: list[LedgerRow] = []
-        for row in rows:
-            if _common(row) != usual:
-                others.append(row)
-            elif row[VALUE] is None:
-                bare.append(_bare(row))
-            else:
-                valued.append(_valued(row))
-        shared = {name: value for name, value in zip(_COMMON, usual, strict=False) if value is not None}
-        return (
-            insert_ignore_many(self._connection, feedback_events, _BARE, bare, shared=shared)
-            + insert_ignore_many(self._connection, feedback_events, _VALUED, valued, shared=shared)
-            + insert_ignore_many(self._connection, feedback_events, LEDGER_COLUMNS, others)
-        )
+        return insert_ignore_many(self._connection, feedback_events, LEDGER_COLUMNS, rows)
 
     def told(self, response_ids: Iterable[str]) -> Sequence[LedgerRow]:
         """What the ledger holds about these responses, as far as provisional labels need it: rows that end with
         `derived_at`, without texts."""
         return self._by_ids("feedback_events", "response_id", _TOLD, response_ids)
-
-    def last_row(self) -> int | None:
-        """What `added_after` starts from; None on PostgreSQL, where rows are not numbered."""
-        if not self._sqlite:
-            return None
-        return int(self._connection.exec_driver_sql("SELECT max(rowid) FROM feedback_events").scalar() or 0)
-
-    def added_after(self, row: int) -> set[str]:
-        """Ids of the events that were added since `last_row` said this, within one transaction. SQLite numbers rows
-        upwards from the last one."""
-        result = self._connection.exec_driver_sql("SELECT event_id FROM feedback_events WHERE rowid > ?", (row,))
-        return {found[0] for found in result.cursor.fetchall()}
 
     def events(self, event_ids: Iterable[str]) -> dict[str, LedgerRow]:
         """The rows of the ledger with these ids."""

@@ -14,11 +14,11 @@ letter.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
-from ingest.rows import LedgerRow, Row
+from ingest.rows import Row
 from ingest.rules import Problem, check_ledger_fields
 
 FORMAT = 2
@@ -94,9 +94,3 @@ def decode_row(raw: bytes | msgspec.Raw) -> Row:
 def header_problem(segment: Segment | RawSegment) -> Problem | None:
     """What is wrong with what the events of a segment share, if anything is."""
     return check_ledger_fields(segment.project, None, segment.source, 0.0, segment.received_at)
-
-
-def ledger_rows(segment: Segment) -> list[LedgerRow]:
-    """The events of a segment as rows of the ledger, unchecked."""
-    shared: tuple[Any, ...] = (segment.project, segment.received_at, segment.source)
-    return [row + shared for row in segment.rows]

@@ -9,13 +9,14 @@ read from the ledger as before. Whoever else writes a provisional label (`ingest
 bits as well: bits are only ever what the consumer heard.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ingest.ledger import OPPOSITES
 from ingest.objectives import SIGNALS
-from ingest.rows import OPERATION, SIGNAL, USER_KEY, VALUE, LedgerRow
+from ingest.rows import CHOICE, OPERATION, RESPONSE_ID, SIGNAL, USER_KEY, VALUE
 
 CENSORED = SIGNALS["dwell"]
 """Signals of which no definition looks at the value while the window is open. (Reading times differ from answer to
@@ -39,22 +40,10 @@ NOBODY: Final = ""
 """The voter of events without a user, where a label names its voter."""
 
 Answer = tuple[str, int]
-
-
 Label = list[Any]
-"""What one label has heard, and changes as it hears more: [bits, voter, bits in the store]. One object an answer, so
-that an event costs one look into a dict."""
+"""What one label hears: [bits, voter]. One object an answer, so that an event costs one look into a dict."""
 BITS_AT: Final = 0
 VOTER_AT: Final = 1
-_STORED: Final = 2
-_NEW: Final = -1
-"""In the place of the bits in the store, where there is no label."""
-Standing = dict[Answer, Label]
-
-
-def standing_of(rows: Iterable[Sequence[Any]]) -> Standing:
-    """Of rows (response_id, choice, heard, user_key)."""
-    return {row[:2]: [row[2], row[3], row[2]] for row in rows}  # type: ignore[misc]
 
 
 def heard_of(history: Iterable[tuple[Any, ...]]) -> int:
@@ -65,7 +54,7 @@ def heard_of(history: Iterable[tuple[Any, ...]]) -> int:
         if not bit or (value and value[0] is not None):
             return NOTHING
         heard |= bit
-    return NOTHING if _torn(heard) else heard
+    return NOTHING if is_torn(heard) else heard
 
 
 def signals_of(heard: int) -> list[str]:
@@ -73,65 +62,76 @@ def signals_of(heard: int) -> list[str]:
     return [signal for signal, bit in BITS.items() if heard & bit]
 
 
-@dataclass(slots=True)
-class Heard:
-    """What new rows do to labels. `labels`: those of which bits tell all, after the rows. `slow`: answers of the rows
-    that have to be made from the ledger; `stood`: those of them that had a label that bits told."""
-
-    labels: Standing
-    slow: set[Answer] = field(default_factory=set)
-    stood: set[Answer] = field(default_factory=set)
-
-    def give_up(self, answers: Iterable[Answer]) -> None:
-        """Make these from the ledger after all."""
-        for answer in answers:
-            self.slow.add(answer)
-            label = self.labels.pop(answer, None)
-            if label is not None and label[_STORED] != _NEW:
-                self.stood.add(answer)
-
-    def new(self) -> list[Answer]:
-        """Answers that had no label."""
-        return [answer for answer, label in self.labels.items() if label[_STORED] == _NEW]
-
-    def moved(self) -> list[Answer]:
-        """Answers whose label has heard something new."""
-        return [
-            answer
-            for answer, label in self.labels.items()
-            if label[BITS_AT] != label[_STORED] and label[_STORED] != _NEW
-        ]
-
-
-def hear(
-    standing: Standing, ledgered: Container[Answer], answers: Iterable[Answer], fresh: Iterable[LedgerRow]
-) -> Heard:
-    """`standing` goes into what is returned. `answers`: those of the fresh rows, in their order. `ledgered`: answers
-    without a standing label that have rows in the ledger beside the fresh ones."""
-    slow: set[Answer] = set()
-    bit_of, label_of = _BIT_OF.get, standing.get
-    for answer, row in zip(answers, fresh, strict=True):
-        bit = bit_of(row[SIGNAL:VALUE])
-        if bit is None or (row[VALUE] is not None and row[SIGNAL] not in CENSORED):
-            slow.add(answer)
-            continue
-        label = label_of(answer)
-        if label is None:
-            if answer in ledgered:
-                slow.add(answer)
-            else:
-                standing[answer] = [bit, row[USER_KEY] or NOBODY, _NEW]
-        elif label[VOTER_AT] == (row[USER_KEY] or NOBODY):
-            label[BITS_AT] |= bit
-        else:
-            slow.add(answer)
-    found = Heard(standing)
-    found.give_up([*slow, *[answer for answer, label in standing.items() if _torn(label[BITS_AT])]])
-    return found
-
-
-def _torn(heard: int) -> bool:
+def is_torn(heard: int) -> bool:
+    """Whether bits leave open which of two opinions holds."""
     return heard & _OPINIONS == _OPINIONS
 
 
-assert OPERATION == SIGNAL + 1 == VALUE - 1  # `hear` takes the two as a slice
+@dataclass(slots=True)
+class Heard:
+    """What the new events of a transaction do to labels, of which nothing is known yet. `labels`: what the first answer
+    of each of these responses heard; `slow`: answers that have to be made from the ledger, whatever else was heard."""
+
+    labels: dict[str, Label] = field(default_factory=dict)
+    slow: set[Answer] = field(default_factory=set)
+
+    def hear(self, columns: Sequence[Sequence[Any]]) -> None:
+        """Rows that are new to the ledger, by column. (Of responses with several answers all but the first are slow:
+        few have any, and with one the response alone is the key.)"""
+        responses, choices, signals, values = (columns[place] for place in (RESPONSE_ID, CHOICE, SIGNAL, VALUE))
+        count, bit_of = len(responses), BITS.get
+        bits = [
+            bit_of(signal, 0) if value is None or signal in CENSORED else 0
+            for signal, value in zip(signals, values, strict=True)
+        ]
+        if columns[OPERATION].count("set") < count or choices.count(0) < count:
+            plain = map((0, "set").__eq__, zip(choices, columns[OPERATION], strict=True))
+            bits = [bit if fits else 0 for bit, fits in zip(bits, plain, strict=True)]
+        voters = columns[USER_KEY]
+        if not all(voters):
+            voters = [voter or NOBODY for voter in voters]
+        labels, slow = self.labels, self.slow
+        label_of = labels.get
+        for response, choice, bit, voter in zip(responses, choices, bits, voters, strict=True):
+            label = label_of(response)
+            if not bit:
+                slow.add((response, choice))
+            elif label is None:
+                labels[response] = [bit, voter]
+            elif label[1] == voter:
+                label[0] |= bit
+            else:
+                slow.add((response, 0))
+
+    def fast(self) -> dict[str, Label]:
+        """`labels` without those of slow answers."""
+        for response, choice in self.slow:
+            if choice == 0:
+                self.labels.pop(response, None)
+        return self.labels
+
+    def compare(self, standing: Iterable[Sequence[Any]]) -> tuple[dict[int, list[str]], dict[int, dict[str, str]]]:
+        """What to write of the labels that bits tell: (bits -> responses whose label has heard something new, bits ->
+        {response: voter} of those without a label); `slow` gets the others.
+
+        `standing`: the labels there are, as (response_id, bits or NOTHING, voter), of several of one response first the
+        one that may stand.
+        """
+        moved: defaultdict[int, list[str]] = defaultdict(list)
+        new: defaultdict[int, dict[str, str]] = defaultdict(dict)
+        left = self.fast()
+        for response, before, voter in standing:
+            label = left.pop(response, None)
+            if label is None:
+                continue
+            bits = before | label[BITS_AT]
+            if not before or voter != label[VOTER_AT] or is_torn(bits):
+                self.slow.add((response, 0))
+            elif bits != before:
+                moved[bits].append(response)
+        for response, (bits, voter) in left.items():
+            if is_torn(bits):
+                self.slow.add((response, 0))
+            else:
+                new[bits][response] = voter
+        return moved, new

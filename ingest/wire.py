@@ -86,6 +86,8 @@ class WireFormat(Generic[T]):
         self._opening = f'{{"{key}"'.encode()
         self._one = msgspec.json.Decoder(item)
         self._many: msgspec.json.Decoder[list[T]] = msgspec.json.Decoder(list[item])  # type: ignore[valid-type]
+        batch = msgspec.defstruct("Batch", [("items", list[item], msgspec.field(name=key))], forbid_unknown_fields=True)  # type: ignore[valid-type]
+        self._batch: msgspec.json.Decoder[Any] = msgspec.json.Decoder(batch)
 
     def parse(self, body: bytes, max_items: int) -> list[T | Rejection]:
         """Items and rejections in the order of the body. Raises InvalidBody when it is no JSON, empty or too long."""
@@ -113,6 +115,13 @@ class WireFormat(Generic[T]):
                 return [self._one.decode(body)]  # a single item, as most bodies that begin so are
             except UNREADABLE:
                 pass  # below is said why, unless it is a batch after all
+        if body.startswith(self._opening):
+            try:
+                items: list[T | Rejection] = self._batch.decode(body).items
+            except UNREADABLE:
+                pass  # as above
+            else:
+                return items
         array = self._array(body)
         try:
             return list(self._many.decode(array))

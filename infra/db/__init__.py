@@ -4,7 +4,7 @@ from infra.db.database import Database, Dialect, NestedTransaction, StoreUnavail
 from infra.db.engines import InvalidStoreUrl
 from infra.db.keyed import rows_by_keys
 from infra.db.migration import current_revision, migrate, newest_revision, revision_of, revisions, upgrade
-from infra.db.statements import insert_ignore, insert_ignore_many, upsert, upsert_many
+from infra.db.statements import insert_ignore, insert_ignore_columns, insert_ignore_many, upsert, upsert_many
 
 __all__ = [
     "Database",
@@ -14,6 +14,7 @@ __all__ = [
     "StoreUnavailable",
     "current_revision",
     "insert_ignore",
+    "insert_ignore_columns",
     "insert_ignore_many",
     "migrate",
     "newest_revision",

@@ -12,9 +12,10 @@ from starlette.testclient import TestClient
 from infra.contracts import uuid7
 from infra.event_log import StoredRecord
 from ingest.api import build_app
-from ingest.codec import FEEDBACK_CODEC, INTERACTION_CODEC, WHOLE_RECORD
+from ingest.codec import FEEDBACK_CODEC, INTERACTION_CODEC, WHOLE_RECORD, DeadLetter
 from ingest.erasure.handler import ERASURE_HANDLER
 from ingest.erasure.items import read_feedback, read_interactions
+from ingest.lots import lots_of
 from ingest.rows import row_of
 from ingest.segments import encode_segment, join_segments
 from tests.ingest.builders import START, event, feedback_record, interaction, interaction_record
@@ -93,8 +94,9 @@ def test_on_the_log_one_event_becomes_a_dead_letter(form: str, bad: bytes) -> No
     placed, letters = FEEDBACK_CODEC.decode(record)
     assert [one.item.response_id for one in placed] == ["r1", "r3"]
     assert [(letter.position, letter.reason) for letter in letters] == [(1, "undecodable")]
-    if form == "segments":
-        assert FEEDBACK_CODEC.rows([record]) is None
+    found: list[DeadLetter] = []
+    assert [row[1] for lot in lots_of([record], found) for row in lot.rows] == ["r1", "r3"]
+    assert found == letters
 
 
 @pytest.mark.parametrize("bad", BROKEN)

@@ -69,11 +69,13 @@ def test_keys_of_users_seen_lately_are_made_once() -> None:
         return user.upper()
 
     keys = RecentKeys(key_of, 2)
-    assert dict(keys.of({"ann", "bob"})) == {"ann": "ANN", "bob": "BOB"}
-    assert dict(keys.of({"bob"})) == {"ann": "ANN", "bob": "BOB"}
-    assert keys.of({"cat"})["cat"] == "CAT"  # one too many: the three are the older generation now
-    assert dict(keys.of({"bob"})) == {"bob": "BOB"}
+    assert keys.of(["ann", None, "bob", ""]) == ["ANN", None, "BOB", None]
+    assert keys.of(["bob"]) == ["BOB"]
+    assert keys.of(["cat", "bob", "cat"]) == ["CAT", "BOB", "CAT"]  # one too many: the two are the older generation now
+    assert keys.of(["bob"]) == ["BOB"]
     assert sorted(made) == ["ann", "bob", "cat"]
-    keys.of({"dan", "eve"})
-    assert dict(keys.of({"ann"})) == {"ann": "ANN"}
+    assert keys.of(["dan", "eve"]) == ["DAN", "EVE"]
+    assert keys.of_one("ann") == "ANN"
     assert sorted(made) == ["ann", "ann", "bob", "cat", "dan", "eve"]
+    assert keys.of(["x" * 512]) == ["X" * 512]
+    assert keys.of(["x" * 513]) is None

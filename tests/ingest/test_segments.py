@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.contracts import FeedbackEvent
-from ingest.codec import FEEDBACK_CODEC, WHOLE_RECORD
+from ingest.codec import FEEDBACK_CODEC, WHOLE_RECORD, DeadLetter
+from ingest.lots import lots_of
 from ingest.rows import ROW_FIELDS, Row, event_of, row_of
 from ingest.segments import decode_segments, encode_segment, is_segmented, join_segments
 from tests.ingest.builders import PROJECT, START, event, feedback_record
@@ -42,9 +43,9 @@ def test_round_trip(groups: list[list[FeedbackEvent]]) -> None:
     expected = [msgspec.structs.replace(one, received_at=START + 10) for some in groups for one in some]
     assert [msgspec.structs.replace(one.item, schema_version=1) for one in placed] == expected
     assert [one.position for one in placed] == list(range(len(expected)))
-    rows = FEEDBACK_CODEC.rows([feedback_record([], 0, value)])
-    assert rows is not None
-    assert [event_of(row) for row in rows] == expected
+    lots = list(lots_of([feedback_record([], 0, value)], letters))
+    assert ([event_of(row) for lot in lots for row in lot.ledger_rows()], letters) == (expected, [])
+    assert [one.item for lot in lots for one in lot.placed()] == [one.item for one in placed]
 
 
 @pytest.mark.parametrize("count", [1, 15, 16, 70_000])
@@ -71,7 +72,9 @@ def test_a_bad_row_is_kept_alone_and_can_be_sent_again() -> None:
         (position, PROJECT, 2) for position in (1, 2, 3)
     ]
     assert "dwell needs value" in letters[0].detail
-    assert FEEDBACK_CODEC.rows([feedback_record([], 7, value)]) is None
+    found: list[DeadLetter] = []
+    assert [row[1] for lot in lots_of([feedback_record([], 7, value)], found) for row in lot.rows] == ["r1", "r2"]
+    assert found == letters
     for letter in letters:
         again = FEEDBACK_CODEC.wrap(letter.raw)
         _, (same,) = FEEDBACK_CODEC.decode(feedback_record([], 8, again))
@@ -92,7 +95,9 @@ def test_a_bad_row_is_kept_alone_and_can_be_sent_again() -> None:
 def test_what_all_share_must_be_right_too(segment: bytes) -> None:
     placed, letters = FEEDBACK_CODEC.decode(record(segment))
     assert (placed, len(letters)) == ([], 1)
-    assert FEEDBACK_CODEC.rows([record(segment)]) is None
+    found: list[DeadLetter] = []
+    assert not list(lots_of([record(segment)], found))
+    assert found == letters
 
 
 @pytest.mark.parametrize(

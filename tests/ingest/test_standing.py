@@ -15,10 +15,11 @@ from ingest.feedback_handler import FEEDBACK_HANDLER
 from ingest.interaction_handler import INTERACTION_HANDLER
 from ingest.labels import InteractionFacts
 from ingest.ledger import PAIR_SIGNALS
+from ingest.lots import columns_of
 from ingest.repository import FeedbackRepository
-from ingest.rows import LedgerRow, event_of, ledger_row_of
+from ingest.rows import LedgerRow, event_of, row_of
 from ingest.rules import RULES
-from ingest.standing import BITS, NOBODY, NOTHING, hear, heard_of, signals_of, standing_of
+from ingest.standing import BITS, NOBODY, NOTHING, Heard, heard_of, signals_of
 from tests.ingest.builders import PROJECT, START, event, feedback_record, interaction, interaction_record
 from tests.ingest.test_provisional import LABELLING, ledgers, reference
 
@@ -41,33 +42,48 @@ def test_every_signal_has_a_bit_of_its_own_or_a_reason_to_have_none() -> None:
     assert sorted(BITS.values()) == [1 << place for place in range(len(BITS))]
 
 
+def heard(*rows: tuple[str, dict[str, Any]]) -> Heard:
+    """What events about r1 do: (signal, other fields)."""
+    found = Heard()
+    found.hear(columns_of([row_of(event("r1", signal, **more)) for signal, more in rows]))
+    return found
+
+
 def test_a_strength_a_second_person_or_the_opposite_vote_goes_to_the_ledger() -> None:
-    stored = [("r1", 0, BITS["shown"] | BITS["like"], "ann")]
+    stands = [("r1", BITS["shown"] | BITS["like"], "ann")]
     for signal, more in [
         ("dislike", {"user_key": "ann"}),
         ("like", {"user_key": "ann", "value": 0.5}),
         ("copy", {"user_key": "bob"}),
         ("copy", {"user_key": None}),
         ("shown", {"user_key": "ann", "operation": "withdraw"}),
+        ("rating", {"user_key": "ann", "value": 0.5}),
     ]:
-        found = hear(standing_of(stored), (), [ANSWER], [_row(signal, more)])
-        assert (found.slow, found.stood, found.labels) == ({ANSWER}, {ANSWER}, {}), (signal, more)
-    rows = [_row("dwell", {"user_key": "ann", "value": 3.0}), _row("copy", {"user_key": "ann"})]
-    found = hear(standing_of(stored), (), [ANSWER, ANSWER], rows)
-    assert (found.slow, found.moved(), found.labels[ANSWER][0]) == (set(), [ANSWER], 3 | BITS["like"] | BITS["copy"])
-    assert hear(standing_of(stored), (), [ANSWER], [_row("shown", {"user_key": "ann"})]).moved() == []
+        found = heard((signal, more))
+        assert (found.compare(stands), found.slow) == (({}, {}), {ANSWER}), (signal, more)
+    found = heard(("dwell", {"user_key": "ann", "value": 3.0}), ("copy", {"user_key": "ann"}))
+    assert found.compare(stands) == ({3 | BITS["like"] | BITS["copy"]: ["r1"]}, {})
+    assert found.slow == set()
+    assert heard(("shown", {"user_key": "ann"})).compare(stands) == ({}, {})
 
 
-def test_an_answer_with_a_past_in_the_ledger_is_not_taken_for_new() -> None:
-    row = _row("shown", {"user_key": None})
-    found = hear({}, (), [ANSWER], [row])
-    assert (found.new(), found.moved(), found.labels[ANSWER][:2]) == ([ANSWER], [], [1, NOBODY])
-    found = hear({}, {ANSWER: []}, [ANSWER], [row])
-    assert (found.slow, found.stood, found.new()) == ({ANSWER}, set(), [])
+def test_an_answer_with_a_label_is_not_taken_for_new() -> None:
+    shown = ("shown", {"user_key": None})
+    found = heard(shown)
+    assert (found.compare([]), found.slow) == (({}, {1: {"r1": NOBODY}}), set())
+    for stands in ([("r1", NOTHING, NOBODY)], [("r1", NOTHING, NOBODY), ("r1", 1, NOBODY)]):
+        found = heard(shown)
+        assert (found.compare(stands), found.slow) == (({}, {}), {ANSWER})
+    two = (("like", {"user_key": "ann"}), ("dislike", {"user_key": "ann"}))
+    for rows in (two, (shown, ("shown", {"user_key": "ann"}))):
+        found = heard(*rows)
+        assert (found.compare([]), found.slow) == (({}, {}), {ANSWER})
 
 
-def _row(signal: str, more: dict[str, Any]) -> LedgerRow:
-    return ledger_row_of(event("r1", signal, **more))
+def test_other_answers_of_a_response_go_to_the_ledger() -> None:
+    found = heard(("like", {"choice": 1}), ("shown", {}))
+    assert found.compare([]) == ({}, {1: {"r1": NOBODY}})
+    assert found.slow == {("r1", 1)}
 
 
 @pytest.mark.parametrize("close_after", [None, 1])
@@ -124,8 +140,7 @@ def test_the_ledger_is_left_alone_where_bits_tell(sqlite_database: "Database", m
             again = FEEDBACK_HANDLER.apply(connection, [feedback_record([one])], LABELLING, START)
             assert (applied.new, applied.duplicates, again.new, again.duplicates) == (1, 1, 0, 1)
             assert connection.execute(select(labels.columns.heard)).scalar_one() == heard
-        assert asked.pop(0) == {"r1"}
-        assert not set().union(*asked)
+        assert not asked
         taken = msgspec.structs.replace(one, signal="share")
         applied = FEEDBACK_HANDLER.apply(connection, [feedback_record([taken])], LABELLING, START)
         assert [letter.reason for letter in applied.letters] == ["conflict"]
