@@ -12,7 +12,6 @@ class DemoOptions:
     folder: Path = Path("plaudit-data/demo")
     people_before: int = 780
     experiment_people: int = 1600
-    experiment_wave: int = 96
     evaluation_answers: int = 3
     max_tokens: int = 48
     temperature: float = 0.8
