@@ -18,6 +18,7 @@ from infra.models.kv_cache import additive_mask
 from infra.models.kv_tables import KvTable, Lane
 from infra.models.lean.attention import attention
 from infra.models.lean.layers import rms_norm, rotate, swiglu
+from infra.models.lean.packed import linear
 from infra.models.lean.voices import Voice
 
 
@@ -210,13 +211,14 @@ def hidden_states(step: Step) -> Tensor:
 @torch.inference_mode()
 def logits(step: Step, hidden: Tensor, chosen: Tensor) -> Tensor:
     """Logits [M, V] of the tokens `chosen` [M] of the step, each by its own voice's head."""
-    head = step.runs[0].voice.head
+    first = step.runs[0].voice
+    head = first.head
     if all(part.voice.head is head for part in step.runs):
-        return hidden[chosen] @ head.t()
+        return linear(hidden[chosen], head, None, first.head_layout)
     out = hidden.new_empty(len(chosen), head.shape[0])
     for part in step.runs:
         rows = ((chosen >= part.first) & (chosen < part.last)).nonzero().squeeze(1)
-        out[rows] = hidden[chosen[rows]] @ part.voice.head.t()
+        out[rows] = linear(hidden[chosen[rows]], part.voice.head, None, part.voice.head_layout)
     return out
 
 
@@ -226,7 +228,7 @@ def _product(step: Step, index: int, kind: str, x: Tensor) -> Tensor:
     for run in step.runs:
         product = getattr(run.voice.lean.layers[index], kind)[0]
         rows = x if len(step.runs) == 1 else x[run.first : run.last]
-        outs.append(F.linear(rows, product.weight, product.bias))
+        outs.append(linear(rows, product.weight, product.bias, product.layout))
     out = outs[0] if len(outs) == 1 else torch.cat(outs)
     for part in step.adapted:
         own = part.voice.lora[index].get(kind) if part.voice.lora is not None else None
