@@ -19,7 +19,7 @@ from policy_update.objectives import Rewards
 from policy_update.prompts import Conversation
 from policy_update.rollout import Rollout, sampled_logprobs
 
-CHUNK_PROMPTS = 8
+CHUNK_PROMPTS = 24
 Sample = Callable[[Any, Sequence[Conversation], int, int], Rollout]
 
 

@@ -75,7 +75,7 @@ def test_waiting_ends_with_the_stop_and_with_a_failure() -> None:
     shutdown.request()
     began = time.monotonic()
     await_ready(health, lambda: None, shutdown, said.append)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60, "its own patience is five minutes"
 
 
 def test_the_command_line_makes_torch_wait_without_spinning() -> None:

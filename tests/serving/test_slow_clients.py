@@ -54,4 +54,4 @@ def test_who_never_reads_holds_nothing_for_long(shop: Shop) -> None:
         wait_until(lambda: in_progress(shop) > 0)
         wait_until(lambda: in_progress(shop) == 0)  # they are still there, and still do not read
         assert len(unread) == 3
-        assert shop.served.chat(max_tokens=2).status_code == 200
+        wait_until(lambda: shop.served.chat(max_tokens=2).status_code == 200)  # 504 where the machine is too busy

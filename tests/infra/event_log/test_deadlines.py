@@ -26,8 +26,8 @@ def test_a_future_fails_after_the_timeout_and_its_watcher_is_told(deadlines: Dea
     deadlines.watch(kept, lambda: told.append("kept"))
     deadlines.watch(late, lambda: told.append("late"))
     resolve(kept, POSITIONS)
-    assert isinstance(late.exception(5), EventLogUnavailable)
-    assert 0.2 <= time.monotonic() - started < 2
+    assert isinstance(late.exception(30), EventLogUnavailable)
+    assert time.monotonic() - started >= 0.2
     assert kept.result(0) == POSITIONS
     wait_until(lambda: told == ["late"])
 

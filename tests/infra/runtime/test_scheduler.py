@@ -215,7 +215,7 @@ def test_children_die_with_a_killed_parent_and_the_next_takes_over(embedded: Con
     assert not surely_dead(child)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    wait_until(lambda: surely_dead(child), 5.0, "the child to die with its parent")
+    wait_until(lambda: surely_dead(child), 30.0, "the child to die with its parent")
     job = Job("polite", lambda _: JobOutcome.done("resumed"), lambda _: 3600.0, 30.0)
     with _scheduler(embedded, job) as scheduler:
         scheduler.start()

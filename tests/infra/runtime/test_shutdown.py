@@ -43,7 +43,7 @@ def test_a_second_signal_ends_at_once() -> None:
     process.send_signal(signal.SIGTERM)
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=5) == 128 + signal.SIGTERM
+    assert process.wait(timeout=30) == 128 + signal.SIGTERM
     process.communicate()
 
 
@@ -66,7 +66,7 @@ def test_one_that_hangs_or_fails_keeps_nobody_from_their_turn() -> None:
     shutdown.add("fails", lambda: 1 / 0 and None)
     started = time.monotonic()
     assert shutdown.close() is False
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20, "who hangs would go on for 30 s"
     assert closed == ["first"]
     release.set()
 

@@ -87,7 +87,7 @@ def test_what_the_log_refuses_is_kept_and_handed_on_in_its_partition(bench: Call
     assert made.log.spooled_bytes() == 2
     assert made.log.healthy() is None  # it takes what comes
     made.inner.away = False
-    wait_until(lambda: made.log.spooled_bytes() == 0, 10.0)
+    wait_until(lambda: made.log.spooled_bytes() == 0, 40.0)
     assert made.stored() == [(0, b"y"), (1, b"x")]
     assert made.log.append(TOPIC, [record("z", 0)]).result(5)[0].offset == 1  # past the spool again
 
@@ -118,7 +118,7 @@ def test_what_waits_at_the_end_is_handed_on_by_the_next_process(bench: Callable[
     made.log.close()
     assert len(list((made.folder / "spool").glob("*.sqlite3"))) == 1
     _, log = made.start()
-    wait_until(lambda: log.spooled_bytes() == 0, 10.0)
+    wait_until(lambda: log.spooled_bytes() == 0, 40.0)
     assert made.stored(log) == [(0, b"left behind")]
     log.close()
     assert list((made.folder / "spool").iterdir()) == []
@@ -149,7 +149,7 @@ def test_sigkill_loses_nothing_that_was_acknowledged(tmp_path: Path, bench: Call
         lines += child.stdout.read().splitlines()
     acknowledged = [int(line.split()[1]) for line in lines if line.startswith("ack")]
     made = bench()  # the next process of the same folder
-    wait_until(lambda: made.log.spooled_bytes() == 0, 20.0)
+    wait_until(lambda: made.log.spooled_bytes() == 0, 40.0)
     assert {int(value) for _, value in made.stored()} >= set(acknowledged)
 
 
