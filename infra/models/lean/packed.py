@@ -15,9 +15,10 @@ ROWS = 32
 
 def packed(weight: Tensor) -> Tensor | None:
     """`weight` [O, I] in that layout, or None where products do not go through oneDNN (other types, devices)."""
-    if weight.device.type != "cpu" or weight.dtype != torch.bfloat16 or not torch.backends.mkldnn.is_available():
+    if weight.device.type != "cpu" or weight.dtype != torch.bfloat16:
         return None
-    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    # As torch itself asks before it takes a product of this type to oneDNN.
+    if not (torch._C.has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
         return None
     with torch.inference_mode():
         found: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), ROWS)

@@ -153,22 +153,29 @@ def _draws(table: KvTable, laid: list[Span], starts: list[int], dtype: torch.dty
     take = [0] * count
     for lane, start in mine:
         lengths[lane.slot], take[lane.slot] = lane.length + 1, start
-    longest = max(lengths)
+    length = _keys_read(table, max(lengths))
     mask = None
-    if min(lengths) < longest:
-        seen = torch.arange(longest, device=device) < torch.tensor(lengths, device=device)[:, None]
+    if min(lengths) < length:
+        seen = torch.arange(length, device=device) < torch.tensor(lengths, device=device)[:, None]
         mask = additive_mask(seen, dtype)[:, None]
     same = take == list(range(len(laid)))
     tokens, slots = [start for _, start in mine], [lane.slot for lane, _ in mine]
     return Draws(
         table,
         count,
-        longest,
+        length,
         None if same and len(mine) == len(laid) else torch.tensor(take, device=device),
         torch.tensor(tokens, device=device),
         torch.tensor(slots, device=device),
         mask,
     )
+
+
+def _keys_read(table: KvTable, longest: int) -> int:
+    """How many keys of each row to read, at least `longest`. On a CPU a product over part of a table copies that part
+    first, which costs more than to read it whole, unless that is several times as much."""
+    whole = table.shape.device.type == "cpu" and table.capacity <= 2 * longest
+    return table.capacity if whole else longest
 
 
 def _piece(span: Span, start: int, repeats: int, dtype: torch.dtype) -> Piece:
