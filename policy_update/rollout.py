@@ -150,7 +150,7 @@ def sampled_logprobs(model: Any, rollout: Rollout, rows: slice, temperature: flo
     """
     states, head = predicting_states(model, rollout, rows)
     keep = rollout.mask[rows].bool()
-    return _spread(logprobs_at(states, head, rollout.ids[rows][keep], temperature), keep)
+    return _spread(token_logprobs(states, head, rollout.ids[rows][keep], temperature), keep)
 
 
 @torch.no_grad()

@@ -35,7 +35,7 @@ def test_a_future_fails_after_the_timeout_and_its_watcher_is_told(deadlines: Dea
 def test_an_acknowledgement_after_the_failure_changes_nothing(deadlines: Deadlines) -> None:
     future = Acknowledgement()
     deadlines.watch(future)
-    assert isinstance(future.exception(5), EventLogUnavailable)
+    assert isinstance(future.exception(30), EventLogUnavailable)
     resolve(future, POSITIONS)
     assert not fail(future, ValueError("second"))
     assert isinstance(future.exception(0), EventLogUnavailable)

@@ -37,4 +37,4 @@ def test_closing_flushes_the_log(settings: Settings) -> None:
     context.event_log.ensure_topic("t")
     future = context.event_log.append("t", [Record(key=b"k", value=b"v", partition=0)])
     context.close()
-    assert len(future.result(5)) == 1
+    assert len(future.result(30)) == 1

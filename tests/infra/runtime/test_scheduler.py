@@ -203,7 +203,7 @@ def test_closing_asks_children_to_end(children: Scheduler, embedded: Context) ->
     future = children.run_now("polite")
     wait_until((embedded.settings.data_dir / "polite.pid").exists, 30.0, "the child to start")
     children.close()
-    assert future.result(1) == 0
+    assert future.result(30) == 0
     assert _last(embedded, "polite").detail == "ended because it was asked to"
 
 
