@@ -18,7 +18,7 @@ def packed(weight: Tensor) -> Tensor | None:
     if weight.device.type != "cpu" or weight.dtype != torch.bfloat16:
         return None
     # As torch itself asks before it takes a product of this type to oneDNN.
-    if not (torch._C.has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+    if not (torch._C._has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
         return None
     with torch.inference_mode():
         found: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), ROWS)
