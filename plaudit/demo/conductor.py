@@ -58,7 +58,7 @@ class Conductor:
     async def play(self) -> Story:
         """Run all phases. Raises LoopDidNotClose or ServiceGone; the story tells how far it came."""
         known, unseen = prompts.split()
-        judge = await asyncio.to_thread(Judge)
+        judge = await asyncio.to_thread(_judge)
         async with AppClient(self._up.url) as client:
             guard = asyncio.create_task(self._keep_alive())
             try:
@@ -227,6 +227,14 @@ class Conductor:
                 self.story.restarts += 1
                 self._up.start()
             await asyncio.sleep(0.2)
+
+
+def _judge() -> Judge:
+    """The people's judge, on one thread: beside the service, which has the cores, two would only wait for each other."""
+    import torch
+
+    torch.set_num_threads(1)
+    return Judge()
 
 
 def progress_bars() -> Progress:

@@ -49,7 +49,7 @@ def enthrone(deployment: Deployment) -> None:
         )
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_the_champion_before_answers_within_a_second(running: Deployment, tmp_path: Path) -> None:
     assert answered_by(running.url) == "base"
     make_candidate(running, tmp_path / "drill")

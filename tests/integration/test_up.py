@@ -15,7 +15,7 @@ from plaudit.up_gateway import bind
 from tests.fixtures.helpers import wait_until
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 def up(folder: Path, *arguments: str, **variables: str) -> "subprocess.Popen[str]":

@@ -120,11 +120,11 @@ def test_a_request_that_waited_through_a_rollback_is_answered_by_the_champion_be
 
     def hold(*_: object) -> None:
         begun.set()
-        block.wait(20)
+        block.wait(60)
 
     prompt = GenerationRequest((5, 6, 7), SamplingParameters(max_tokens=1), "base", on_token=hold)
     busy = gateway._engine.submit([prompt])
-    begun.wait(20)
+    begun.wait(60)
     answers: list[str] = []
     waiting = threading.Thread(
         target=lambda: answers.append(served.chat(max_tokens=1, user="anna").headers["x-plaudit-adapter"])

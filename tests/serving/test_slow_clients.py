@@ -31,7 +31,7 @@ def in_progress(shop: Shop) -> int:
 
 def sent(closing: ExitStack, shop: Shop, body: bytes, length: int) -> socket.socket:
     head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % length
-    connection = closing.enter_context(socket.create_connection(("127.0.0.1", shop.served.port), timeout=30))
+    connection = closing.enter_context(socket.create_connection(("127.0.0.1", shop.served.port), timeout=60))
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.sendall(head + body)
     return connection
