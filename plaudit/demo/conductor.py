@@ -230,7 +230,7 @@ class Conductor:
 
 
 def _judge() -> Judge:
-    """The people's judge, on one thread: beside the service, which has the cores, two would only wait for each other."""
+    """The people's judge, on one thread: beside the service, which has the cores, two only wait for each other."""
     import torch
 
     torch.set_num_threads(1)
