@@ -42,7 +42,7 @@ def settings_document(options: DemoOptions, pinned: Sequence[str] = ()) -> dict[
             "min_new_labels": int(1.4 * options.people_before),
             # Two cores: no training beside the experiment because its people say something new.
             "drift_share": 1.0,
-            # Some 130 people in the hold-out cannot show that a first model beats chance, and without a champion no policy
+            # 130 people in the hold-out cannot show that a first model beats chance, and without a champion no policy
             # is trained. Whether the model was worth its while is what the gate and the experiment are asked.
             "champion_rule": "newest",
             "new_people_cost": 0.0,
