@@ -9,8 +9,8 @@ from torch import Tensor
 
 from infra.models.kv_cache import left_padded, right_padded
 from infra.models.loading import LoadedModel, decoder_and_head
-from infra.models.logprobs import logprobs_and_entropies
-from infra.models.logprobs import sampled_logprobs as logprobs_at
+from infra.models.logprobs import logprobs_and_entropies, logprobs_at
+from infra.models.logprobs import sampled_logprobs as token_logprobs
 from infra.models.packing import budgeted
 from infra.models.prefix import completion_hidden, completion_states
 from policy_update.prompts import Conversation
@@ -150,7 +150,7 @@ def sampled_logprobs(model: Any, rollout: Rollout, rows: slice, temperature: flo
     """
     states, head = predicting_states(model, rollout, rows)
     keep = rollout.mask[rows].bool()
-    return _spread(logprobs_at(states, head, rollout.ids[rows][keep], temperature), keep)
+    return _spread(token_logprobs(states, head, rollout.ids[rows][keep], temperature), keep)
 
 
 @torch.no_grad()
@@ -203,7 +203,7 @@ def policy_pass(
     drawn = rollout.ids[rows][keep]
     values = None if critic is None else _spread(critic(states.detach()), keep)
     if not entropies:
-        return Pass(_spread(logprobs_at(states, head, drawn, temperature), keep), None, values)
+        return Pass(_spread(token_logprobs(states, head, drawn, temperature), keep), None, values)
     logprobs, found = logprobs_and_entropies(states, head, drawn, temperature, entropy_gradient)
     return Pass(_spread(logprobs, keep), _spread(found, keep), values)
 
@@ -215,8 +215,16 @@ def _spread(flat: Tensor, keep: Tensor) -> Tensor:
 def masked_logprobs(hidden: Tensor, head: Tensor, ids: Tensor, mask: Tensor, temperature: float) -> Tensor:
     """Hidden states (n, T, H) -> log-probabilities (n, T) of `ids`, 0 at padding; only real tokens reach the head."""
     keep = mask.bool()
-    flat = logprobs_at(hidden[keep], head, ids[keep], temperature)
+    flat = token_logprobs(hidden[keep], head, ids[keep], temperature)
     return _spread(flat, keep)
+
+
+def masked_logprobs_at(
+    hidden: Tensor, head: Tensor, ids: Tensor, mask: Tensor, temperatures: Sequence[float]
+) -> list[Tensor]:
+    """`masked_logprobs` at each of `temperatures`, from one product with the head; no gradients."""
+    keep = mask.bool()
+    return [_spread(flat, keep) for flat in logprobs_at(hidden[keep], head, ids[keep], temperatures)]
 
 
 def pointwise_information(

@@ -22,7 +22,7 @@ from policy_update.prompts import Conversation, Reference
 from policy_update.rewards import registry
 from policy_update.rewards.batch import AnswerBatch, InvalidReward
 from policy_update.rewards.self_certainty import self_certainty
-from policy_update.rollout import Rollout, build_rollout, masked_logprobs, pointwise_information
+from policy_update.rollout import Rollout, build_rollout, masked_logprobs_at, pointwise_information
 
 GUARDRAIL_HEADS = ("harm",)
 
@@ -86,7 +86,7 @@ class RewardSource:
             [layer if layer >= 0 else layer + len(decoder.layers) + 1 for layer in layers],
         )
         scores = self._opinions(rollout, taps)
-        conditional = masked_logprobs(hidden, head, rollout.ids, rollout.mask, 1.0)
+        conditional, tempered = masked_logprobs_at(hidden, head, rollout.ids, rollout.mask, (1.0, self._temperature))
         given = self._meaning(rollout, conditional, names) | self._checked(rollout, silent_is_zero)
         rewards = assemble(
             names,
@@ -100,7 +100,6 @@ class RewardSource:
         features = {}
         if self._settings.self_certainty:
             features["self_certainty"] = self_certainty(hidden, head, rollout.ids, conditional, rollout.mask)
-        tempered = masked_logprobs(hidden, head, rollout.ids, rollout.mask, self._temperature)
         return replace(rewards, base_logprobs=tempered, features=features)
 
     def _opinions(self, rollout: Rollout, taps: Sequence[torch.Tensor]) -> Any:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from infra.contracts import ManualClock
@@ -23,6 +24,11 @@ from tests.models_fixtures import other_tiny_model_dir, tiny_loaded, tiny_model_
 if TYPE_CHECKING:
     from infra.event_log import EventLog
     from infra.settings import Settings
+
+# Examples may take their time: a busy machine stalls a process for longer than any sensible limit. The rest is as the
+# profile says that is loaded already (on a build server `ci`).
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 __all__ = [
     "database",

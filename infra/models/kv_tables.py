@@ -68,8 +68,12 @@ class KvTable:
         self.rows = rows
 
     def add(self) -> Lane:
-        """Take the next place; there must be one."""
+        """Take the next place; there must be one. It is empty: what a row before left there may be NaN, and a NaN that
+        is masked still spreads through a product."""
         lane = Lane(self, len(self.lanes))
+        for tensors in (self.keys, self.values):
+            for tensor in tensors:
+                tensor[lane.slot].zero_()
         self.lanes.append(lane)
         return lane
 
@@ -80,7 +84,7 @@ class KvTable:
             return
         for tensors in (self.keys, self.values):
             for tensor in tensors:
-                tensor[lane.slot, :, : last.length] = tensor[last.slot, :, : last.length]
+                tensor[lane.slot] = tensor[last.slot]
         last.slot = lane.slot
         self.lanes[lane.slot] = last
 

@@ -78,6 +78,18 @@ def sampled_logprobs(hidden: Tensor, weight: Tensor, tokens: Tensor, temperature
     return SampledLogProb.apply(hidden, weight, tokens, temperature, "")[0]  # type: ignore[no-any-return,no-untyped-call]
 
 
+@torch.no_grad()
+def logprobs_at(hidden: Tensor, weight: Tensor, tokens: Tensor, temperatures: Sequence[float]) -> list[Tensor]:
+    """`sampled_logprobs` at each of `temperatures`, from one product with the output matrix; no gradients."""
+    size = CHUNK if hidden.device.type == "cpu" else CHUNK_ACCELERATOR
+    parts = []
+    for h, y in zip(torch.split(hidden, size), torch.split(tokens, size), strict=True):
+        logits = h @ weight.t()
+        own = logits.gather(1, y[:, None]).float()
+        parts.append([own.div(t).sub_(_softmax(logits, t)[1]).squeeze(1) for t in temperatures])
+    return [torch.cat(column) for column in zip(*parts, strict=True)]
+
+
 def logprobs_and_entropies(
     hidden: Tensor, weight: Tensor, tokens: Tensor, temperature: float = 1.0, gradient: bool = False
 ) -> tuple[Tensor, Tensor]:

@@ -79,7 +79,8 @@ def _draw_whole(logits: Tensor, temperature: Tensor, uniforms: Tensor) -> Draw:
     """Inverse cumulative distribution in two stages: which block of the vocabulary, then which entry of it."""
     count, size = logits.shape
     plain = bool((temperature == 1).all())
-    mass = logits.softmax(-1, dtype=torch.float32) if plain else (logits.float() / temperature[:, None]).softmax(-1)
+    wide = logits.float()
+    mass = (wide if plain else wide / temperature[:, None]).softmax(-1)
     blocks = -(-size // BLOCK)
     if blocks * BLOCK != size:
         mass = torch.nn.functional.pad(mass, (0, blocks * BLOCK - size))
@@ -95,7 +96,7 @@ def _draw_whole(logits: Tensor, temperature: Tensor, uniforms: Tensor) -> Draw:
     pick = torch.minimum(within, last)
     token = block * BLOCK + pick
     sampled = (inside.gather(1, pick) / by_block[:, -1:]).log()
-    raw = sampled if plain else (logits.gather(1, token).float() - logits.float().logsumexp(-1, keepdim=True)).double()
+    raw = sampled if plain else (wide.gather(1, token) - wide.logsumexp(-1, keepdim=True)).double()
     return Draw(token.squeeze(1), raw.squeeze(1).float(), sampled.squeeze(1).float())
 
 

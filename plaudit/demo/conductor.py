@@ -58,7 +58,7 @@ class Conductor:
     async def play(self) -> Story:
         """Run all phases. Raises LoopDidNotClose or ServiceGone; the story tells how far it came."""
         known, unseen = prompts.split()
-        judge = await asyncio.to_thread(Judge)
+        judge = await asyncio.to_thread(_judge)
         async with AppClient(self._up.url) as client:
             guard = asyncio.create_task(self._keep_alive())
             try:
@@ -132,29 +132,46 @@ class Conductor:
         return True
 
     async def _experiment(self, town: Town, known: list[str]) -> None:
+        """People come from the challenger's proof on (before it they would be in no arm), until the decision."""
         bar = self._bar("the experiment: waiting for it to start", self._options.experiment_people)
-        first, deadline = 100_000, time.monotonic() + self._options.training_patience_seconds
-        visited = 0
-        while time.monotonic() < deadline:
-            with self._database.reading() as connection:
-                row = repository.newest_experiment(connection, self._project)
-            if row is not None and row["status"] != "running":
-                self.story.outcome = str(row["status"]).replace("_", " ")
-                self._progress.update(bar, description=f"the experiment: {self.story.outcome}", completed=visited)
-                return
-            if row is not None and visited < self._options.experiment_people:
-                plan = self._plan(first + visited, self._options.experiment_wave, known)
-                wave = await town.wave(plan)
-                visited += wave.visits
-                _add(self.story.experiment, wave)
-                self._progress.update(bar, completed=visited, description="the experiment: people visit both arms")
-            else:
-                await asyncio.sleep(0.5)
-        raise LoopDidNotClose("the experiment reached no decision within its time; see the decisions in the report")
+        deadline = time.monotonic() + self._options.training_patience_seconds
+        while (row := self._newest_experiment()) is None or (row["status"] == "running" and not self._proven(row)):
+            await self._wait_until(deadline)
+
+        def told(tally: WaveTally) -> None:
+            self.story.experiment = tally
+            self._progress.update(bar, completed=tally.visits, description="the experiment: people visit both arms")
+
+        decided = asyncio.create_task(self._decided(deadline))
+        try:
+            plan = self._plan(100_000, self._options.experiment_people, known)
+            await town.wave(plan, told, closed=decided.done)
+            self.story.outcome = await decided
+        finally:
+            decided.cancel()
+        self._progress.update(bar, description=f"the experiment: {self.story.outcome}")
+
+    async def _decided(self, deadline: float) -> str:
+        """How the newest experiment ended, once it has. Raises LoopDidNotClose after `deadline`."""
+        while (row := self._newest_experiment()) is None or row["status"] == "running":
+            await self._wait_until(deadline)
+        return str(row["status"]).replace("_", " ")
+
+    async def _wait_until(self, deadline: float) -> None:
+        if time.monotonic() > deadline:
+            raise LoopDidNotClose("the experiment reached no decision within its time; see the decisions in the report")
+        await asyncio.sleep(0.5)
+
+    def _newest_experiment(self) -> Any:
+        with self._database.reading() as connection:
+            return repository.newest_experiment(connection, self._project)
+
+    def _proven(self, experiment: Any) -> bool:
+        with self._database.reading() as connection:
+            return repository.takes_traffic(connection, self._project, str(experiment["challenger"]))
 
     async def _evaluate(self, client: AppClient, judge: Judge, unseen: list[str]) -> None:
-        with self._database.reading() as connection:
-            row = repository.newest_experiment(connection, self._project)
+        row = self._newest_experiment()
         assert row is not None
         adapter, each = str(row["challenger"]), self._options.evaluation_answers
         if self.story.outcome != "promoted":
@@ -176,7 +193,7 @@ class Conductor:
                 on_answer=tick,
             )
 
-        base, new = await ask("base"), await ask(adapter)
+        base, new = await asyncio.gather(ask("base"), ask(adapter))
         self.story.evaluation = await asyncio.to_thread(compare, judge, self._options.seed, adapter, unseen, base, new)
 
     def _keep_loaded(self, adapter: str) -> None:
@@ -212,6 +229,14 @@ class Conductor:
             await asyncio.sleep(0.2)
 
 
+def _judge() -> Judge:
+    """The people's judge, on one thread: beside the service, which has the cores, two only wait for each other."""
+    import torch
+
+    torch.set_num_threads(1)
+    return Judge()
+
+
 def progress_bars() -> Progress:
     """The look of the demo's progress."""
     return Progress(
@@ -227,8 +252,3 @@ def _gated(connection: Any, project: str) -> Any:
     """The newest adapter once its whole cycle has its verdicts: they are written together."""
     rows = repository.newest_cycle(connection, project)
     return rows[-1] if rows and all(row["state"] != "candidate" for row in rows) else None
-
-
-def _add(total: WaveTally, more: WaveTally) -> None:
-    for name, value in vars(more).items():
-        setattr(total, name, getattr(total, name) + value)

@@ -59,7 +59,7 @@ async def answer_all(
     on_answer: Callable[[], None] | None = None,
 ) -> list[Reply]:
     """`per_prompt` answers of the pinned `model` to each prompt, prompt by prompt."""
-    gate = asyncio.Semaphore(32)
+    gate = asyncio.Semaphore(28)  # two models are asked at once
 
     async def one(prompt: str) -> Reply:
         async with gate:

@@ -10,12 +10,11 @@ class DemoOptions:
 
     seed: int = 11
     folder: Path = Path("plaudit-data/demo")
-    people_before: int = 780
+    people_before: int = 720
     experiment_people: int = 1600
-    experiment_wave: int = 96
-    evaluation_answers: int = 3
+    evaluation_answers: int = 2
     max_tokens: int = 48
     temperature: float = 0.8
     error_rate: float = 0.05
-    steps: int = 11
+    steps: int = 12
     training_patience_seconds: float = 1200.0

@@ -14,8 +14,8 @@ JOBS = {
     "heartbeat_seconds": 1.0,
     "label_every_seconds": 2.0,
     "decide_every_seconds": 2.0,
-    "reward_model_every_seconds": 5.0,
-    "policy_update_every_seconds": 5.0,
+    "reward_model_every_seconds": 2.0,
+    "policy_update_every_seconds": 2.0,
     "registry_every_seconds": 15.0,
 }
 
@@ -42,7 +42,7 @@ def settings_document(options: DemoOptions, pinned: Sequence[str] = ()) -> dict[
             "min_new_labels": int(1.4 * options.people_before),
             # Two cores: no training beside the experiment because its people say something new.
             "drift_share": 1.0,
-            # 141 people in the hold-out cannot show that a first model beats chance, and without a champion no policy
+            # 130 people in the hold-out cannot show that a first model beats chance, and without a champion no policy
             # is trained. Whether the model was worth its while is what the gate and the experiment are asked.
             "champion_rule": "newest",
             "new_people_cost": 0.0,
@@ -64,9 +64,9 @@ def policy_update(options: DemoOptions) -> dict[str, Any]:
     """A short update: minutes on two cores."""
     return {
         "steps": options.steps,
-        "prompts_per_step": 8,
+        "prompts_per_step": 6,
         "group_size": 8,
-        "micro_batch_prompts": 4,
+        "micro_batch_prompts": 3,
         "max_new_tokens": options.max_tokens,
         "temperature": options.temperature,
         "lora_alpha": 16,
@@ -98,7 +98,7 @@ def ab_testing(options: DemoOptions) -> dict[str, Any]:
         "min_people_per_arm": 60,
         "min_runtime_seconds": 20.0,
         "max_people": options.experiment_people,
-        "max_runtime_seconds": 150.0,
+        "max_runtime_seconds": 180.0,
         "smallest_relative_effect": 0.25,
         "metric_window_seconds": 4.0,
         "allowed_lateness_seconds": 3.0,

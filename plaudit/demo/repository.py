@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, RowMapping, case, func, select
 
 from infra.db.tables import (
+    adapter_proofs,
     adapters,
     dead_letters,
     decisions,
@@ -79,6 +80,15 @@ def newest_experiment(connection: Connection, project: str) -> Row | None:
     """The newest experiment, or None."""
     query = select(experiments).where(experiments.c.project == project)
     return _first(connection, query.order_by(experiments.c.started_at.desc()))
+
+
+def takes_traffic(connection: Connection, project: str, adapter: str) -> bool:
+    """Whether a replica has proven the adapter, and so may answer with it."""
+    query = select(func.count()).select_from(adapter_proofs).where(adapter_proofs.c.project == project)
+    query = query.where(
+        adapter_proofs.c.adapter == adapter, adapter_proofs.c.status.in_(("proven", "indistinguishable"))
+    )
+    return int(connection.execute(query).scalar_one()) > 0
 
 
 def champion(connection: Connection, project: str) -> str:

@@ -1,4 +1,4 @@
-"""Waves of visits: many people at once, each asking, reading and reacting through the public API."""
+"""Visits: many people at once, each asking, reading and reacting through the public API."""
 
 import asyncio
 import time
@@ -18,14 +18,16 @@ from plaudit.people.judge import Judge
 
 @dataclass(frozen=True)
 class VisitPlan:
-    """One wave. `time_scale` shrinks reading time (the demo's people read twenty times as fast, and say so in seconds
-    of their own time); `max_tokens` and `temperature` go with each request."""
+    """One wave. `concurrency`: how many are there at once; somewhat more than the service answers together, so that
+    none of its places stands empty and nobody waits for long. `time_scale` shrinks reading time (the demo's people read
+    twenty times as fast, and say so in seconds of their own time); `max_tokens` and `temperature` go with each
+    request."""
 
     seed: int
     first_person: int
     people: int
     prompts: Sequence[str]
-    concurrency: int = 80
+    concurrency: int = 56
     time_scale: float = 0.05
     max_tokens: int = 48
     temperature: float = 0.8
@@ -59,21 +61,29 @@ class Town:
         self._judge = judge
         self._thinking = asyncio.Lock()  # one embedding at a time: the judge is not what is being measured
 
-    async def wave(self, plan: VisitPlan, on_visit: Callable[[WaveTally], None] | None = None) -> WaveTally:
-        """Let `plan.people` people visit, at most `plan.concurrency` at once."""
+    async def wave(
+        self,
+        plan: VisitPlan,
+        on_visit: Callable[[WaveTally], None] | None = None,
+        closed: Callable[[], bool] = lambda: False,
+    ) -> WaveTally:
+        """Let `plan.people` people visit, `plan.concurrency` at once: whoever leaves makes room for the next. Once
+        `closed()` nobody comes any more, and who is there finishes."""
         tally = WaveTally()
-        gate = asyncio.Semaphore(plan.concurrency)
+        coming = iter(range(plan.first_person, plan.first_person + plan.people))
 
-        async def one(index: int) -> None:
-            async with gate:
+        async def place() -> None:
+            for index in coming:
+                if closed():
+                    return
                 await self._visit(plan, index, tally)
                 if on_visit is not None:
                     on_visit(tally)
 
         try:
             async with asyncio.TaskGroup() as group:
-                for index in range(plan.first_person, plan.first_person + plan.people):
-                    group.create_task(one(index))
+                for _ in range(min(plan.concurrency, plan.people)):
+                    group.create_task(place())
         except* PlauditError as failures:
             raise failures.exceptions[0] from None  # one reason is enough for people; the others say the same
         return tally

@@ -19,7 +19,8 @@ from policy_update.objectives import Rewards
 from policy_update.prompts import Conversation
 from policy_update.rollout import Rollout, sampled_logprobs
 
-CHUNK_PROMPTS = 8
+CHUNK_ROWS = 48
+"""Answers drawn and scored at once, about: a step of few rows costs nearly as much as one of many."""
 Sample = Callable[[Any, Sequence[Conversation], int, int], Rollout]
 
 
@@ -50,7 +51,8 @@ def examine(
     answers people reacted to, for advice from them.
     """
     conversations = list(held_out)[: settings.gate.prompts]
-    chunks = [conversations[i : i + CHUNK_PROMPTS] for i in range(0, len(conversations), CHUNK_PROMPTS)]
+    size = max(1, CHUNK_ROWS // settings.gate.answers_per_prompt)
+    chunks = [conversations[i : i + size] for i in range(0, len(conversations), size)]
     candidate, champion, to_champion, to_base = [], [], [], []
     for index, chunk in enumerate(chunks):
         each, seed = settings.gate.answers_per_prompt, settings.seed * 7919 + index

@@ -151,7 +151,7 @@ def test_unloading_fails_no_answer_that_has_begun(bench: Bench) -> None:
     (expected,) = bench.engine.generate([bench.request(kind, max_tokens=30)])
     begun = threading.Event()
     (future,) = bench.engine.submit([bench.request(kind, max_tokens=30, on_token=lambda *_: begun.set())])
-    assert begun.wait(20)
+    assert begun.wait(60)
     bench.engine.unload_adapter(kind)
     assert future.result(20).token_ids == expected.token_ids
     with pytest.raises(AdapterNotLoaded):
@@ -181,7 +181,7 @@ def test_what_it_says_on_the_probes_is_nearest_to_what_training_stored(bench: Be
 
 def test_a_full_queue_refuses_the_whole_request(bench: Bench) -> None:
     block = threading.Event()
-    running = bench.engine.submit([bench.request(max_tokens=1, on_token=lambda *_: block.wait(20) and None)])
+    running = bench.engine.submit([bench.request(max_tokens=1, on_token=lambda *_: block.wait(60) and None)])
     wait_until(lambda: not bench.engine.waiting(), 20.0)
     waiting = bench.engine.submit([bench.request(seed=seed) for seed in range(QUEUE - 1)])
     with pytest.raises(EngineBusy) as busy:

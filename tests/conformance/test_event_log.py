@@ -74,7 +74,7 @@ class TestAppend:
 
     def test_an_empty_append_is_acknowledged_with_nothing(self, deployment: Deployment) -> None:
         log = deployment.open()
-        assert log.append(deployment.topic(log), []).result(5) == []
+        assert log.append(deployment.topic(log), []).result(30) == []
 
     def test_what_no_retry_would_mend_is_refused_at_once(self, deployment: Deployment) -> None:
         log = deployment.open()
@@ -126,7 +126,7 @@ class TestAppend:
         assert log.healthy() is None
         log.close()
         with pytest.raises(EventLogUnavailable, match="closed"):
-            log.append(topic, [record("b")]).result(5)
+            log.append(topic, [record("b")]).result(30)
         assert "closed" in (log.healthy() or "")
         log.close()  # closing twice is harmless
 

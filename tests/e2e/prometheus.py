@@ -41,7 +41,7 @@ class Prometheus:
 
     def value(self, expression: str) -> float | None:
         """What an instant query gives; None when it gives nothing."""
-        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": expression}, timeout=10.0).json()
+        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": expression}, timeout=30.0).json()
         found = answer["data"]["result"]
         return float(found[0]["value"][1]) if found else None
 
@@ -52,7 +52,7 @@ class Prometheus:
         return time.monotonic() - started
 
     def _alerts(self) -> list[dict[str, Any]]:
-        answer = httpx.get(f"{self.url}/api/v1/alerts", timeout=10.0)
+        answer = httpx.get(f"{self.url}/api/v1/alerts", timeout=30.0)
         found: list[dict[str, Any]] = answer.json()["data"]["alerts"]
         return found
 

@@ -55,11 +55,11 @@ def watched(tmp_path: Path) -> Iterator[Deployment]:
     deployed.close()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_what_is_broken_fires_and_what_is_mended_clears(watched: Deployment, tmp_path: Path) -> None:
     rules = rules_file(watched.settings, SCALE)
     with prometheus(tmp_path / "prometheus", rules, watched.url.removeprefix("http://")) as server:
-        wait_until(lambda: server.value("plaudit_serving_champion_proven"), 30.0, "a first scrape")
+        wait_until(lambda: server.value("plaudit_serving_champion_proven"), 60.0, "a first scrape")
         assert not server.firing().keys() & WATCHED.keys()
         with broken_champion(watched), skewed_experiment(watched, tmp_path), failing_job(watched), hung(watched):
             for alert, seconds in WATCHED.items():
@@ -89,11 +89,11 @@ def skewed_experiment(deployment: Deployment, folder: Path) -> Iterator[None]:
     base = load_folder(Path(deployment.settings.model.base), device="cpu", dtype="float32")
     hashes, fingerprint = make_tiny_lora(base, folder / "skewed", seed=3)
     _insert(deployment, "skewed", str(folder / "skewed"), "challenger", hashes, fingerprint, base.base_model_hash)
-    running = wait_until(lambda: _running(deployment), 30.0, "the experiment to begin")
+    running = wait_until(lambda: _running(deployment), 60.0, "the experiment to begin")
     with deployment.opened() as context:
         records = [_record(_answer(running, number), context.settings) for number in range(PEOPLE)]
         context.event_log.append(interactions_topic(context.settings), records).result(30.0)
-        wait_until(lambda: _counted(deployment) >= PEOPLE, 30.0, "everybody to be counted into the sample ratio")
+        wait_until(lambda: _counted(deployment) >= PEOPLE, 60.0, "everybody to be counted into the sample ratio")
         yield
         command(context, "abort", "the drill is over")
 
@@ -111,7 +111,7 @@ def hung(deployment: Deployment) -> Iterator[None]:
     """A second consumer joins the group and then stands still, with its partitions in its hands."""
     with deployment.opened() as context:
         consumer = FeedbackConsumer(context)
-        wait_until(lambda: _joined(consumer), 30.0, "the second consumer to have partitions")
+        wait_until(lambda: _joined(consumer), 60.0, "the second consumer to have partitions")
         yield
         consumer.close()
 

@@ -46,8 +46,8 @@ def drill(deployment: Deployment, kills: int, longest_life_seconds: float, seed:
     assert receipts.retries >= kills, "nobody noticed the kills: the drill proves nothing"
     assert receipts.rejected == []
     with deployment.opened() as context:
-        wait_until(lambda: set(receipts.events) <= set(events_of(context, receipts.answers)), 20.0, "the consumer")
-        wait_until(lambda: provisional(context) == 0, 20.0, "the last windows to close", 0.1)
+        wait_until(lambda: set(receipts.events) <= set(events_of(context, receipts.answers)), 60.0, "the consumer")
+        wait_until(lambda: provisional(context) == 0, 60.0, "the last windows to close", 0.1)
         check_exactly_once(context, crowd.sent, receipts.events, receipts.answers)
         check_labels(context)
         check_by_hand(context, crowd.sent)

@@ -13,7 +13,7 @@ from infra.metrics.label_values import BOUNDS
 from serving.routing_state import Why
 from tests.e2e.deployment import Deployment
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 ODD = 120
 """Different things sent where a careless label would keep each: more than any bound but that of partitions."""
 

@@ -16,7 +16,7 @@ from tests.e2e.deployment import Deployment
 from tests.fixtures.helpers import wait_until
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 
 def blocks(language: str) -> list[str]:
@@ -38,7 +38,7 @@ def test_the_walk(running: Deployment) -> None:
     feedback, label = (on_port(block, running).replace("RESPONSE_ID", response_id) for block in blocks("sh"))
     taken = json.loads(typed(["bash", "-c", feedback]))
     assert [result["status"] for result in taken["results"]] == ["accepted", "accepted"]
-    made = wait_until(lambda: liked(label), 10.0, "the label", 0.1)
+    made = wait_until(lambda: liked(label), 60.0, "the label", 0.1)
     assert made["response_id"] == response_id
     assert made["events_counted"] == 2
 

@@ -15,7 +15,7 @@ from tests.e2e.deployment import Deployment
 from tests.models_fixtures import make_tiny_model
 from tests.plaudit.test_cli import plaudit
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 ANNA, BERT = "anna@mail.test", "bert@mail.test"
 

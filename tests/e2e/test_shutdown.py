@@ -23,9 +23,9 @@ def test_sigterm_in_the_middle_of_an_answer_and_of_batches(running: Deployment) 
     prompt, answer_id = endless(running.url)
     sender, stream = Sender(running.url, answer_id), Streamer(running.url, prompt)
     stream.thread.start()
-    wait_until(lambda: stream.chunks > 3, 20.0, "the stream to begin", 0.001)
+    wait_until(lambda: stream.chunks > 3, 60.0, "the stream to begin", 0.001)
     sender.thread.start()
-    wait_until(lambda: len(sender.acknowledged) > 0, 20.0, "the first batch", 0.001)
+    wait_until(lambda: len(sender.acknowledged) > 0, 60.0, "the first batch", 0.001)
     assert not stream.finished.is_set(), "too fast: the answer was over before the signal"
     exit_code = running.up.stop(40.0)  # SIGTERM, and SIGKILL after the timeout
     stream.thread.join(10)
@@ -101,7 +101,7 @@ class Sender:
         self.thread = threading.Thread(target=self._send, args=(url,), daemon=True)
 
     def _send(self, url: str) -> None:
-        with httpx.Client(base_url=url, timeout=30) as client:
+        with httpx.Client(base_url=url, timeout=60) as client:
             while True:
                 batch = [self._event() for _ in range(BATCH)]
                 self.sent |= {event["event_id"]: event for event in batch}

@@ -146,7 +146,7 @@ def test_a_store_that_fails_is_tried_again_and_nothing_is_skipped(context: "Cont
         thread = threading.Thread(target=consumer.run, args=(stop,))
         thread.start()
         try:
-            wait_until(lambda: count(context, feedback_events) == 40, 20.0, "40 events in the ledger")
+            wait_until(lambda: count(context, feedback_events) == 40, 60.0, "40 events in the ledger")
         finally:
             stop.set()
             thread.join(20)

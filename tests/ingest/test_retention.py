@@ -110,7 +110,7 @@ def test_what_was_never_applied_stays_on_the_log(sqlite_context: Context, clock:
     context = sqlite_context
     topic = feedback_topic(context.settings)
     context.event_log.ensure_topic(topic)
-    context.event_log.append(topic, [Record(b"k", b"[]")]).result(5)
+    context.event_log.append(topic, [Record(b"k", b"[]")]).result(30)
     clock.advance(10 * DAY)
     assert trim_log(context, clock.now()) == 0
 

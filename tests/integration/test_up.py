@@ -15,7 +15,7 @@ from plaudit.up_gateway import bind
 from tests.fixtures.helpers import wait_until
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 def up(folder: Path, *arguments: str, **variables: str) -> "subprocess.Popen[str]":
@@ -75,7 +75,7 @@ def test_waiting_ends_with_the_stop_and_with_a_failure() -> None:
     shutdown.request()
     began = time.monotonic()
     await_ready(health, lambda: None, shutdown, said.append)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60, "its own patience is five minutes"
 
 
 def test_the_command_line_makes_torch_wait_without_spinning() -> None:

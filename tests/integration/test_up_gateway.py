@@ -96,7 +96,7 @@ def test_a_request_in_flight_is_finished_and_then_nobody_listens(listener: socke
     answers: list[str] = []
     client = threading.Thread(target=lambda: answers.append(httpx.get(url).text))
     client.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     gateway.stop()
     client.join(10)
     assert answers == ["finished"]

@@ -71,7 +71,7 @@ def test_feedback_becomes_a_label_and_both_end_in_order(
     assert label["status"] == "provisional"
     for process in processes:
         process.send_signal(signal.SIGTERM)
-    codes = [process.wait(timeout=30) for process in processes]
+    codes = [process.wait(timeout=90) for process in processes]
     logs = "".join(path.read_text() for path in tmp_path.glob("*.log"))
     assert codes[1] == 0, logs
     assert codes[0] in (0, -signal.SIGTERM), logs  # uvicorn ends in order, then takes the signal itself

@@ -25,6 +25,7 @@ from tests.models_fixtures import make_tiny_lora, make_tiny_model, other_tiny_mo
 
 if TYPE_CHECKING:
     from infra.db import Database
+    from tests.serving.shop import Shop
 
 __all__ = ["make_tiny_model", "other_tiny_model_dir", "tiny_loaded", "tiny_model_dir"]
 
@@ -175,3 +176,30 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
             pass
         time.sleep(0.02)
     raise AssertionError("the condition did not come true in time")
+
+
+@pytest.fixture(scope="module")
+def shop_sections() -> dict[str, Any]:
+    """Sections of the settings in which a file's shop differs from `open_shop`'s; to be overridden."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def shop(
+    tmp_path_factory: pytest.TempPathFactory,
+    tiny_model_dir: Path,
+    sqlite_template: Path,
+    shop_sections: dict[str, Any],
+) -> "Iterator[Shop]":
+    """A gateway beside the feedback API, one for all tests of a file; keys are required unless it says otherwise."""
+    from tests.serving.shop import open_shop
+
+    with open_shop(tmp_path_factory.mktemp("shop"), tiny_model_dir, sqlite_template, **shop_sections) as opened:
+        yield opened
+
+
+@pytest.fixture
+def infer(shop: "Shop") -> Iterator[httpx.Client]:
+    """A client that may ask it for answers."""
+    with httpx.Client(base_url=shop.served.url, headers=shop.headers(), timeout=60) as client:
+        yield client

@@ -73,7 +73,7 @@ def open_shop(folder: Path, model: Path, template: Path, **sections: Any) -> Ite
 
 def raw(served: Served, request: str) -> tuple[int, str]:
     """(status, head) of what the server says to these very bytes."""
-    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as connection:
         connection.sendall(request.encode("latin-1"))
         answer = b""
         while b"\r\n\r\n" not in answer:

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from serving.app import build_gateway
 from serving.openapi import described_by, document, encoded
 from serving.schemas import COMPONENTS
 from serving.service import Gateway
-from tests.serving.shop import Shop, open_shop, raw
+from tests.serving.shop import Shop, raw
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi-gateway.json"
 REMEDY = "run: plaudit openapi > docs/openapi-gateway.json"
@@ -33,16 +32,8 @@ BODIES: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path, sqlite_template: Path) -> Iterator[Shop]:
-    access = AccessSettings(require_keys=True, user_requests_per_minute=0.01, user_request_burst=1)
-    with open_shop(tmp_path_factory.mktemp("shop"), tiny_model_dir, sqlite_template, access=access) as opened:
-        yield opened
-
-
-@pytest.fixture
-def infer(shop: Shop) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=shop.served.url, headers=shop.headers(), timeout=30) as client:
-        yield client
+def shop_sections() -> dict[str, Any]:
+    return {"access": AccessSettings(require_keys=True, user_requests_per_minute=0.01, user_request_burst=1)}
 
 
 def described(made: dict[str, Any]) -> set[tuple[str, str]]:

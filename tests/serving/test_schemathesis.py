@@ -5,8 +5,6 @@ Schemathesis is driven through its strategies; its pytest plugin reads an attrib
 longer have.
 """
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +21,7 @@ from schemathesis.checks import (
 from infra.settings.access import AccessSettings
 from infra.settings.serving import ServingSettings
 from serving.openapi import document
-from tests.serving.shop import Shop, open_shop
+from tests.serving.shop import Shop
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 OURS = [
@@ -50,13 +48,9 @@ def bounds(examples: int) -> settings:
 
 
 @pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Path, sqlite_template: Path) -> Iterator[Shop]:
+def shop_sections() -> dict[str, Any]:
     """Without keys, as on a loopback address, and with short answers."""
-    serving = ServingSettings(replica="shop", max_tokens_default=2)
-    folder = tmp_path_factory.mktemp("shop")
-    sections = {"access": AccessSettings(), "serving": serving}
-    with open_shop(folder, tiny_model_dir, sqlite_template, **sections) as opened:
-        yield opened
+    return {"access": AccessSettings(), "serving": ServingSettings(replica="shop", max_tokens_default=2)}
 
 
 @pytest.fixture(scope="module")

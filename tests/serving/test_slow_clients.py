@@ -31,7 +31,7 @@ def in_progress(shop: Shop) -> int:
 
 def sent(closing: ExitStack, shop: Shop, body: bytes, length: int) -> socket.socket:
     head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % length
-    connection = closing.enter_context(socket.create_connection(("127.0.0.1", shop.served.port), timeout=30))
+    connection = closing.enter_context(socket.create_connection(("127.0.0.1", shop.served.port), timeout=60))
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.sendall(head + body)
     return connection
@@ -54,4 +54,4 @@ def test_who_never_reads_holds_nothing_for_long(shop: Shop) -> None:
         wait_until(lambda: in_progress(shop) > 0)
         wait_until(lambda: in_progress(shop) == 0)  # they are still there, and still do not read
         assert len(unread) == 3
-        assert shop.served.chat(max_tokens=2).status_code == 200
+        wait_until(lambda: shop.served.chat(max_tokens=2).status_code == 200)  # 504 where the machine is too busy

@@ -24,11 +24,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class Product:
-    """y = x W^T + bias, W [O, I]. With `pairs`, W is base + scale B A, and B and A get the gradients of that sum."""
+    """y = x W^T + bias, W [O, I]. With `pairs`, W is base + scale B A, and B and A get the gradients of that sum.
+    `layout`: W as `infra.models.lean.packed` lays it out, for those who answer by it."""
 
     weight: Tensor
     bias: Tensor | None = None
     pairs: tuple[Pair, ...] = ()
+    layout: Tensor | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         if not (self.pairs and torch.is_grad_enabled()):

@@ -18,6 +18,7 @@ from infra.models.kv_cache import additive_mask
 from infra.models.kv_tables import KvTable, Lane
 from infra.models.lean.attention import attention
 from infra.models.lean.layers import rms_norm, rotate, swiglu
+from infra.models.lean.packed import linear
 from infra.models.lean.voices import Voice
 
 
@@ -152,22 +153,29 @@ def _draws(table: KvTable, laid: list[Span], starts: list[int], dtype: torch.dty
     take = [0] * count
     for lane, start in mine:
         lengths[lane.slot], take[lane.slot] = lane.length + 1, start
-    longest = max(lengths)
+    length = _keys_read(table, max(lengths))
     mask = None
-    if min(lengths) < longest:
-        seen = torch.arange(longest, device=device) < torch.tensor(lengths, device=device)[:, None]
+    if min(lengths) < length:
+        seen = torch.arange(length, device=device) < torch.tensor(lengths, device=device)[:, None]
         mask = additive_mask(seen, dtype)[:, None]
     same = take == list(range(len(laid)))
     tokens, slots = [start for _, start in mine], [lane.slot for lane, _ in mine]
     return Draws(
         table,
         count,
-        longest,
+        length,
         None if same and len(mine) == len(laid) else torch.tensor(take, device=device),
         torch.tensor(tokens, device=device),
         torch.tensor(slots, device=device),
         mask,
     )
+
+
+def _keys_read(table: KvTable, longest: int) -> int:
+    """How many keys of each row to read, at least `longest`. On a CPU a product over part of a table copies that part
+    first, which costs more than to read it whole, unless that is several times as much."""
+    whole = table.shape.device.type == "cpu" and table.capacity <= 2 * longest
+    return table.capacity if whole else longest
 
 
 def _piece(span: Span, start: int, repeats: int, dtype: torch.dtype) -> Piece:
@@ -210,13 +218,14 @@ def hidden_states(step: Step) -> Tensor:
 @torch.inference_mode()
 def logits(step: Step, hidden: Tensor, chosen: Tensor) -> Tensor:
     """Logits [M, V] of the tokens `chosen` [M] of the step, each by its own voice's head."""
-    head = step.runs[0].voice.head
+    first = step.runs[0].voice
+    head = first.head
     if all(part.voice.head is head for part in step.runs):
-        return hidden[chosen] @ head.t()
+        return linear(hidden[chosen], head, None, first.head_layout)
     out = hidden.new_empty(len(chosen), head.shape[0])
     for part in step.runs:
         rows = ((chosen >= part.first) & (chosen < part.last)).nonzero().squeeze(1)
-        out[rows] = hidden[chosen[rows]] @ part.voice.head.t()
+        out[rows] = linear(hidden[chosen[rows]], part.voice.head, None, part.voice.head_layout)
     return out
 
 
@@ -226,7 +235,7 @@ def _product(step: Step, index: int, kind: str, x: Tensor) -> Tensor:
     for run in step.runs:
         product = getattr(run.voice.lean.layers[index], kind)[0]
         rows = x if len(step.runs) == 1 else x[run.first : run.last]
-        outs.append(F.linear(rows, product.weight, product.bias))
+        outs.append(linear(rows, product.weight, product.bias, product.layout))
     out = outs[0] if len(outs) == 1 else torch.cat(outs)
     for part in step.adapted:
         own = part.voice.lora[index].get(kind) if part.voice.lora is not None else None

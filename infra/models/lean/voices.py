@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from infra.models.lean.layers import Product
+from infra.models.lean.packed import packed
 from infra.models.lean.weights import PARTS, Layer, LeanDecoder, lean_decoder
 
 
@@ -22,6 +23,7 @@ class Beside:
 @dataclass(frozen=True, eq=False)
 class Voice:
     """One adapter, or the base. `lean` has one product for each part of a layer; `lora[l]` by part, where there is any.
+    Products, and the `head` [V, H], are packed where that is faster: `head_layout`.
 
     Compared by identity: the same name loaded anew is another voice.
     """
@@ -29,6 +31,7 @@ class Voice:
     lean: LeanDecoder
     head: Tensor
     lora: tuple[Mapping[str, Beside], ...] | None = None
+    head_layout: Tensor | None = None
 
 
 def voice_of(decoder: Any, head: Tensor) -> Voice | None:
@@ -37,7 +40,8 @@ def voice_of(decoder: Any, head: Tensor) -> Voice | None:
     lean = lean_decoder(decoder)
     if lean is None:
         return None
-    return Voice(replace(lean, layers=tuple(_one_product_each(layer) for layer in lean.layers)), head)
+    layers = tuple(_one_product_each(layer) for layer in lean.layers)
+    return Voice(replace(lean, layers=layers), head, head_layout=packed(head))
 
 
 def with_lora(base: Voice, pairs: Mapping[str, tuple[Tensor, Tensor]], scale: float) -> Voice | None:
@@ -56,7 +60,7 @@ def with_lora(base: Voice, pairs: Mapping[str, tuple[Tensor, Tensor]], scale: fl
             if any(pair is not None for pair in found):
                 own[kind] = _joined(found, _outputs(base.lean, layer, kind), scale, base.lean.embedding)
         layers.append(own)
-    return Voice(base.lean, base.head, tuple(layers))
+    return replace(base, lora=tuple(layers))
 
 
 def _one_product_each(layer: Layer) -> Layer:
@@ -71,10 +75,11 @@ def _one_product_each(layer: Layer) -> Layer:
 
 def _one(products: tuple[Product, ...]) -> Product:
     if len(products) == 1:
-        return products[0]
+        return replace(products[0], layout=packed(products[0].weight))
     biases = [product.bias for product in products if product.bias is not None]
     bias = torch.cat(biases) if len(biases) == len(products) else None
-    return Product(torch.cat([product.weight for product in products]), bias)
+    weight = torch.cat([product.weight for product in products])
+    return Product(weight, bias, layout=packed(weight))
 
 
 def _outputs(lean: LeanDecoder, layer: Layer, kind: str) -> list[int]:

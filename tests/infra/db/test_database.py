@@ -111,7 +111,7 @@ def test_a_transaction_takes_the_write_lock_at_once(sqlite_database: Database) -
     inside = threading.Event()
 
     def second() -> None:
-        inside.wait(10)
+        inside.wait(60)
         with other.transaction():
             order.append("second")
 

@@ -55,6 +55,23 @@ def test_rows_keep_what_they_hold_as_others_come_and_go() -> None:
     assert all(holds(lane, 10.0 * number) for number, lane in enumerate(lanes) if lane and number > 1)
 
 
+def test_a_place_is_empty_whoever_had_it_before() -> None:
+    kept = memory(8)
+    spoiled, moved = kept.open(100), kept.open(100)
+    assert spoiled is not None
+    assert moved is not None
+    write(spoiled, float("nan"), 128)
+    write(moved, 3.0, 20)
+    kept.close(spoiled)
+    assert holds(moved, 3.0)
+    after = kept.open(100)
+    assert after is not None
+    assert (moved.slot, after.slot) == (0, 1)
+    for tensor in (*moved.table.keys, *moved.table.values):
+        assert bool((tensor[moved.slot, :, 20:] == 0).all()), "nothing of the place's last owner stays behind"
+        assert bool((tensor[after.slot] == 0).all())
+
+
 def test_the_limit_holds_whatever_comes() -> None:
     kept = memory(3.5)
     lanes = [kept.open(128) for _ in range(5)]

@@ -5,7 +5,7 @@ import torch
 
 from infra.models import logprobs
 from infra.models.loading import LoadedModel
-from infra.models.logprobs import completion_logprobs, sampled_logprobs, sequence_logprobs
+from infra.models.logprobs import completion_logprobs, logprobs_at, sampled_logprobs, sequence_logprobs
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
@@ -21,6 +21,16 @@ def test_value_and_gradient_equal_autograd(temperature: float, chunk: int, monke
     (mine,) = torch.autograd.grad(ours, hidden, upstream)
     (theirs,) = torch.autograd.grad(plain, hidden, upstream)
     assert torch.allclose(mine, theirs, atol=1e-5)
+
+
+def test_several_temperatures_from_one_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logprobs, "CHUNK", 3)
+    torch.manual_seed(0)
+    hidden, weight, tokens = torch.randn(10, 6), torch.randn(17, 6), torch.randint(17, (10,))
+    for temperature, values in zip((1.0, 0.6), logprobs_at(hidden, weight, tokens, (1.0, 0.6)), strict=True):
+        plain = (hidden @ weight.t() / temperature).log_softmax(-1).gather(1, tokens[:, None]).squeeze(1)
+        assert torch.allclose(values, plain, atol=1e-6)
+    assert [len(values) for values in logprobs_at(hidden[:0], weight, tokens[:0], (1.0, 0.6))] == [0, 0]
 
 
 def test_padding_and_batching_change_nothing(tiny_loaded: LoadedModel) -> None:

@@ -41,7 +41,7 @@ def test_closing_flushes_the_log(settings: Settings) -> None:
     context.event_log.ensure_topic("t")
     future = context.event_log.append("t", [Record(key=b"k", value=b"v", partition=0)])
     context.close()
-    assert len(future.result(5)) == 1
+    assert len(future.result(30)) == 1
 
 
 def test_a_process_says_what_it_is_and_since_when(settings: Settings) -> None:

@@ -75,13 +75,13 @@ def test_only_one_run_at_a_time(context: Context) -> None:
 
     def wait(_: JobContext) -> JobOutcome:
         entered.set()
-        assert leave.wait(10)
+        assert leave.wait(60)
         return JobOutcome.done()
 
     codes: list[int] = []
     thread = threading.Thread(target=lambda: codes.append(run_job(context, _job(wait))))
     thread.start()
-    assert entered.wait(10)
+    assert entered.wait(60)
     assert run_job(context, _job(lambda _: JobOutcome.done("second"))) == 75
     leave.set()
     thread.join(10)
@@ -190,14 +190,14 @@ def _start_polite(settings: object) -> "subprocess.Popen[bytes]":
     config = settings.data_dir / "settings.toml"
     write_resolved(settings, config)
     process = subprocess.Popen(child_program.command("polite"), env=child_environment(config))
-    wait_until((settings.data_dir / "polite.pid").exists, 30.0, "the child to start")
+    wait_until((settings.data_dir / "polite.pid").exists, 60.0, "the child to start")
     return process
 
 
 def test_sigterm_ends_a_run_in_order(embedded: Context) -> None:
     process = _start_polite(embedded.settings)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=10) == 0
+    assert process.wait(timeout=60) == 0
     with embedded.database.reading() as connection:
         run = last_run(connection, "default", "polite")
     assert run is not None

@@ -57,7 +57,7 @@ def test_light_jobs_run_by_their_interval_and_survive_failures(embedded: Context
 
     with _scheduler(embedded, _every(0.1, sometimes)) as scheduler:
         scheduler.start()
-        wait_until(lambda: len(runs) >= 4, 20.0, "four runs")
+        wait_until(lambda: len(runs) >= 4, 60.0, "four runs")
         assert scheduler.healthy() is None
     after = len(runs)
     time.sleep(0.3)
@@ -82,7 +82,7 @@ def test_a_job_never_overlaps_itself(embedded: Context) -> None:
     with _scheduler(embedded, _every(0.05, slow)) as scheduler:
         scheduler.start()
         assert [scheduler.run_now("light").result(20) for _ in range(2)] == [0, 0]
-        wait_until(lambda: count[0] >= 3, 20.0, "three runs")
+        wait_until(lambda: count[0] >= 3, 60.0, "three runs")
     assert most[0] == 1
 
 
@@ -98,7 +98,7 @@ def test_a_restart_keeps_the_rhythm(embedded: Context) -> None:
         with _scheduler(embedded, _every(3600.0, note)) as scheduler:
             scheduler.start()
             time.sleep(1.4 if count[0] else 0.0)
-            wait_until(lambda: count[0] >= 1, 20.0, "the first run")
+            wait_until(lambda: count[0] >= 1, 60.0, "the first run")
     assert count == [1]
 
 
@@ -111,7 +111,7 @@ def test_pause_and_resume(embedded: Context) -> None:
 
     with _scheduler(embedded, _every(0.05, note)) as scheduler:
         scheduler.start()
-        wait_until(lambda: count[0] >= 1, 20.0, "the first run")
+        wait_until(lambda: count[0] >= 1, 60.0, "the first run")
         scheduler.pause()
         time.sleep(0.3)
         before = count[0]
@@ -119,7 +119,7 @@ def test_pause_and_resume(embedded: Context) -> None:
         assert count[0] == before
         assert scheduler.run_now("light").result(20) == 0
         scheduler.resume()
-        wait_until(lambda: count[0] >= before + 3, 20.0, "runs after the resume")
+        wait_until(lambda: count[0] >= before + 3, 60.0, "runs after the resume")
 
 
 def test_a_child_has_low_priority_capped_threads_and_the_settings_of_its_parent(embedded: Context) -> None:
@@ -201,25 +201,25 @@ def _runs(pid: int) -> bool:
 
 def test_closing_asks_children_to_end(children: Scheduler, embedded: Context) -> None:
     future = children.run_now("polite")
-    wait_until((embedded.settings.data_dir / "polite.pid").exists, 30.0, "the child to start")
+    wait_until((embedded.settings.data_dir / "polite.pid").exists, 60.0, "the child to start")
     children.close()
-    assert future.result(1) == 0
+    assert future.result(30) == 0
     assert _last(embedded, "polite").detail == "ended because it was asked to"
 
 
 def test_children_die_with_a_killed_parent_and_the_next_takes_over(embedded: Context) -> None:
     parent = subprocess.Popen([sys.executable, "-c", _PARENT, str(embedded.settings.data_dir)])
     pid_file = embedded.settings.data_dir / "polite.pid"
-    wait_until(lambda: pid_file.exists() and pid_file.read_text(), 30.0, "the child to start")
+    wait_until(lambda: pid_file.exists() and pid_file.read_text(), 60.0, "the child to start")
     child = process_name(int(pid_file.read_text()))
     assert not surely_dead(child)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    wait_until(lambda: surely_dead(child), 5.0, "the child to die with its parent")
+    wait_until(lambda: surely_dead(child), 60.0, "the child to die with its parent")
     job = Job("polite", lambda _: JobOutcome.done("resumed"), lambda _: 3600.0, 30.0)
     with _scheduler(embedded, job) as scheduler:
         scheduler.start()
-        wait_until(lambda: _last(embedded, "polite").detail == "resumed", 20.0, "the job to be resumed")
+        wait_until(lambda: _last(embedded, "polite").detail == "resumed", 60.0, "the job to be resumed")
 
 
 _PARENT = """
@@ -239,7 +239,7 @@ def test_a_child_whose_parent_is_already_gone_does_nothing(embedded: Context) ->
     from infra.runtime.children import BOOTSTRAP
 
     arguments = [sys.executable, "-I", str(BOOTSTRAP), "1", "0", sys.executable, "-c", "print('ran')"]
-    ended = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=30)
+    ended = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=90)
     assert (ended.returncode, ended.stdout) == (75, "")
 
 

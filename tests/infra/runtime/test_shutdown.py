@@ -33,7 +33,7 @@ def _start(seconds: float) -> "subprocess.Popen[str]":
 def test_a_signal_closes_in_reverse_order(number: signal.Signals) -> None:
     process = _start(0.0)
     process.send_signal(number)
-    said, _ = process.communicate(timeout=20)
+    said, _ = process.communicate(timeout=60)
     assert [line for line in said.splitlines() if line.endswith(" closed")] == ["second closed", "first closed"]
     assert process.returncode == 0
 
@@ -43,7 +43,7 @@ def test_a_second_signal_ends_at_once() -> None:
     process.send_signal(signal.SIGTERM)
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=5) == 128 + signal.SIGTERM
+    assert process.wait(timeout=30) == 128 + signal.SIGTERM
     process.communicate()
 
 
@@ -52,7 +52,7 @@ def test_a_signal_that_a_supervisor_sends_twice_is_one() -> None:
     for _ in range(2):
         process.send_signal(signal.SIGTERM)
         time.sleep(0.02)  # so that the kernel does not make one of them
-    said, _ = process.communicate(timeout=20)
+    said, _ = process.communicate(timeout=60)
     assert "first closed" in said
     assert process.returncode == 0
 
@@ -66,7 +66,7 @@ def test_one_that_hangs_or_fails_keeps_nobody_from_their_turn() -> None:
     shutdown.add("fails", lambda: 1 / 0 and None)
     started = time.monotonic()
     assert shutdown.close() is False
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20, "who hangs would go on for 30 s"
     assert closed == ["first"]
     release.set()
 
@@ -84,5 +84,5 @@ def test_a_request_from_inside_wakes_the_waiter() -> None:
     shutdown = Shutdown()
     assert not shutdown.wait(0.01)
     threading.Timer(0.05, shutdown.request).start()
-    assert shutdown.wait(10)
+    assert shutdown.wait(60)
     wait_until(shutdown.stop.is_set)

@@ -184,7 +184,8 @@ def test_what_comes_again_over_the_log_is_cleaned_by_the_job(context: "Context")
     )
     erase(context, user=ANNA, actor="test")
     assert finish_open(context) == (0, 0)
-    context.event_log.append(feedback_topic(context.settings), [Record(b"k", msgspec.json.encode([late]), 0)]).result(5)
+    record = Record(b"k", msgspec.json.encode([late]), 0)
+    context.event_log.append(feedback_topic(context.settings), [record]).result(30)
     drain(context)
     assert files_holding(context.settings.data_dir, names_of(context, ANNA)) != []
     assert run_retention(JobContext(context)).detail == "1 erasures cleaned"
@@ -336,7 +337,7 @@ def test_a_dead_letter_about_the_person_goes_and_does_not_come_back(context: "Co
         b'{"user": "' + ANNA.encode() + b'"}',
         b'[{"broken": "' + other.encode() + b'"}]',
     ]
-    context.event_log.append(topic, [Record(b"k", value, 0) for value in values]).result(5)
+    context.event_log.append(topic, [Record(b"k", value, 0) for value in values]).result(30)
     drain(context)
     assert letters(context) == 4
     erase(context, user=ANNA, actor="test")

@@ -48,7 +48,7 @@ def live(context: "Context") -> None:
     serve(context, *(interaction(name, user_key=bert) for name in ("now-10", "know-1", "now-1.b", "11")))
     send(context, event("now-1", "like", user_key=anna), event("now-10", "like", user_key=bert))
     records = [Record(b"k", value, 0) for value in ABOUT_ANNA + ABOUT_BERT]
-    context.event_log.append(feedback_topic(context.settings), records).result(5)
+    context.event_log.append(feedback_topic(context.settings), records).result(30)
     drain(context)
     assert letters(context) == bare(ABOUT_ANNA + ABOUT_BERT)
 

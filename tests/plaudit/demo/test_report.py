@@ -8,13 +8,13 @@ from sqlalchemy import insert
 
 from infra.contracts import PlauditError
 from infra.db import Database
-from infra.db.tables import adapters, decisions, job_runs, labels
+from infra.db.tables import adapter_proofs, adapters, decisions, job_runs, labels
 from infra.settings import Settings, load_settings
 from plaudit.demo import profile, report
 from plaudit.demo.conductor import Story, _gated
 from plaudit.demo.facts import Facts, gather
 from plaudit.demo.options import DemoOptions
-from plaudit.demo.repository import milestones
+from plaudit.demo.repository import milestones, takes_traffic
 from plaudit.demo.run import _fresh
 from plaudit.demo.verdicts import front_data
 
@@ -35,6 +35,15 @@ def test_the_profile_is_a_valid_configuration(options: DemoOptions) -> None:
     assert [metric.name for metric in settings.ab_testing.metrics] == ["love", "harm", "feedback_rate"]
     assert settings.serving.pinned_adapters == ("loop@1",)
     assert settings.reward_model.min_new_labels == int(1.4 * options.people_before)
+
+
+def test_an_adapter_takes_traffic_once_a_replica_has_proven_it(sqlite_database: Database) -> None:
+    for replica, status in (("r1", "refused"), ("r2", "unloaded"), ("r3", "indistinguishable")):
+        with sqlite_database.transaction() as connection:
+            row = {"project": "demo", "replica": replica, "adapter": "loop@2", "status": status, "detail": {}}
+            connection.execute(adapter_proofs.insert().values(**row, proved_at=1.0))
+            assert takes_traffic(connection, "demo", "loop@2") is (replica == "r3")
+            assert not takes_traffic(connection, "demo", "loop@1")
 
 
 def test_an_unfinished_run_is_reported_as_such(sqlite_database: Database, options: DemoOptions, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_answers_come_in_order_whatever_the_adapters(
 def test_a_full_queue_refuses_the_whole_request(engine: LocalEngine) -> None:
     block = threading.Event()
     first = GenerationRequest(
-        request(engine).prompt_token_ids, SamplingParameters(max_tokens=1), on_token=lambda *_: block.wait(20) and None
+        request(engine).prompt_token_ids, SamplingParameters(max_tokens=1), on_token=lambda *_: block.wait(60) and None
     )
     running = engine.submit([first])
     while engine.waiting():
@@ -74,7 +74,7 @@ def test_what_waits_is_asked_again_who_answers_and_what_has_begun_is_not(
     by_kind, by_base = [engine.generate([request(engine, 3, ref)])[0].token_ids for ref in ("kind@1", "base")]
     block, asked = threading.Event(), list[str]()
     first = GenerationRequest(
-        request(engine).prompt_token_ids, SamplingParameters(max_tokens=1), on_token=lambda *_: block.wait(20) and None
+        request(engine).prompt_token_ids, SamplingParameters(max_tokens=1), on_token=lambda *_: block.wait(60) and None
     )
     answer = "kind@1"
 
@@ -147,11 +147,11 @@ class Gate:
         prompt = request(engine).prompt_token_ids
         asked = GenerationRequest(prompt, SamplingParameters(max_tokens=1), on_token=self._hold, **more)  # type: ignore[arg-type]
         (self.future,) = engine.submit([asked])
-        assert self.begun.wait(20)
+        assert self.begun.wait(60)
 
     def _hold(self, *_: object) -> None:
         self.begun.set()
-        self._open.wait(20)
+        self._open.wait(60)
 
     def open(self) -> None:
         self._open.set()
@@ -227,7 +227,7 @@ def test_what_runs_when_it_closes_ends_and_what_takes_too_long_is_told(tiny_load
 
     slow = GenerationRequest(prompt, SamplingParameters(max_tokens=400), on_token=slowly)
     running, waiting = engine.submit([slow, request(engine)])
-    assert begun.wait(20)
+    assert begun.wait(60)
     engine.close(within_seconds=0.05)
     for future in (running, waiting):
         with pytest.raises(EngineFailed, match="shut down"):

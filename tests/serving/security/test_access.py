@@ -74,7 +74,7 @@ def test_a_revoked_key_is_refused_within_the_time_that_is_promised(shop: Shop) -
 @pytest.fixture(scope="module")
 def visitor(shop: Shop) -> Iterator[httpx.Client]:
     """Without a key; one for all, for making one takes longer than what it does."""
-    with httpx.Client(base_url=shop.served.url, timeout=30) as client:
+    with httpx.Client(base_url=shop.served.url, timeout=60) as client:
         yield client
 
 

@@ -67,14 +67,14 @@ def test_a_server_that_says_nothing_more_is_left_as_soon_as_nobody_waits(make_ri
     gone, came = threading.Event(), list[int]()
     request = rig.request(max_tokens=12, on_token=lambda token, *_: came.append(token), is_cancelled=gone.is_set)
     (future,) = rig.engine.submit([request])
-    wait_until(lambda: len(came) == 2, 10.0, "two tokens")
+    wait_until(lambda: len(came) == 2, 60.0, "two tokens")
     left = time.monotonic()
     gone.set()
     result = future.result(10)
-    assert time.monotonic() - left < 1.0
+    assert time.monotonic() - left < 5.0, "far less than the patience with a token"
     assert (result.finish_reason, list(result.token_ids)) == ("cancelled", came)
     assert len(result.logprobs_raw) == 2
-    wait_until(lambda: rig.doubles[0].aborted == 1, 10.0, "the server to notice")
+    wait_until(lambda: rig.doubles[0].aborted == 1, 60.0, "the server to notice")
 
 
 def test_answers_go_to_the_replica_with_the_fewest_under_way(make_rig: MakeRig) -> None:

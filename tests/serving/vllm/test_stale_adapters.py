@@ -87,7 +87,7 @@ def test_a_name_that_a_server_holds_stale_is_loaded_once_more_under_a_fresh_one(
     expected, (name,) = rig.ask("kind@1"), rig.doubles[0].table
     before = rig.engine.replicas()[0].incarnation
     rig.doubles[0].crash(cache={name: (kind.path, Path(rude.path))})
-    wait_until(lambda: not rig.engine.replicas()[0].well(), 10.0, "the loss to be seen")
+    wait_until(lambda: not rig.engine.replicas()[0].well(), 60.0, "the loss to be seen")
     assert servable(rig) == frozenset(), "nothing is proven by a replica that is away"
     rig.doubles[0].start()
     rig.well()
@@ -210,7 +210,7 @@ def test_a_replica_that_restarts_unseen_is_noticed_by_its_connection_and_what_it
     before = rig.engine.replicas()[0].incarnation
     rig.doubles[0].crash(cache={"kind@1": (kind.path, Path(rude.path))})  # as `--lora-modules kind@1=...` would
     rig.doubles[0].start()
-    wait_until(lambda: rig.engine.replicas()[0].incarnation > before, 10.0, "the loss to be seen")
+    wait_until(lambda: rig.engine.replicas()[0].incarnation > before, 60.0, "the loss to be seen")
     rig.well()
     reconcile(rig)
     stop.set()
@@ -234,7 +234,7 @@ def test_one_of_three_that_fails_takes_no_traffic_until_it_has_proven_everything
     expected = rig.ask("kind@1")
     for _ in range(8):
         assert rig.ask("kind@1") == expected, "no request fails"
-    wait_until(lambda: not rig.engine.replicas()[1].opened(), 10.0, "the failing replica to be left out")
+    wait_until(lambda: not rig.engine.replicas()[1].opened(), 60.0, "the failing replica to be left out")
     count = 10**6 - rig.doubles[1].faults.failing_completions
     reconcile(rig)
     assert statuses(sqlite_database, "base")["vllm-1"][0] in ("unloaded", "failing")

@@ -90,8 +90,8 @@ def test_a_killed_members_partitions_are_taken_over_without_waiting_for_its_sess
     assert heir.poll(1, 0.2) == []
     assert heir.assignment() == frozenset()  # the child lives, and has not polled again to give any back
     child.kill()
-    child.wait(10)
-    wait_until(lambda: heir.poll(1, 0.1) == [] and len(heir.assignment()) == 4, 5.0, "the takeover")
+    child.wait(60)
+    wait_until(lambda: heir.poll(1, 0.1) == [] and len(heir.assignment()) == 4, 30.0, "the takeover")
     heir.close()
 
 

@@ -54,9 +54,9 @@ def test_an_append_without_acknowledgement_fails_after_the_timeout_and_is_not_wr
     log = open_log(append_timeout_seconds=0.4)
     blocker = Blocker(path)
     with pytest.raises(EventLogUnavailable, match=r"could not be written|no durable acknowledgement"):
-        log.append("t", [record("lost", 0)]).result(5)
+        log.append("t", [record("lost", 0)]).result(30)
     blocker.release()
-    wait_until(lambda: log.append("t", [record("kept", 0)]).exception(5) is None, what="recovery")
+    wait_until(lambda: log.append("t", [record("kept", 0)]).exception(30) is None, what="recovery")
     consumer = log.consumer("t", "g")
     assert b"lost" not in values(read(consumer, 1))
     consumer.close()
@@ -66,11 +66,11 @@ def test_a_failed_commit_fails_its_appends_shows_in_health_and_heals(open_log: O
     log = open_log(append_timeout_seconds=0.5)
     assert log.healthy() is None
     blocker = Blocker(path)
-    assert isinstance(log.append("t", [record("x")]).exception(5), EventLogUnavailable)
+    assert isinstance(log.append("t", [record("x")]).exception(30), EventLogUnavailable)
     wait_until(lambda: "locked" in (log.healthy() or ""), what="the failure in healthy()")
     assert catalogue.EVENT_LOG_HEALTHY._value.get() == 0
     blocker.release()
-    log.append("t", [record("y")]).result(5)
+    log.append("t", [record("y")]).result(30)
     assert log.healthy() is None
     assert catalogue.EVENT_LOG_HEALTHY._value.get() == 1
 
@@ -78,9 +78,9 @@ def test_a_failed_commit_fails_its_appends_shows_in_health_and_heals(open_log: O
 def test_it_heals_by_itself_when_everybody_waits_for_that(open_log: OpenLog, path: Path) -> None:
     """The gateway asks `healthy()` first and appends nothing while the answer is no."""
     log = open_log(append_timeout_seconds=0.5)
-    log.append("t", [record("kept")]).result(5)
+    log.append("t", [record("kept")]).result(30)
     blocker = Blocker(path)
-    assert log.append("t", [record("x")]).exception(5) is not None
+    assert log.append("t", [record("x")]).exception(30) is not None
     wait_until(lambda: log.healthy() is not None, what="the failure in healthy()")
     blocker.release()
     wait_until(lambda: log.healthy() is None, what="recovery without an append")
@@ -112,14 +112,14 @@ def test_a_cancelled_append_harms_no_other(open_log: OpenLog, path: Path) -> Non
 def test_identity_changes_when_the_file_is_made_anew(open_log: OpenLog, path: Path) -> None:
     log = open_log()
     identity = log.topic_identity("t")
-    log.append("t", [record("old", 0)]).result(5)
+    log.append("t", [record("old", 0)]).result(30)
     log.close()
     assert open_log().topic_identity("t") == identity
     for leftover in path.parent.glob("log.sqlite3*"):
         leftover.unlink()
     fresh = open_log()
     assert fresh.topic_identity("t") != identity
-    assert fresh.append("t", [record("new", 0)]).result(5)[0].offset == 0
+    assert fresh.append("t", [record("new", 0)]).result(30)[0].offset == 0
 
 
 def test_a_file_replaced_while_open_is_not_healthy(open_log: OpenLog, path: Path) -> None:
@@ -169,7 +169,7 @@ def test_several_openings_at_once_make_one_file(open_log: OpenLog) -> None:
 
 def test_a_commit_is_flushed_to_disk_before_it_is_acknowledged(open_log: OpenLog) -> None:
     log = open_log()
-    log.append("t", [record("x")]).result(5)
+    log.append("t", [record("x")]).result(30)
     connection = log._writer._connection
     assert connection is not None
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
@@ -178,16 +178,16 @@ def test_a_commit_is_flushed_to_disk_before_it_is_acknowledged(open_log: OpenLog
 
 def test_trim_deletes_only_what_is_old_and_applied_and_offsets_stay(open_log: OpenLog, clock: ManualClock) -> None:
     log = open_log()
-    log.append("t", [record(f"old-{number}", number % 2) for number in range(6)]).result(5)
+    log.append("t", [record(f"old-{number}", number % 2) for number in range(6)]).result(30)
     clock.advance(100)
     boundary = clock.now()
-    log.append("t", [record("new-0", 0), record("new-1", 1)]).result(5)
+    log.append("t", [record("new-0", 0), record("new-1", 1)]).result(30)
     assert log.trim("t", before=boundary, applied={0: 2, 1: 4}) == 2 + 3
     consumer = log.consumer("t", "g")
     left = {(one.partition, one.offset): one.value for one in read(consumer, 3)}
     assert left == {(0, 2): b"old-4", (0, 3): b"new-0", (1, 3): b"new-1"}
     assert consumer.end_offsets() == {0: 4, 1: 4, 2: 0, 3: 0}
-    assert log.append("t", [record("next", 1)]).result(5)[0].offset == 4
+    assert log.append("t", [record("next", 1)]).result(30)[0].offset == 4
     consumer.close()
 
 
@@ -201,9 +201,9 @@ def test_appends_are_counted(open_log: OpenLog) -> None:
     log = open_log()
     topic = "counted"
     log.ensure_topic(topic)
-    log.append(topic, [Record(key=b"12", value=b"345"), Record(key=b"", value=b"6")]).result(5)
+    log.append(topic, [Record(key=b"12", value=b"345"), Record(key=b"", value=b"6")]).result(30)
     log.close()
-    assert isinstance(log.append(topic, [record("x")]).exception(5), EventLogUnavailable)
+    assert isinstance(log.append(topic, [record("x")]).exception(30), EventLogUnavailable)
     wait_until(lambda: catalogue.EVENT_LOG_APPENDED_RECORDS.labels(topic)._value.get() == 2, what="the count")
     assert catalogue.EVENT_LOG_APPENDED_BYTES.labels(topic)._value.get() == 6
     failures = catalogue.EVENT_LOG_APPEND_FAILURES.labels(topic, "event_log_unavailable")

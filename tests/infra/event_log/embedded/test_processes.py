@@ -24,7 +24,7 @@ def test_an_ended_process_is_dead_before_it_is_reaped_and_after() -> None:
         assert not surely_dead(name)
         child.kill()
         # Nobody has waited for it: it stays a zombie, with its pid, until somebody does.
-        wait_until(lambda: surely_dead(name), 5.0, "its death")
+        wait_until(lambda: surely_dead(name), 30.0, "its death")
         assert child.returncode is None
     finally:
         sigkill(child)

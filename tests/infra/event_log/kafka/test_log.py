@@ -71,11 +71,11 @@ def test_the_log_outlives_its_broker(connect: Connect) -> None:
     started = time.monotonic()
     with pytest.raises(EventLogUnavailable):
         log.append(topic, [record("while it is away", 0)]).result(10)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 9, "not the patience of those who ask"
     started = time.monotonic()
     with pytest.raises(EventLogUnavailable):  # reconnecting: the caller is told at once
-        log.append(topic, [record("soon after", 0)]).result(1.5)
-    assert time.monotonic() - started < 1.5, "half of what an append may take"
+        log.append(topic, [record("soon after", 0)]).result(10)
+    assert time.monotonic() - started < 2.5, "less than an append may take"
     assert log.healthy() is not None
     with running_broker(port):  # keeps nothing: it is another broker at the same address
         wait_until(lambda: _ensured(log, topic), 20.0, "the topic at the new broker")
@@ -101,7 +101,7 @@ def test_without_a_broker_opening_fails_in_time_and_names_the_address(settings: 
     started = time.monotonic()
     with pytest.raises(EventLogUnavailable, match=f"127.0.0.1:{port} cannot be reached"):
         open_event_log(nowhere, clock)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 9, "not the patience of those who ask"
     assert set(threading.enumerate()) <= threads  # an outage lasts: nothing may be left behind by each try
     assert len(os.listdir("/proc/self/fd")) <= files
 

@@ -75,30 +75,30 @@ def bench(tmp_path: Path, clock: ManualClock) -> Iterator[Callable[..., Bench]]:
 
 def test_while_the_log_answers_nothing_is_spooled(bench: Callable[..., Bench]) -> None:
     made = bench()
-    assert [p.offset for p in made.log.append(TOPIC, [record("a", 0), record("b", 0)]).result(5)] == [0, 1]
+    assert [p.offset for p in made.log.append(TOPIC, [record("a", 0), record("b", 0)]).result(30)] == [0, 1]
     assert made.log.spooled_bytes() == 0
 
 
 def test_what_the_log_refuses_is_kept_and_handed_on_in_its_partition(bench: Callable[..., Bench]) -> None:
     made = bench()
     made.inner.away = True
-    kept = made.log.append(TOPIC, [record("x", 1, b"key"), Record(b"k", b"y", 0, (("h", b"1"),))]).result(5)
+    kept = made.log.append(TOPIC, [record("x", 1, b"key"), Record(b"k", b"y", 0, (("h", b"1"),))]).result(30)
     assert [(p.topic, p.partition, p.offset) for p in kept] == [(TOPIC, 1, SPOOLED), (TOPIC, 0, SPOOLED)]
     assert made.log.spooled_bytes() == 2
     assert made.log.healthy() is None  # it takes what comes
     made.inner.away = False
-    wait_until(lambda: made.log.spooled_bytes() == 0, 10.0)
+    wait_until(lambda: made.log.spooled_bytes() == 0, 40.0)
     assert made.stored() == [(0, b"y"), (1, b"x")]
-    assert made.log.append(TOPIC, [record("z", 0)]).result(5)[0].offset == 1  # past the spool again
+    assert made.log.append(TOPIC, [record("z", 0)]).result(30)[0].offset == 1  # past the spool again
 
 
 def test_a_full_spool_refuses_and_says_so(bench: Callable[..., Bench]) -> None:
     made = bench(spool_limit_bytes=10)
     made.inner.away = True
-    made.log.append(TOPIC, [record("1234567", 0)]).result(5)
+    made.log.append(TOPIC, [record("1234567", 0)]).result(30)
     with pytest.raises(EventLogUnavailable, match="spool_limit_bytes is 10"):
-        made.log.append(TOPIC, [record("5678", 0)]).result(5)
-    made.log.append(TOPIC, [record("890", 0)]).result(5)
+        made.log.append(TOPIC, [record("5678", 0)]).result(30)
+    made.log.append(TOPIC, [record("890", 0)]).result(30)
     assert made.log.healthy() is not None
     assert "the spool is full" in str(made.log.healthy())
 
@@ -114,11 +114,11 @@ def test_a_record_at_fault_is_refused_in_an_outage_as_well(bench: Callable[..., 
 def test_what_waits_at_the_end_is_handed_on_by_the_next_process(bench: Callable[..., Bench]) -> None:
     made = bench()
     made.inner.away = True
-    made.log.append(TOPIC, [record("left behind", 0)]).result(5)
+    made.log.append(TOPIC, [record("left behind", 0)]).result(30)
     made.log.close()
     assert len(list((made.folder / "spool").glob("*.sqlite3"))) == 1
     _, log = made.start()
-    wait_until(lambda: log.spooled_bytes() == 0, 10.0)
+    wait_until(lambda: log.spooled_bytes() == 0, 40.0)
     assert made.stored(log) == [(0, b"left behind")]
     log.close()
     assert list((made.folder / "spool").iterdir()) == []
@@ -149,14 +149,14 @@ def test_sigkill_loses_nothing_that_was_acknowledged(tmp_path: Path, bench: Call
         lines += child.stdout.read().splitlines()
     acknowledged = [int(line.split()[1]) for line in lines if line.startswith("ack")]
     made = bench()  # the next process of the same folder
-    wait_until(lambda: made.log.spooled_bytes() == 0, 20.0)
+    wait_until(lambda: made.log.spooled_bytes() == 0, 40.0)
     assert {int(value) for _, value in made.stored()} >= set(acknowledged)
 
 
 def test_a_file_in_use_is_left_alone(bench: Callable[..., Bench]) -> None:
     made = bench()
     made.inner.away = True
-    made.log.append(TOPIC, [record("mine", 0)]).result(5)
+    made.log.append(TOPIC, [record("mine", 0)]).result(30)
     _, other = made.start()
     assert other.spooled_bytes() == 0
     other.close()

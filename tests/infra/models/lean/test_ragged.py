@@ -138,6 +138,29 @@ def test_a_long_prompt_in_pieces() -> None:
     assert torch.allclose(found[0], here.expected(1, ids)[-1], atol=5e-4)
 
 
+def test_short_rows_beside_long_ones_see_nothing_of_who_was_there_before() -> None:
+    """The long one lets whole places be read: beyond what a row has computed lies nothing, and counts for nothing."""
+    here = world("llama")
+    memory = KvMemory(shape_of(here.voices[0]), limit_bytes=1 << 30, longest=512, max_rows=2)
+    spoiled = memory.open(100)
+    assert spoiled is not None
+    for tensor in (*spoiled.table.keys, *spoiled.table.values):
+        tensor.fill_(float("nan"))
+    memory.close(spoiled)
+    rows = [(0, [1 + n % 59 for n in range(70)]), (1, [7, 8, 9])]
+    lanes = [memory.open(100) for _ in rows]
+    assert all(lane is not None and lane.table.capacity == 128 for lane in lanes)
+    for piece in (slice(0, -1), slice(-1, None)):
+        spans = [Span(lane, here.voices[v], ids[piece]) for lane, (v, ids) in zip(lanes, rows, strict=True) if lane]
+        step = lay_out(spans)
+        found = logits(step, hidden_states(step), step.lasts).log_softmax(-1)
+        for span in spans:
+            span.lane.length += len(span.ids)
+    assert step.draws[0].length == 128
+    for (which, ids), values in zip(rows, found, strict=True):
+        assert torch.allclose(values, here.expected(which, ids)[-1], atol=2e-4)
+
+
 def test_a_module_outside_the_layers_has_no_place_beside() -> None:
     here = world("llama")
     base = here.voices[0]
