@@ -35,7 +35,7 @@ class Rig:
         """Wait until these replicas (all by default) are well."""
         replicas = self.engine.replicas()
         for number in numbers or range(len(replicas)):
-            wait_until(lambda one=replicas[number]: one.well() and one.mode, 20.0, f"replica {number}")
+            wait_until(lambda one=replicas[number]: one.well() and one.mode, 60.0, f"replica {number}")
 
     def open_base(self) -> None:
         """Take the base on trust everywhere."""
