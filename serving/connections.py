@@ -40,14 +40,16 @@ class Http11Protocol(HttpToolsProtocol):
 
 
 class Connection(Protocol):
-    """What is used of uvicorn's HTTP protocols. `cycle`: the newest request whose head has come, with its response."""
+    """What is used of uvicorn's HTTP protocols. `cycle`: the newest request whose head has come, with its response.
+    `timeout_keep_alive_task` is there from an answer to the first byte after it: uvicorn itself will close it then."""
 
     cycle: Any
+    timeout_keep_alive_task: Any
     transport: Any
 
 
 class Loiterers:
-    """Who has been between two requests since when. Belongs to the server's loop."""
+    """Who has been between two requests, but not at rest, since when. Belongs to the server's loop."""
 
     def __init__(self, most_seconds: float) -> None:
         """A connection may stay without the whole head of a request for `most_seconds`, counted from when it is first
@@ -61,8 +63,8 @@ class Loiterers:
         closed = 0
         for one in connections:
             cycle = one.cycle
-            if cycle is not None and not cycle.response_complete:
-                continue  # has asked for something
+            if cycle is not None and (not cycle.response_complete or one.timeout_keep_alive_task is not None):
+                continue  # has asked for something, or rests
             before = self._since.get(one)
             since = before[1] if before is not None and before[0] is cycle else now
             if now - since > self._most_seconds:

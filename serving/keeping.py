@@ -1,7 +1,7 @@
 """One replica's adapters: loaded, proven, opened for traffic, proven anew, let go of."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -46,6 +46,7 @@ class Keeper:
         self._lock = threading.Lock()  # one pass at a time
         self._incarnation: int | None = None
         self._base: Fingerprint | None = None
+        self._ending = False
         self._offset = 0.0
         self._proofs: dict[AdapterRef, tuple[str, float]] = {}  # (digest of what was proven, when)
         self._refused: dict[AdapterRef, tuple[str, float]] = {}
@@ -79,7 +80,9 @@ class Keeper:
                     self._check_names([*self._proofs, *self._leaving])
                     self._take_back(wanted())
                     self._prove_again()
-                    while (ref := self._next(wanted())) is not None:
+                    tried: set[AdapterRef] = set()  # each once a pass, however soon it is due again
+                    while (ref := self._next(wanted(), tried)) is not None:
+                        tried.add(ref)
                         self._load(ref)
                     self._let_go(set(wanted()))
             except EngineFailed as error:  # says nothing about an adapter: the replica's health will tell
@@ -88,6 +91,7 @@ class Keeper:
     def farewell(self) -> None:
         """The gateway ends, perhaps for good: what it had proven stands for nothing any more, and retention need not
         keep its weights. Refusals stay readable until it starts again."""
+        self._ending = True
         self._prover.forget(self.name, "the gateway was shut down", of=PROVEN)
 
     def _ready(self) -> bool:
@@ -133,10 +137,10 @@ class Keeper:
         else:
             self._admit(BASE_ADAPTER, proven, incarnation)
 
-    def _next(self, wanted: Sequence[AdapterRef]) -> AdapterRef | None:
-        if self._incarnation != self.replica.incarnation:
+    def _next(self, wanted: Sequence[AdapterRef], tried: Collection[AdapterRef]) -> AdapterRef | None:
+        if self._incarnation != self.replica.incarnation or self._ending:
             return None
-        return next((ref for ref in wanted if ref not in self._proofs and self._due(ref)), None)
+        return next((ref for ref in wanted if ref not in self._proofs and ref not in tried and self._due(ref)), None)
 
     def _due(self, ref: AdapterRef) -> bool:
         """Not refused, or long enough ago; what merely failed is tried again ten times as soon."""

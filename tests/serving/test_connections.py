@@ -34,20 +34,25 @@ class _Cycle:
 @dataclass(eq=False)
 class _Connection:
     cycle: Any = None
+    timeout_keep_alive_task: Any = None
     transport: _Transport = field(default_factory=_Transport)
 
 
 def test_each_new_request_gives_a_connection_its_time_anew() -> None:
     silent, busy, asking = _Connection(), _Connection(), _Connection(_Cycle(False))
+    resting = _Connection(_Cycle(True), timeout_keep_alive_task="uvicorn's own")
     loiterers = Loiterers(10.0)
     for now in range(0, 61, 5):
         busy.cycle = _Cycle(True)  # another request answered since the last look
-        loiterers.sweep([one for one in (silent, busy, asking) if not one.transport.aborted], float(now))
+        loiterers.sweep([one for one in (silent, busy, asking, resting) if not one.transport.aborted], float(now))
         assert silent.transport.aborted is (now > 10)
     assert not busy.transport.aborted
     assert not asking.transport.aborted
-    assert loiterers.sweep([busy], 61.0) == 0
-    assert loiterers.sweep([busy], 71.0) == 1
+    assert not resting.transport.aborted
+    resting.timeout_keep_alive_task = None  # the first bytes of a head have come, and no others
+    assert [loiterers.sweep([resting], now) for now in (60.0, 70.0, 71.0)] == [0, 0, 1]
+    assert loiterers.sweep([busy], 100.0) == 0
+    assert loiterers.sweep([busy], 111.0) == 1
 
 
 async def _slow(scope: Scope, receive: Receive, send: Send) -> None:

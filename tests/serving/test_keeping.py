@@ -2,15 +2,17 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection
 
-from infra.contracts import ManualClock
+from infra.contracts import Fingerprint, ManualClock
 from infra.db import Database, StoreUnavailable
+from serving.engine_errors import EngineFailed
 from serving.keeping import Keeper
-from serving.proving import Prover
+from serving.proving import Proven, Prover
 from serving.repository import ServingRepository
 from tests.serving.conftest import PROJECT
 
@@ -26,6 +28,44 @@ class Gone:
 
     def opened(self) -> frozenset[str]:
         return frozenset()
+
+
+class Failing:
+    """A replica that answers and can load nothing."""
+
+    name, incarnation = "local", 0
+
+    def __init__(self) -> None:
+        self.tried: list[str] = []
+        self._opened: frozenset[str] = frozenset()
+
+    def well(self) -> bool:
+        return True
+
+    def load_adapter(self, ref: str, path: str) -> None:
+        self.tried.append(ref)
+        assert len(self.tried) < 100, "the pass never ends"
+        raise EngineFailed("no memory")
+
+    def open(self, ref: str, incarnation: int) -> bool:
+        self._opened |= {ref}
+        return True
+
+    def opened(self) -> frozenset[str]:
+        return self._opened
+
+
+class Trusting(Prover):
+    """Believes in the base and in every folder."""
+
+    def base(self, *_given: Any) -> tuple[Proven, Fingerprint, float]:
+        return Proven("proven", {}, ""), Fingerprint(probe_hash="", logprobs=(), noise=0.0), 0.0
+
+    def row(self, ref: str) -> Any:
+        return ref
+
+    def files(self, adapter: Any) -> Path:
+        return Path(adapter)
 
 
 class Store:
@@ -56,12 +96,14 @@ def store(sqlite_database: Database) -> Store:
     return Store(sqlite_database)
 
 
-def kept(store: Any, clock: ManualClock) -> Keeper:
+def kept(
+    store: Any, clock: ManualClock, replica: Any = None, prover: type[Prover] = Prover, retry_seconds: float = 60.0
+) -> Keeper:
     return Keeper(
-        Gone(),  # type: ignore[arg-type]
-        Prover(store, clock, PROJECT, base=None),  # type: ignore[arg-type]
+        replica or Gone(),
+        prover(store, clock, PROJECT, base=None),  # type: ignore[arg-type]
         "r1",
-        retry_seconds=60.0,
+        retry_seconds=retry_seconds,
         reprove_seconds=None,
         base_reference=lambda: None,
         base_allowance=0.0,
@@ -99,3 +141,15 @@ def test_a_gateway_that_ends_leaves_no_proof_behind_and_keeps_its_reasons(store:
         ("r1", "kind@2"): ("refused", "before"),
         ("r2", "kind@1"): ("proven", "before"),
     }
+
+
+def test_a_pass_ends_though_what_failed_is_due_again_at_once(store: Store, clock: ManualClock) -> None:
+    """What fails more slowly than it is tried again would hold the pass, and the process at its end, for ever."""
+    replica = Failing()
+    keeper = kept(store, clock, replica, Trusting, retry_seconds=0.0)
+    for _ in range(2):
+        keeper.reconcile(lambda: ["kind@1", "kind@2", "base"])
+    assert replica.tried == ["kind@1", "kind@2"] * 2
+    keeper.farewell()
+    keeper.reconcile(lambda: ["kind@1", "base"])
+    assert len(replica.tried) == 4, "who ends begins nothing"

@@ -8,6 +8,7 @@ MOST_GROWTH = 0.05
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1800)
 def test_memory_after_100_000_requests_is_that_after_10_000() -> None:
     with running() as bench:
         bench.load(10_000)

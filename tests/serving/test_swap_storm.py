@@ -147,6 +147,7 @@ def made_by(loaded: LoadedModel, folders: dict[str, Path], logged: list[Interact
     }
 
 
+@pytest.mark.timeout(1800)  # of all swaps together; each rollback has its second
 @pytest.mark.parametrize("swaps", [SHORT, pytest.param(LONG, marks=pytest.mark.full)])
 def test_no_swap_fails_a_request_and_every_answer_names_what_made_it(
     swaps: int, stormy: tuple[Served, dict[str, Path]], tiny_loaded: LoadedModel

@@ -207,14 +207,16 @@ def test_a_replica_that_restarts_unseen_is_noticed_by_its_connection_and_what_it
 
     asking = threading.Thread(target=people)
     asking.start()
-    before = rig.engine.replicas()[0].incarnation
-    rig.doubles[0].crash(cache={"kind@1": (kind.path, Path(rude.path))})  # as `--lora-modules kind@1=...` would
-    rig.doubles[0].start()
-    wait_until(lambda: rig.engine.replicas()[0].incarnation > before, 60.0, "the loss to be seen")
-    rig.well()
-    reconcile(rig)
-    stop.set()
-    asking.join()
+    try:
+        before = rig.engine.replicas()[0].incarnation
+        rig.doubles[0].crash(cache={"kind@1": (kind.path, Path(rude.path))})  # as `--lora-modules kind@1=...` would
+        rig.doubles[0].start()
+        wait_until(lambda: rig.engine.replicas()[0].incarnation > before, 60.0, "the loss to be seen")
+        rig.well()
+        reconcile(rig)
+    finally:
+        stop.set()
+        asking.join()
     assert wrong == []
     # What was in the middle of its tokens when the server died has failed; nothing else has.
     assert len(failed) <= 1
