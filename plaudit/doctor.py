@@ -222,7 +222,7 @@ def _plaudit_answers(host: str, port: int) -> bool:
     try:
         answer = httpx.get(f"http://[{reached}]:{port}/livez" if ":" in reached else f"http://{reached}:{port}/livez",
                            timeout=3.0, trust_env=False)  # fmt: skip
-        return answer.json() == {"status": "alive"}
+        return bool(answer.json() == {"status": "alive"})
     except (httpx.HTTPError, ValueError):
         return False
 
