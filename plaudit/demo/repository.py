@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, RowMapping, case, func, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, case, func, select, true
 
 from infra.db.tables import (
     adapter_proofs,
@@ -120,12 +120,12 @@ def milestones(connection: Connection, project: str) -> dict[str, float]:
     """Seconds from the first run of a job, which begins when the system is ready, to the first of each; what has not
     come yet is left out. A verdict is what ends an experiment or moves its ramp: neither its start nor a hold."""
     verdict = decisions.c.kind.not_in(("start", "hold"))
-    asked: dict[str, tuple[Column[float], ColumnElement[bool] | None]] = {
-        "answer": (interactions.c.created_at, None),
-        "feedback": (feedback_events.c.received_at, None),
+    asked: dict[str, tuple[Any, ColumnElement[bool]]] = {
+        "answer": (interactions.c.created_at, true()),
+        "feedback": (feedback_events.c.received_at, true()),
         "final label": (labels.c.made_at, labels.c.version >= 1),
-        "reward model": (reward_models.c.created_at, None),
-        "adapter": (adapters.c.created_at, None),
+        "reward model": (reward_models.c.created_at, true()),
+        "adapter": (adapters.c.created_at, true()),
         "experiment": (experiments.c.started_at, experiments.c.kind == "challenge"),
         "decision": (decisions.c.decided_at, verdict),
     }
@@ -133,8 +133,7 @@ def milestones(connection: Connection, project: str) -> dict[str, float]:
     ready = connection.execute(first).scalar_one()
     found = {}
     for name, (at, which) in asked.items():
-        query = select(func.min(at)).where(at.table.c.project == project)
-        seen = connection.execute(query if which is None else query.where(which)).scalar_one()
+        seen = connection.execute(select(func.min(at)).where(at.table.c.project == project, which)).scalar_one()
         if seen is not None and ready is not None:
             found[name] = float(seen - ready)
     return found

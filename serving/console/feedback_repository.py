@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, Connection, RowMapping, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, RowMapping, func, literal_column, select
 
 from infra.db import rows_by_keys
 from infra.db.tables import dead_letters, feedback_events, interactions, labels
@@ -58,7 +58,7 @@ class FeedbackRepository:
         """The newest final labels with the adapter, experiment and arm of their answers and the length of these."""
         c = labels.c
         query = select(c.response_id, c.choice, c.version, c.objective_values, c.made_at)
-        final = literal_column("version >= 1", Boolean)  # literally: see the index
+        final: ColumnElement[bool] = literal_column("version >= 1")  # literally: see the index
         query = query.where(c.project == self._project, final).order_by(c.made_at.desc()).limit(limit)
         found = self._connection.execute(query).mappings().all()
         served = self._served(row["response_id"] for row in found)

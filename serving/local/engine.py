@@ -63,6 +63,7 @@ class LocalEngine:
         self._voices: dict[str, Any] = {BASE_ADAPTER: self._base_voice or loaded.model}
         self._gone: list[Any] = []
         self._queue = FairQueue()
+        metrics.SERVING_QUEUE.set(0)  # an autoscaler asks also before anybody else does
         self._changed = threading.Condition()
         self._max_queue_rows = max_queue_rows
         self._closed = self._abandoned = False

@@ -53,6 +53,7 @@ class VllmEngine:
         self._background = Background("vllm")
         self._lock = threading.Lock()
         self._waiting = 0
+        metrics.SERVING_QUEUE.set(0)  # an autoscaler asks also before anybody else does
         self._closed = False
         self._replicas = self._background.run(self._made())
         self._dispatcher = Dispatcher(self._replicas, self._whole, settings)

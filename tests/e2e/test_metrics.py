@@ -24,6 +24,8 @@ def test_promtool_finds_nothing_to_complain_of(running: Deployment) -> None:
         pytest.skip("promtool or curl is not installed: `scripts/install-test-tools` as root on Debian or Ubuntu")
     exposed = subprocess.run([curl, "-sf", f"{running.url}/metrics"], capture_output=True, check=True).stdout
     assert b'plaudit_component_ready{component="adapter"} 1.0' in exposed
+    for known in (b"plaudit_serving_queue_rows ", b"plaudit_serving_champion_proven 1.0", b"plaudit_build_info{"):
+        assert b"\n" + known in exposed
     checked = subprocess.run([promtool, "check", "metrics"], input=exposed, capture_output=True, check=False)
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
 

@@ -24,10 +24,17 @@ EVERYTHING: Document = {
         "host": "plaudit.example",
         "tlsSecretName": "tls",
         "console": True,
+        "trustedProxies": "10.0.0.0/8",
     },
     "training": {"gpus": 4, "nodeSelector": {"pool": "gpu"}},
     "gateway": {"gpus": 1, "flavour": "cuda"},
-    "secrets": {"kafkaPassword": {"name": "kafka", "key": "password"}},
+    "secrets": {
+        "kafkaPassword": {"name": "kafka", "key": "password"},
+        "more": {
+            f"PLAUDIT_{name}": {"name": "plaudit", "key": "k"}
+            for name in ("PREVIOUS_USER_KEY_SECRETS", "CONSOLE__SESSION_SECRET", "SERVING__ENGINE__VLLM__API_KEY")
+        },
+    },
     "shared": {"existingClaim": "kept"},
     "imagePullSecrets": [{"name": "pull"}],
     "consumer": {"autoscaling": {"enabled": False}},

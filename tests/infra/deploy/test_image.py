@@ -62,6 +62,17 @@ def test_what_it_starts_and_sets_exists(monkeypatch: pytest.MonkeyPatch) -> None
         assert re.search(rf"install --directory --owner=10001 [^&]*{folder}", made), folder
 
 
+def test_pip_knows_the_options_it_is_given() -> None:
+    """`--build-constraint` came with pip 25.3; the image of Python 3.11 brings 24.0."""
+    from packaging.version import Version
+
+    (line,) = [line for line in instructions("RUN") if "--build-constraint" in line]
+    found = re.search(r'pip install [^&]*"pip==(\S+)" && +pip wheel .*--build-constraint', line)
+    assert found is not None, "pip is upgraded before the option is used"
+    assert Version(found.group(1)) >= Version("25.3")
+    assert f"pip=={found.group(1)}" in (ROOT / "constraints.txt").read_text().splitlines()
+
+
 def test_the_python_is_one_the_project_runs_on() -> None:
     from packaging.specifiers import SpecifierSet
 

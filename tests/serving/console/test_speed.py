@@ -79,18 +79,20 @@ def test_the_newest_events_are_found_by_the_primary_key(recorded: Context) -> No
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1200)  # filling the store takes minutes; the pages are timed by themselves
 def test_pages_are_fast_with_a_million_interactions(recorded: Context) -> None:
     fill(recorded)
     client, slow = signed_in(recorded), {}
     for path in pages_of(recorded):
         client.get(f"/console{path}")
-        seconds = []
+        seconds, worked = [], time.process_time()
         for _ in range(REQUESTS):
             started = time.perf_counter()
             assert client.get(f"/console{path}").status_code == 200
             seconds.append(time.perf_counter() - started)
         p95 = sorted(seconds)[int(0.95 * REQUESTS) - 1]
-        print(f"{path}: {1000 * p95:.0f} ms")
+        cpu = (time.process_time() - worked) / REQUESTS
+        print(f"{path}: {1000 * p95:.0f} ms at the 95th percentile, {1000 * cpu:.0f} ms of CPU each")
         if p95 >= LIMIT_SECONDS:
             slow[path] = p95
     assert slow == {}
