@@ -49,9 +49,8 @@ def consume(settings: Settings, pipe: Connection) -> None:
 
     def applied() -> int:
         """Of this one metric: to read the whole registry twenty times a second would be measured with the consumer."""
-        samples = [sample for metric in INGEST_APPLIED.collect() for sample in metric.samples]
-        counted = [one for one in samples if one.name.endswith("_total") and one.labels["kind"] == "feedback"]
-        return sum(int(one.value) for one in counted)
+        samples = [one for metric in INGEST_APPLIED.collect() for one in metric.samples if one.name.endswith("_total")]
+        return sum(int(one.value) for one in samples if one.labels["kind"] == "feedback")
 
     _answer(pipe, applied)
 

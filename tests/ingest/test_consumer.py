@@ -157,16 +157,16 @@ def test_a_store_that_fails_is_tried_again_and_nothing_is_skipped(context: "Cont
 def test_a_record_the_store_will_never_take_does_not_hold_up_the_others(
     context: "Context", consumer: FeedbackConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ingest.repository import FeedbackRepository
+    from ingest.writers import Writer
 
-    real = FeedbackRepository.insert_events
+    real = Writer._take_in
 
-    def insert(repository: FeedbackRepository, rows: Any) -> int:
-        if any("poison" in row for row in rows):
+    def take_in(writer: Writer, columns: Any) -> None:
+        if "poison" in columns[1]:
             raise ValueError("a defect of ours")
-        return real(repository, rows)
+        real(writer, columns)
 
-    monkeypatch.setattr(FeedbackRepository, "insert_events", insert)
+    monkeypatch.setattr(Writer, "_take_in", take_in)
     send(context, event("a"), event("poison"), event("b"))
     assert consumer.drain() == 3
     with context.database.reading() as connection:
