@@ -91,7 +91,7 @@ class Deployment:
         """Start it where it does not run; returns when it is ready."""
         if not self.up.alive():
             self.up.start()
-        self.up.wait_ready(150.0)
+        self.up.wait_ready(280.0)
 
     def runs(self, *jobs: str, since: float = 0.0) -> list[Any]:
         """The runs of these jobs that began at or after `since`, oldest first."""
