@@ -72,12 +72,17 @@ class Parameters:
                 raise BadRequest(
                     f"{name[:80]!r} is no parameter of this API: remove it", code="unknown_parameter", field=name[:80]
                 )
-            if value not in self._neutral[name]:
+            if not any(_same(value, one) for one in self._neutral[name]):
                 raise BadRequest(
                     f"{name} = {shown(value)} is not supported here: leave {name} out",
                     code="unsupported_parameter",
                     field=name,
                 )
+
+
+def _same(value: Any, neutral: Any) -> bool:
+    """Whether they are one in JSON, where false is no 0."""
+    return bool(value == neutral) and isinstance(value, bool) == isinstance(neutral, bool)
 
 
 def document_of(body: bytes, needed: str) -> dict[str, Any]:

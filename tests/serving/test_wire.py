@@ -51,6 +51,8 @@ def test_defaults() -> None:
         ({"metadata": {"conversation_id": "two words"}}, "metadata.conversation_id"),
         ({"metadata": {"conversation_id": 7}}, "metadata"),
         ({"frequency_penalty": 0.5}, "frequency_penalty"),
+        ({"presence_penalty": False}, "presence_penalty"),
+        ({"store": 0}, "store"),
         ({"tools": [{}]}, "tools"),
         ({"top_logprobs": 3}, "top_logprobs"),
         ({"response_format": {"type": "json_object"}}, "response_format"),

@@ -95,6 +95,7 @@ class Heads:
 
 @cache
 def at_once(count: int) -> str:
+    """The one statement that takes `count` records, cached by their number."""
     return "INSERT INTO incoming VALUES " + ", ".join(count * ("(?, ?, ?, ?, ?, ?, ?, ?)",))  # noqa: S608
 
 
