@@ -176,6 +176,7 @@ class Conductor:
         adapter, each = str(row["challenger"]), self._options.evaluation_answers
         if self.story.outcome != "promoted":
             await asyncio.to_thread(self._keep_loaded, adapter)
+            await client.until_served(adapter)
         bar = self._bar("people judge unseen prompts", 2 * each * len(unseen))
 
         def tick() -> None:

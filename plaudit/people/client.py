@@ -4,6 +4,7 @@ Every event id is made once and kept through retries, so that a reaction counts 
 """
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,6 +91,18 @@ class AppClient:
             latency_seconds=latency,
             finish_reason=choice["finish_reason"],
         )
+
+    async def until_served(self, model: str) -> None:
+        """Wait until the deployment answers for `model`: an adapter has to be loaded and proven first. Raises
+        ServiceGone when it is not listed within the patience."""
+        deadline = time.monotonic() + self._patience
+        while time.monotonic() < deadline:
+            with contextlib.suppress(httpx.TransportError, ValueError):
+                listed = (await self._http.get("/v1/models")).json()
+                if any(one["id"] == model for one in listed.get("data", ())):
+                    return
+            await asyncio.sleep(0.2)
+        raise ServiceGone(f"{model} was not listed by /v1/models within {self._patience:.0f} s")
 
     async def react(self, events: list[dict[str, Any]]) -> None:
         """Send feedback events (each with its own `event_id`) and note which were acknowledged."""
