@@ -176,7 +176,6 @@ class Conductor:
         adapter, each = str(row["challenger"]), self._options.evaluation_answers
         if self.story.outcome != "promoted":
             await asyncio.to_thread(self._keep_loaded, adapter)
-            await client.until_served(adapter)
         bar = self._bar("people judge unseen prompts", 2 * each * len(unseen))
 
         def tick() -> None:
@@ -194,7 +193,11 @@ class Conductor:
                 on_answer=tick,
             )
 
-        base, new = await asyncio.gather(ask("base"), ask(adapter))
+        async def ask_once_proven() -> list[Any]:
+            await client.until_served(adapter)
+            return await ask(adapter)
+
+        base, new = await asyncio.gather(ask("base"), ask_once_proven())
         self.story.evaluation = await asyncio.to_thread(compare, judge, self._options.seed, adapter, unseen, base, new)
 
     def _keep_loaded(self, adapter: str) -> None:
