@@ -98,8 +98,9 @@ def create(path: Path, busy_seconds: float) -> None:
         connection = connect(path, busy_seconds=busy_seconds, durable=True)
         try:
             _enter_wal_mode(connection, busy_seconds)
-            _check_version(connection, path)
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+            if _version(connection, path) != SCHEMA_VERSION:
+                # Only now: to write, one waits behind those who append, and among many of them may wait in vain.
+                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
         finally:
             connection.close()
     except sqlite3.OperationalError as error:
@@ -122,10 +123,12 @@ def _enter_wal_mode(connection: sqlite3.Connection, busy_seconds: float) -> None
             time.sleep(0.01)
 
 
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
-    found = connection.execute("PRAGMA user_version").fetchone()[0]
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """0 of a file without tables, else SCHEMA_VERSION. Raises EventLogFileError for any other."""
+    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if found not in (0, SCHEMA_VERSION):
         raise EventLogFileError(
             f"{path} has event-log schema {found}, this version reads {SCHEMA_VERSION}: use the matching release, "
             "or let its consumers finish, move the file away and start again"
         )
+    return found
