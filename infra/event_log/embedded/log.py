@@ -45,6 +45,9 @@ class SqliteEventLog:
         self._deadlines = Deadlines(settings.append_timeout_seconds)
 
     def ensure_topic(self, topic: str) -> None:
+        with self._catalog_reading() as connection:  # every process asks when it begins: no turn among writers for that
+            if connection.execute("SELECT 1 FROM topics WHERE name = ?", (topic,)).fetchone():
+                return
         with self._catalog_transaction() as connection:
             made = connection.execute(
                 "INSERT INTO topics (name, identity, partitions) VALUES (?, ?, ?) ON CONFLICT DO NOTHING "
