@@ -4,6 +4,7 @@ A writer serves one project in one transaction. Lots are added one after the oth
 everything that was new, once.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -19,7 +20,7 @@ from ingest.standing import Heard
 
 
 @dataclass
-class Writer:
+class Writer(ABC):
     """`now`: Unix seconds at which labels are made. What came of it: numbers of events that were new or repetitions, of
     labels written, the (lot, index) of events at odds with one of the same id, and responses whose pairs changed."""
 
@@ -39,13 +40,13 @@ class Writer:
         self._config_hash = self.makes.labelling.config_hash
         self._heard = Heard()
 
+    @abstractmethod
     def add(self, lot: Lot) -> None:
         """Take the events of a lot."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self) -> None:
         """Write the labels."""
-        raise NotImplementedError
 
     def _take_in(self, columns: Columns) -> None:
         """Rows that are new to the ledger, of which there are some."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +97,13 @@ def killed_at(number: int) -> Iterator[Callable[[], int]]:
     finally:
         event.remove(Engine, "before_cursor_execute", strike)
         event.remove(Engine, "commit", strike)
+
+
+def decide_off(world: World, offset: float) -> Look:
+    """A look of a promoter whose clock is off by so many seconds."""
+    world.clock.advance(EVERY)
+    world.consumed()
+    return decide(replace(world.context, clock=ManualClock(world.clock.now() + offset)) if offset else world.context)
 
 
 @dataclass

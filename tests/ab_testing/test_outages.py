@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from ab_testing.service import Look, decide
-from infra.contracts import ManualClock
+from ab_testing.service import Look
 from infra.db.tables import labels
 from infra.event_log.port import EventLog
 from infra.settings import Settings
@@ -24,6 +23,7 @@ from tests.ab_testing.outages import (
     Reordered,
     TenTimes,
     Visit,
+    decide_off,
     kinds,
     new_world,
     story,
@@ -70,9 +70,7 @@ class Off(Delivery):
     offset: float = 0.0
 
     def look(self, world: World) -> Look:
-        world.clock.advance(EVERY)
-        world.consumed()
-        return decide(replace(world.context, clock=ManualClock(world.clock.now() + self.offset)))
+        return decide_off(world, self.offset)
 
 
 READINGS = ("decided_at", "watermark", "decision_id", "hash", "previous_hash")
@@ -169,13 +167,8 @@ class Skewed(Delivery):
     looks: int = 0
 
     def look(self, world: World) -> Look:
-        world.clock.advance(EVERY)
-        world.consumed()
         self.looks += 1
-        if self.looks % 2 == 0:
-            return decide(world.context)
-        offset = 3600.0 if self.looks % 4 == 1 else -3600.0
-        return decide(replace(world.context, clock=ManualClock(world.clock.now() + offset)))
+        return decide_off(world, (3600.0, 0.0, -3600.0, 0.0)[(self.looks - 1) % 4])
 
 
 @dataclass
