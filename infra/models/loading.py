@@ -57,7 +57,7 @@ def load_folder(path: Path, *, device: str = "auto", dtype: str = "auto") -> Loa
 
     transformers_logging.disable_progress_bar()  # a bar for loading 270 MB would land in the server's log
     place = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-    kind = torch.float32 if dtype == "float32" else torch.bfloat16
+    kind = weight_type(dtype, place)
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
         model = AutoModelForCausalLM.from_pretrained(path, dtype=kind).to(place)
@@ -82,6 +82,23 @@ def load_folder(path: Path, *, device: str = "auto", dtype: str = "auto") -> Loa
         context_length=int(getattr(model.config, "max_position_embeddings", 0) or 2048),
         **_hashes(path, tokenizer),
     )
+
+
+def weight_type(dtype: str, device: "torch.device") -> "torch.dtype":
+    """The precision `model.dtype` means on `device`. `auto` is bf16 on a GPU and on a processor that multiplies it;
+    where oneDNN has no kernels for it (x86 without AVX-512), a product takes 2 to 9 times as long as in fp32."""
+    import torch
+
+    if dtype == "auto" and device.type == "cpu" and not cpu_multiplies_bf16():
+        return torch.float32
+    return torch.float32 if dtype == "float32" else torch.bfloat16
+
+
+def cpu_multiplies_bf16() -> bool:
+    """Whether torch takes bf16 products to oneDNN here: what torch itself asks before it does."""
+    import torch
+
+    return bool(torch._C._has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def load_without_weights(path: Path) -> LoadedModel:

