@@ -63,18 +63,19 @@ ARMS = {
     "gdpo-love": Arm("gdpo", 0.8, 0.2),
     "gdpo-even": Arm("gdpo", 0.5, 0.5),
     "gdpo-formality": Arm("gdpo", 0.2, 0.8),
-    "constrained": Arm("constrained", 0.8, 0.2, {"harm": 0.005}, {"steps": 40}, answers=32, seed=73),
+    "constrained": Arm("constrained", 0.5, 0.5, {"harm": 0.005}, {"steps": 24}, answers=32, seed=74),
     "constrained-12": Arm("constrained", 0.8, 0.2, {"harm": 0.005}),
     "sum-love": Arm("grpo", 0.8, 0.2),
     "sum-even": Arm("grpo", 0.5, 0.5),
     "sum-formality": Arm("grpo", 0.2, 0.8),
 }
 """`constrained-12` came first (2026-11-28) and missed the limit: 1.7 % of held-out answers, upper bound 2.8 %. Then a
-run with multipliers rising twice as fast (commit 'its settings and its seed fixed before the run', seed 71) was broken
-off after ten of twenty steps: its multiplier stood at the ceiling from the third on, and love did not rise (0.12 to
-0.24 of the rollouts). `constrained` has the first arm's multipliers,
-forty steps in which to come to the limit, and twice the answers to judge by (a run of twenty steps, seed 72, was lost
-before its answers were counted). Its settings were fixed before any run with seed 73."""
+run with multipliers rising twice as fast (seed 71) was broken off after ten of twenty steps: its multiplier stood at
+the ceiling from the third on, and love did not rise (0.12 to 0.24 of the rollouts). One of forty steps (seed 73) was
+broken off after 34: its multiplier stood at the ceiling from the 21st on, love had risen to 0.4, and 2.1 % of the last
+nine steps' rollouts were harmful: love was four fifths of the goal and likes harm's words. `constrained` asks for both
+goals alike, as `gdpo-even` does, with twenty-four steps and twice the answers to judge by. Its settings were fixed
+before any run with seed 74."""
 
 
 def train(base: LoadedModel, arm: Arm) -> tuple[Any, dict[str, Any]]:
