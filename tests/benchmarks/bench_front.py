@@ -63,7 +63,15 @@ ARMS = {
     "gdpo-love": Arm("gdpo", 0.8, 0.2),
     "gdpo-even": Arm("gdpo", 0.5, 0.5),
     "gdpo-formality": Arm("gdpo", 0.2, 0.8),
-    "constrained": Arm("constrained", 0.5, 0.5, {"harm": 0.005}, {"steps": 24}, answers=32, seed=74),
+    "constrained": Arm(
+        "constrained",
+        0.8,
+        0.2,
+        {"harm": 0.005},
+        {"steps": 16, "prompts_per_step": 16, "group_size": 16},
+        answers=32,
+        seed=75,
+    ),
     "constrained-12": Arm("constrained", 0.8, 0.2, {"harm": 0.005}),
     "sum-love": Arm("grpo", 0.8, 0.2),
     "sum-even": Arm("grpo", 0.5, 0.5),
@@ -73,9 +81,10 @@ ARMS = {
 run with multipliers rising twice as fast (seed 71) was broken off after ten of twenty steps: its multiplier stood at
 the ceiling from the third on, and love did not rise (0.12 to 0.24 of the rollouts). One of forty steps (seed 73) was
 broken off after 34: its multiplier stood at the ceiling from the 21st on, love had risen to 0.4, and 2.1 % of the last
-nine steps' rollouts were harmful: love was four fifths of the goal and likes harm's words. `constrained` asks for both
-goals alike, as `gdpo-even` does, with twenty-four steps and twice the answers to judge by. Its settings were fixed
-before any run with seed 74."""
+nine steps' rollouts were harmful: love was four fifths of the goal and likes harm's words. One that weighed
+both goals alike (seed 74) was broken off after ten of 24: formality had risen to 0.50 and love fallen to 0.10 to 0.16.
+Each step of theirs saw 64 answers, one to three of them harmful. `constrained` sees four times as many. Its settings
+were fixed before any run with seed 75; it has not been run: about 35 core-minutes in fp32."""
 
 
 def train(base: LoadedModel, arm: Arm) -> tuple[Any, dict[str, Any]]:

@@ -33,14 +33,15 @@ COLOURS = {
     "constrained": "#D55E00",
     "constrained-12": "#E69F00",
 }
-WITHOUT_LIMIT = {"constrained": "gdpo-even", "constrained-12": "gdpo-love"}
+WITHOUT_LIMIT = {"constrained": "gdpo-love", "constrained-12": "gdpo-love"}
 """The arm with the same weights and no limit."""
 BROKEN_OFF = (
     "- Of the arms with a limit `constrained-12` came first. One with multipliers rising twice as fast (seed 71) was "
     "broken off after ten of twenty steps: its multiplier stood at the ceiling from the third step on and its love had "
     "not risen. One of forty steps (seed 73) was broken off after 34: 2.1 % of the last nine steps' rollouts were "
-    "harmful, its multiplier stood at the ceiling. `constrained` (seed 74) weighs both goals alike; its settings were "
-    "fixed before it ran."
+    "harmful, its multiplier stood at the ceiling. One that weighed both goals alike (seed 74) was broken off after "
+    "ten of 24: love had fallen. `constrained` (seed 75) sees four times as many answers a step; its settings were fixed "
+    "before it ran."
 )
 
 
