@@ -40,8 +40,8 @@ BROKEN_OFF = (
     "broken off after ten of twenty steps: its multiplier stood at the ceiling from the third step on and its love had "
     "not risen. One of forty steps (seed 73) was broken off after 34: 2.1 % of the last nine steps' rollouts were "
     "harmful, its multiplier stood at the ceiling. One that weighed both goals alike (seed 74) was broken off after "
-    "ten of 24: love had fallen. `constrained` (seed 75) sees four times as many answers a step; its settings were fixed "
-    "before it ran."
+    "ten of 24: love had fallen. `constrained` (seed 75) sees four times as many answers a step; its settings were "
+    "fixed before it ran."
 )
 
 
