@@ -9,6 +9,7 @@ import pytest
 
 from infra.contracts import ManualClock
 from tests.fixtures.broker import kafka_bootstrap
+from tests.fixtures.forking import parts
 from tests.fixtures.postgres import postgres_server, postgres_template, postgres_url
 from tests.fixtures.registry import registry_template, settings_with_registry
 from tests.fixtures.stores import (
@@ -35,6 +36,7 @@ __all__ = [
     "database_url",
     "kafka_bootstrap",
     "other_tiny_model_dir",
+    "parts",
     "postgres_database",
     "postgres_server",
     "postgres_template",

@@ -9,17 +9,18 @@ import pytest
 
 from infra.contracts import uuid7
 from tests.drills.plant import Plant
+from tests.fixtures.forking import Forking
 
 MakePlant = Callable[..., Plant]
 
 
 @pytest.fixture
-def make_plant(tmp_path: Path) -> Iterator[MakePlant]:
+def make_plant(tmp_path: Path, parts: Forking) -> Iterator[MakePlant]:
     """`make_plant(store_url, **event_log)`: a plant over a folder of its own, ended with the test."""
     with ExitStack() as closing:
 
         def make(store_url: str = "", **event_log: Any) -> Plant:
-            plant = Plant(tmp_path / "plant", closing, store_url, **event_log)
+            plant = Plant(tmp_path / "plant", closing, parts, store_url, **event_log)
             plants.append(plant)
             return plant
 

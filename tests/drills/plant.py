@@ -1,8 +1,9 @@
-"""The parts of ingest as an operator runs them, each a process that can be killed, stopped and started again."""
+"""The parts of ingest as an operator runs them, each a process that can be killed, stopped and started again.
+
+They are forked from a process with the imports done: kills and restarts are what is drilled, not how Python starts.
+"""
 
 import os
-import subprocess
-import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +15,8 @@ from infra.db import migrate
 from infra.runtime import Context, open_context
 from infra.settings import Settings, load_settings
 from infra.settings.describing import toml_value
-from tests.fixtures.helpers import free_port, sigkill, wait_until
+from tests.fixtures.forking import Forking
+from tests.fixtures.helpers import free_port, wait_until
 
 PARTS = ("api", "consumer", "labels")
 WINDOW_SECONDS = 1.0
@@ -23,7 +25,9 @@ WINDOW_SECONDS = 1.0
 class Plant:
     """One data folder with API, consumer and label maker over it. Close it with the exit stack it was given."""
 
-    def __init__(self, folder: Path, closing: ExitStack, store_url: str = "", **event_log: Any) -> None:
+    def __init__(
+        self, folder: Path, closing: ExitStack, forking: Forking, store_url: str = "", **event_log: Any
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.folder = folder
@@ -48,31 +52,28 @@ class Plant:
         self.settings: Settings = load_settings(self.config)
         if store_url:
             migrate(store_url)
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._forking = forking
+        self._processes: dict[str, int] = {}
         closing.callback(self.kill_all)
         self.context: Context = open_context(self.settings)
         closing.callback(self.context.close)
 
     def start(self, *parts: str) -> None:
         """Start these parts (all by default). `consumer2` is a second member of the consumer's group."""
+        environment = {**os.environ, "PLAUDIT_CONFIG": str(self.config)}
         for part in parts or PARTS:
-            with (self.folder / f"{part}.out").open("ab") as output:
-                self._processes[part] = subprocess.Popen(
-                    [sys.executable, "-m", *self._command(part)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env={**os.environ, "PLAUDIT_CONFIG": str(self.config)},
-                )
+            program, *arguments = self._command(part)
+            output = self.folder / f"{part}.out"
+            self._processes[part] = self._forking.start(tuple(arguments), environment, output, program)
         if "api" in (parts or PARTS):
             wait_until(self.answers, 60.0, "the API's answer", every_seconds=0.05)
 
     def kill(self, part: str) -> None:
         """SIGKILL: no chance to clean up."""
-        sigkill(self._processes.pop(part))
+        self._forking.kill(self._processes.pop(part))
 
     def pid(self, part: str) -> int:
-        return self._processes[part].pid
+        return self._processes[part]
 
     def kill_all(self) -> None:
         for part in list(self._processes):
@@ -87,7 +88,7 @@ class Plant:
     def outputs(self) -> str:
         """The ends of the processes' outputs, for the report of a failure."""
         return "\n".join(
-            f"--- {file.name}\n{file.read_text(errors='replace')[-2000:]}" for file in self.folder.glob("*.out")
+            f"--- {file.name}\n{file.read_text(errors='replace')[-2000:]}" for file in self.folder.glob("*.out*")
         )
 
     def _command(self, part: str) -> list[str]:

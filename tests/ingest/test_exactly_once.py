@@ -1,7 +1,6 @@
 """SIGKILL of a consumer in the middle of the stream: every event counts once, on the embedded log and on a broker."""
 
-import subprocess
-import sys
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +17,12 @@ from infra.settings.infrastructure import EventLogSettings
 from infra.settings.ingest import IngestSettings
 from ingest.codec import FEEDBACK_CODEC
 from ingest.topics import feedback_topic
-from tests.fixtures.helpers import sigkill, wait_until
+from tests.fixtures.helpers import wait_until
 from tests.ingest.builders import event
 
 if TYPE_CHECKING:
     from infra.contracts import FeedbackEvent
+    from tests.fixtures.forking import Forking
 
 ANSWERS = 200
 KILLS = {"embedded": 3, "kafka": 1}
@@ -49,9 +49,9 @@ def real_context(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Con
     context.close()
 
 
-def start_child(context: Context) -> "subprocess.Popen[bytes]":
+def start_child(context: Context, parts: "Forking", output: Path) -> int:
     document = context.settings.model_dump_json()
-    return subprocess.Popen([sys.executable, "-m", "tests.ingest.consume_child", document], stdin=subprocess.DEVNULL)
+    return parts.start((document,), dict(os.environ), output, "tests.ingest.consume_child")
 
 
 def count(context: Context, table: object) -> int:
@@ -74,7 +74,9 @@ def stream() -> "list[list[FeedbackEvent]]":
 
 
 @pytest.mark.timeout(120)
-def test_killed_in_the_middle_nothing_is_lost_or_doubled(real_context: Context) -> None:
+def test_killed_in_the_middle_nothing_is_lost_or_doubled(
+    real_context: Context, parts: "Forking", tmp_path: Path
+) -> None:
     topic = feedback_topic(real_context.settings)
     real_context.event_log.ensure_topic(topic)
     sent = stream()
@@ -83,7 +85,7 @@ def test_killed_in_the_middle_nothing_is_lost_or_doubled(real_context: Context) 
     unique = len({each.event_id for some in sent for each in some})
     kills = KILLS[real_context.settings.event_log.kind]
     for kill in range(1, kills + 1):
-        child = start_child(real_context)
+        child = start_child(real_context, parts, tmp_path / "child.out")
         try:
             goal = unique * kill // (kills + 2)
             wait_until(
@@ -93,13 +95,13 @@ def test_killed_in_the_middle_nothing_is_lost_or_doubled(real_context: Context) 
                 every_seconds=0.005,
             )
         finally:
-            sigkill(child)
+            parts.kill(child)
         assert count(real_context, feedback_events) < unique, "killed too late to prove anything"
-    child = start_child(real_context)
+    child = start_child(real_context, parts, tmp_path / "child.out")
     try:
         wait_until(lambda: applied(real_context) == len(sent), 60.0, "every record applied")
     finally:
-        sigkill(child)
+        parts.kill(child)
     assert count(real_context, feedback_events) == unique
     assert count(real_context, labels) == ANSWERS
     assert count(real_context, pairs) == ANSWERS

@@ -3,8 +3,6 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -21,7 +19,8 @@ from infra.runtime import Context, Job, JobContext, JobOutcome, open_context
 from infra.runtime.repository import recent_runs
 from infra.runtime.scheduler import Scheduler
 from infra.settings import Settings
-from tests.fixtures.helpers import sigkill, wait_until
+from tests.fixtures.forking import Forking
+from tests.fixtures.helpers import wait_until
 from tests.infra.runtime.drill_program import drill_settings
 
 EVERY = 0.2
@@ -30,8 +29,8 @@ EVERY = 0.2
 class Pair:
     """Two scheduler processes over one data folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, parts: Forking) -> None:
+        self._folder, self._parts = folder, parts
         open_context(drill_settings(folder)).close()  # migrated
         self._database = Database.open(drill_settings(folder).store_url)
         with self._database.transaction() as connection:
@@ -45,33 +44,33 @@ class Pair:
 
     def kill(self, which: int) -> None:
         """As a power cut would, and start another in its place."""
-        sigkill(self._processes[which])
+        self._parts.kill(self._processes[which])
         self._processes[which] = self._start()
 
     def freeze(self, which: int, seconds: float) -> None:
         """Stand still for longer than a lease lives, then go on as if nothing had been."""
-        os.kill(self._processes[which].pid, signal.SIGSTOP)
+        os.kill(self._processes[which], signal.SIGSTOP)
         time.sleep(seconds)
-        os.kill(self._processes[which].pid, signal.SIGCONT)
+        os.kill(self._processes[which], signal.SIGCONT)
 
     def stop(self) -> None:
         """Kill both for good."""
-        for process in self._processes:
-            sigkill(process)
+        while self._processes:
+            self._parts.kill(self._processes.pop())
 
     def close(self) -> None:
-        for process in self._processes:
-            sigkill(process)
+        self.stop()
         self._database.close()
 
-    def _start(self) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-m", "tests.infra.runtime.drill_program", str(self._folder), str(EVERY)]
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    def _start(self) -> int:
+        arguments = (str(self._folder), str(EVERY))
+        output = self._folder / "scheduler.out"
+        return self._parts.start(arguments, dict(os.environ), output, "tests.infra.runtime.drill_program")
 
 
-def drilled(folder: Path, fires: int, harms: int, seed: int) -> None:
+def drilled(folder: Path, parts: Forking, fires: int, harms: int, seed: int) -> None:
     """Harm the pair so often while so many fires pass; then every fire so far is there exactly once."""
-    draw, pair = random.Random(seed), Pair(folder)
+    draw, pair = random.Random(seed), Pair(folder, parts)
     try:
         wait_until(lambda: len(pair.fires()) >= 1, 60.0, "the first fire")
         for number in range(harms):
@@ -94,14 +93,14 @@ def drilled(folder: Path, fires: int, harms: int, seed: int) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_two_schedulers_killed_anywhere_run_every_fire_once(tmp_path: Path) -> None:
-    drilled(tmp_path, fires=15, harms=3, seed=1)
+def test_two_schedulers_killed_anywhere_run_every_fire_once(tmp_path: Path, parts: Forking) -> None:
+    drilled(tmp_path, parts, fires=15, harms=3, seed=1)
 
 
 @pytest.mark.full
 @pytest.mark.timeout(900)
-def test_two_schedulers_killed_thirty_times_run_two_hundred_fires_once(tmp_path: Path) -> None:
-    drilled(tmp_path, fires=200, harms=30, seed=2)
+def test_two_schedulers_killed_thirty_times_run_two_hundred_fires_once(tmp_path: Path, parts: Forking) -> None:
+    drilled(tmp_path, parts, fires=200, harms=30, seed=2)
 
 
 @pytest.fixture

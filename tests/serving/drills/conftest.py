@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.drills.forking import Forking
+from tests.fixtures.forking import GATEWAY, Forking
 from tests.serving.drills.plant import GatewayPlant
 
 
 @pytest.fixture(scope="package")
 def forking() -> Iterator[Forking]:
-    made = Forking()
+    made = Forking(GATEWAY)
     yield made
     made.close()
 

@@ -15,8 +15,8 @@ from infra.contracts import Interaction, SystemClock
 from infra.event_log import open_event_log
 from infra.settings import Settings, load_settings
 from infra.settings.describing import toml_value
+from tests.fixtures.forking import Forking
 from tests.fixtures.helpers import free_port, wait_until
-from tests.serving.drills.forking import Forking
 
 MARK = "zanzibar-4711"
 """Stands in every prompt: it must be in no log."""

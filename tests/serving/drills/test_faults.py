@@ -17,9 +17,9 @@ import pytest
 
 from tests.drills.test_outages import _listener as listener
 from tests.fixtures.broker import running_broker
+from tests.fixtures.forking import Forking
 from tests.fixtures.helpers import wait_until
 from tests.serving.drills.crowd import Crowd
-from tests.serving.drills.forking import Forking
 from tests.serving.drills.plant import MARK, PATIENCE_SECONDS, GatewayPlant, Streamed, asked, long
 
 SECONDS = [4.0, pytest.param(300.0, marks=pytest.mark.full)]
