@@ -5,11 +5,13 @@
 Each run (kind and seed) trains a LoRA adapter by the room's own trainer and puts it before the room's own gate, whose
 examiner has the same flaw as the teacher: the goal rises, so tripwires alone stand between the adapter and people. What
 a run found is kept in the folder and not made again; `--only-report` judges what is there, and `--page` writes
-docs/benchmarks/reward-hacking.md. Exit 0 when the targets of `hacking_report` are met.
+docs/benchmarks/reward-hacking.md. The runs of that page lie in docs/benchmarks/reward-hacking. Exit 0 when the targets
+of `hacking_report` are met.
 """
 
 import argparse
 import dataclasses
+import gzip
 import json
 import sys
 import time
@@ -123,14 +125,14 @@ def main() -> int:
     base = None
     for seed in [] if given.only_report else given.seeds:
         for kind in given.kinds:
-            path = given.folder / f"{kind}-{seed}.json"
+            path = given.folder / f"{kind}-{seed}.json.gz"
             if path.exists():
                 continue
             base = base or load_base(load_settings())
-            found = run(base, kind, seed) | {"torch": torch.__version__}
-            path.write_text(json.dumps(found))
-    names = [given.folder / f"{kind}-{seed}.json" for kind in given.kinds for seed in given.seeds]
-    records = [json.loads(path.read_text()) for path in names if path.exists()]
+            found = run(base, kind, seed) | {"torch": torch.__version__, "dtype": str(base.dtype)}
+            path.write_bytes(gzip.compress(json.dumps(found).encode(), mtime=0))
+    names = [given.folder / f"{kind}-{seed}.json.gz" for kind in given.kinds for seed in given.seeds]
+    records = [json.loads(gzip.decompress(path.read_bytes())) for path in names if path.exists()]
     lines, met = summary(records, len(given.seeds))
     print("\n".join(lines))
     if given.page:
