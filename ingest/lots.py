@@ -22,8 +22,8 @@ from ingest.rows import LedgerRow, Row, row_of
 from ingest.segments import Segment, decode_segments, header_problem, is_segmented
 from ingest.unreadable import UNREADABLE
 
-LOT_BYTES = 65_536
-"""Of values of records, about 400 events: below, what is done once for a lot shows; above, the cache ends."""
+LOT_BYTES = 32_768
+"""Of values of records, about 200 events: below, what is done once for a lot shows; above, the cache ends."""
 
 Columns = Sequence[tuple[Any, ...]]
 """A column of a Row each."""

@@ -112,8 +112,9 @@ class Heard:
     def compare(
         self, responses: Sequence[str], standing: Iterable[Sequence[Any]]
     ) -> tuple[dict[str, int], dict[str, Label]]:
-        """What to write of the labels that bits tell, in the order of `responses`, which are those of `fast`: ({response
-        whose label has heard something new: its bits}, {response without a label: (bits, voter)}); `slow` gets the others.
+        """What to write of the labels that bits tell, in the order of `responses`, which are those of `fast`:
+        ({response whose label has heard something new: its bits}, {response without a label: (bits, voter)}); `slow`
+        gets the others.
 
         `standing`: the labels there are, in that order too, as (place in `responses`, bits or NOTHING, voter), of
         several of one response first the one that may stand.
