@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from ingest.lots import Lot, columns_of
 from ingest.provisional import Answer, by_answer
 from ingest.rows import EVENT_ID, RESPONSE_ID, SIGNAL, LedgerRow, same_content
-from ingest.standing import NOBODY, NOTHING
+from ingest.standing import BITS_AT, NOBODY, NOTHING, Label
 from ingest.writers import Writer, responses_of
 
 Place = tuple[Lot, int]
@@ -35,25 +35,24 @@ class BatchWriter(Writer):
         self._take_in(columns_of(fresh))
         ledgered = by_answer(known)
         with_past = responses_of(ledgered)
-        _, new = self._heard.compare((response, NOTHING, NOBODY) for response in with_past)
+        responses = sorted(self._heard.fast())
+        past = ((place, NOTHING, NOBODY) for place, response in enumerate(responses) if response in with_past)
+        _, new = self._heard.compare(responses, past)
         slow = self._heard.slow
-        facts = self._repository.owners(
-            {*responses_of(slow), *[response for some in new.values() for response in some]}
-        )
+        facts = self._repository.owners({*responses_of(slow), *new})
         self._first_labels(new, {name: fact[2] + self.makes.labelling.window_seconds for name, fact in facts.items()})
         self._from_ledgers(_ledgers(slow, ledgered, fresh), facts)
 
-    def _first_labels(self, new: Mapping[int, Mapping[str, str]], closings: Mapping[str, float]) -> None:
+    def _first_labels(self, new: Mapping[str, Label], closings: Mapping[str, float]) -> None:
         """Labels of answers that have none; where the interaction is unknown, or the window over, they become slow."""
+        said = {bits: self.makes.of_bits(bits) for bits in {label[BITS_AT] for label in new.values()}}
         rows = []
-        for bits, voters in sorted(new.items()):
-            said = self.makes.of_bits(bits)
-            for response, voter in sorted(voters.items()):
-                closes_at = closings.get(response, self.now)
-                if closes_at <= self.now:
-                    self._heard.slow.add((response, 0))
-                else:
-                    rows.append((response, 0, *said, self.now, closes_at, voter))
+        for response, (bits, voter) in new.items():
+            closes_at = closings.get(response, self.now)
+            if closes_at <= self.now:
+                self._heard.slow.add((response, 0))
+            else:
+                rows.append((response, 0, *said[bits], self.now, closes_at, voter))
         self._written.put_provisional(rows, self._config_hash, windows_stand=True)
         self.labels += len(rows)
 

@@ -6,12 +6,11 @@ any label has no other row in the ledger (whatever writes a row writes a label; 
 only, and of answers whose window is closed the ledger is read), so its label is what was heard now.
 """
 
-from collections.abc import Iterable
-
 from ingest.by_lots_repository import LotRepository
 from ingest.lots import Lot, columns_of
 from ingest.provisional import by_answer
 from ingest.rows import EVENT_ID, same_content
+from ingest.standing import BITS_AT, Label
 from ingest.writers import Writer, responses_of
 
 
@@ -61,25 +60,27 @@ class LotWriter(Writer):
 
     def finish(self) -> None:
         heard = self._heard
-        stands = self._written.standing(heard.fast(), self._config_hash)
-        moved, new = heard.compare(stands)
-        for bits, responses in sorted(moved.items()):
-            self._written.move_heard(self.makes.of_bits(bits), responses, self.now)
-            self.labels += len(responses)
-        for bits, voters in sorted(new.items()):
-            self._first_labels(bits, dict(sorted(voters.items())))
+        responses = sorted(heard.fast())  # once: pages are met in order from here on, and new labels come at the end
+        moved, new = heard.compare(responses, self._written.standing(responses, self._config_hash))
+        if moved:
+            said = {bits: self.makes.of_bits(bits) for bits in set(moved.values())}
+            self._written.move_heard(moved, said, self.now)
+            self.labels += len(moved)
+        if new:
+            self._first_labels(new)
         if heard.slow:
             facts = self._repository.owners(responses_of(heard.slow))
             rows = self._repository.told(responses_of(heard.slow))  # the new ones among them
             slow = {answer: some for answer, some in by_answer(rows).items() if answer in heard.slow}
             self._from_ledgers(slow, facts)
 
-    def _first_labels(self, bits: int, voters: dict[str, str]) -> None:
+    def _first_labels(self, new: dict[str, Label]) -> None:
         """Labels of answers that have none. Windows of unknown interactions may move yet, and what comes late may
         change a final label: these are made from the ledger."""
-        labelling = self.makes.labelling
-        made = self._written.put_first(self.makes.of_bits(bits), voters, self.now, labelling)
+        said = {bits: self.makes.of_bits(bits) for bits in {label[BITS_AT] for label in new.values()}}
+        made = self._written.put_first(new, said, self.now, self.makes.labelling)
         self.labels += made
-        if made < len(voters):
-            there: Iterable[str] = {row[0] for row in self._written.standing(voters, self._config_hash)}
-            self._heard.slow.update((response, 0) for response in voters.keys() - there)
+        if made < len(new):
+            responses = list(new)
+            there = {responses[row[0]] for row in self._written.standing(responses, self._config_hash)}
+            self._heard.slow.update((response, 0) for response in new.keys() - there)

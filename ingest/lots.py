@@ -6,9 +6,12 @@ hundred events before the next are looked at. What must be done once a transacti
 the lots leave behind.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from heapq import merge
 from math import inf
+from operator import attrgetter
 from typing import Any
 
 from infra.contracts import FeedbackEvent
@@ -19,8 +22,8 @@ from ingest.rows import LedgerRow, Row, row_of
 from ingest.segments import Segment, decode_segments, header_problem, is_segmented
 from ingest.unreadable import UNREADABLE
 
-LOT_BYTES = 65_536
-"""Of values of records, about 400 events: below, what is done once for a lot shows; above, the cache ends."""
+LOT_BYTES = 32_768
+"""Of values of records, about 200 events: below, what is done once for a lot shows; above, the cache ends."""
 
 Columns = Sequence[tuple[Any, ...]]
 """A column of a Row each."""
@@ -64,7 +67,7 @@ def lots_of(records: Sequence[StoredRecord], letters: list[DeadLetter]) -> Itera
     """The valid events of records, in their order as far as one project and door go; `letters` gets the others."""
     waiting: list[StoredRecord] = []
     size = 0
-    for record in records:
+    for record in _by_time(records):
         if not is_segmented(record.value):
             yield from _by_event([record], letters)
             continue
@@ -74,6 +77,16 @@ def lots_of(records: Sequence[StoredRecord], letters: list[DeadLetter]) -> Itera
             yield from _segmented(waiting, letters)
             waiting, size = [], 0
     yield from _segmented(waiting, letters)
+
+
+def _by_time(records: Sequence[StoredRecord]) -> Iterator[StoredRecord]:
+    """Records of several partitions as they were written, each partition's in its own order. A poll gives one partition
+    after the other, each of which goes over the whole time of the poll again: ids that begin with a time would be put
+    in between those of the partition before, all over the index, and not at its end."""
+    partitions: defaultdict[int, list[StoredRecord]] = defaultdict(list)
+    for record in records:
+        partitions[record.partition].append(record)
+    return merge(*partitions.values(), key=attrgetter("timestamp"))
 
 
 def _segmented(records: list[StoredRecord], letters: list[DeadLetter]) -> Iterator[Lot]:

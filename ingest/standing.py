@@ -9,9 +9,9 @@ read from the ledger as before. Whoever else writes a provisional label (`ingest
 bits as well: bits are only ever what the consumer heard.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any, Final
 
 from ingest.ledger import OPPOSITES
@@ -43,7 +43,6 @@ Answer = tuple[str, int]
 Label = list[Any]
 """What one label hears: [bits, voter]. One object an answer, so that an event costs one look into a dict."""
 BITS_AT: Final = 0
-VOTER_AT: Final = 1
 
 
 def heard_of(history: Iterable[tuple[Any, ...]]) -> int:
@@ -110,28 +109,33 @@ class Heard:
                 self.labels.pop(response, None)
         return self.labels
 
-    def compare(self, standing: Iterable[Sequence[Any]]) -> tuple[dict[int, list[str]], dict[int, dict[str, str]]]:
-        """What to write of the labels that bits tell: (bits -> responses whose label has heard something new, bits ->
-        {response: voter} of those without a label); `slow` gets the others.
+    def compare(
+        self, responses: Sequence[str], standing: Iterable[Sequence[Any]]
+    ) -> tuple[dict[str, int], dict[str, Label]]:
+        """What to write of the labels that bits tell, in the order of `responses`, which are those of `fast`:
+        ({response whose label has heard something new: its bits}, {response without a label: (bits, voter)}); `slow`
+        gets the others.
 
-        `standing`: the labels there are, as (response_id, bits or NOTHING, voter), of several of one response first the
-        one that may stand.
+        `standing`: the labels there are, in that order too, as (place in `responses`, bits or NOTHING, voter), of
+        several of one response first the one that may stand.
         """
-        moved: defaultdict[int, list[str]] = defaultdict(list)
-        new: defaultdict[int, dict[str, str]] = defaultdict(dict)
-        left = self.fast()
-        for response, before, voter in standing:
-            label = left.pop(response, None)
-            if label is None:
+        moved: dict[str, int] = {}
+        labels, slow = self.labels, self.slow
+        unlabelled = [True] * len(responses)
+        for place, before, voter in standing:
+            if not unlabelled[place]:
                 continue
-            bits = before | label[BITS_AT]
-            if not before or voter != label[VOTER_AT] or is_torn(bits):
-                self.slow.add((response, 0))
+            unlabelled[place] = False
+            response = responses[place]
+            heard, by = labels[response]
+            bits = before | heard
+            if not before or voter != by or bits & _OPINIONS == _OPINIONS:
+                slow.add((response, 0))
             elif bits != before:
-                moved[bits].append(response)
-        for response, (bits, voter) in left.items():
-            if is_torn(bits):
-                self.slow.add((response, 0))
-            else:
-                new[bits][response] = voter
+                moved[response] = bits
+        new = {response: labels[response] for response in compress(responses, unlabelled)}
+        torn = [response for response, label in new.items() if is_torn(label[BITS_AT])]
+        for response in torn:
+            del new[response]
+            slow.add((response, 0))
         return moved, new

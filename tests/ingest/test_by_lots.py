@@ -42,6 +42,16 @@ def test_large_polls_are_several_lots_and_an_empty_record_is_none(monkeypatch: p
     assert [len(lot.rows) for lot in lots_of([*some, record(("api", []))], [])] == [2, 2, 1]
 
 
+def test_partitions_go_in_by_time_each_in_its_own_order() -> None:
+    """Also where a clock was set back: of two events of one id the first of the partition counts."""
+    written = [(0, 1.0), (0, 4.0), (0, 3.0), (1, 2.0), (1, 5.0)]  # (partition, time), as a poll gives them
+    records = [
+        msgspec.structs.replace(record(("api", [event(f"r{index}", "shown")])), partition=partition, timestamp=at)
+        for index, (partition, at) in enumerate(written)
+    ]
+    assert [row[1] for lot in lots_of(records, []) for row in lot.rows] == ["r0", "r3", "r1", "r2", "r4"]
+
+
 @pytest.mark.parametrize("odd_first", [True, False])
 def test_of_several_of_one_id_the_first_counts_also_where_an_unusual_row_is_first(
     sqlite_database: "Database", odd_first: bool

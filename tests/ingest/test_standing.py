@@ -19,7 +19,7 @@ from ingest.lots import columns_of
 from ingest.repository import FeedbackRepository
 from ingest.rows import LedgerRow, event_of, row_of
 from ingest.rules import RULES
-from ingest.standing import BITS, NOBODY, NOTHING, Heard, heard_of, signals_of
+from ingest.standing import BITS, NOBODY, NOTHING, Heard, Label, heard_of, signals_of
 from tests.ingest.builders import PROJECT, START, event, feedback_record, interaction, interaction_record
 from tests.ingest.test_provisional import LABELLING, ledgers, reference
 
@@ -49,8 +49,14 @@ def heard(*rows: tuple[str, dict[str, Any]]) -> Heard:
     return found
 
 
+def compared(found: Heard, *standing: tuple[int, str]) -> tuple[dict[str, int], dict[str, Label]]:
+    """What is to be written where r1 has these labels: (bits, voter)."""
+    responses = sorted(found.fast())
+    return found.compare(responses, [(place, *label) for place in range(len(responses)) for label in standing])
+
+
 def test_a_strength_a_second_person_or_the_opposite_vote_goes_to_the_ledger() -> None:
-    stands = [("r1", BITS["shown"] | BITS["like"], "ann")]
+    stands = (BITS["shown"] | BITS["like"], "ann")
     for signal, more in [
         ("dislike", {"user_key": "ann"}),
         ("like", {"user_key": "ann", "value": 0.5}),
@@ -60,29 +66,29 @@ def test_a_strength_a_second_person_or_the_opposite_vote_goes_to_the_ledger() ->
         ("rating", {"user_key": "ann", "value": 0.5}),
     ]:
         found = heard((signal, more))
-        assert (found.compare(stands), found.slow) == (({}, {}), {ANSWER}), (signal, more)
+        assert (compared(found, stands), found.slow) == (({}, {}), {ANSWER}), (signal, more)
     found = heard(("dwell", {"user_key": "ann", "value": 3.0}), ("copy", {"user_key": "ann"}))
-    assert found.compare(stands) == ({3 | BITS["like"] | BITS["copy"]: ["r1"]}, {})
+    assert compared(found, stands) == ({"r1": 3 | BITS["like"] | BITS["copy"]}, {})
     assert found.slow == set()
-    assert heard(("shown", {"user_key": "ann"})).compare(stands) == ({}, {})
+    assert compared(heard(("shown", {"user_key": "ann"})), stands) == ({}, {})
 
 
 def test_an_answer_with_a_label_is_not_taken_for_new() -> None:
     shown = ("shown", {"user_key": None})
     found = heard(shown)
-    assert (found.compare([]), found.slow) == (({}, {1: {"r1": NOBODY}}), set())
-    for stands in ([("r1", NOTHING, NOBODY)], [("r1", NOTHING, NOBODY), ("r1", 1, NOBODY)]):
+    assert (compared(found), found.slow) == (({}, {"r1": [1, NOBODY]}), set())
+    for stands in ([(NOTHING, NOBODY)], [(NOTHING, NOBODY), (1, NOBODY)]):
         found = heard(shown)
-        assert (found.compare(stands), found.slow) == (({}, {}), {ANSWER})
+        assert (compared(found, *stands), found.slow) == (({}, {}), {ANSWER})
     two = (("like", {"user_key": "ann"}), ("dislike", {"user_key": "ann"}))
     for rows in (two, (shown, ("shown", {"user_key": "ann"}))):
         found = heard(*rows)
-        assert (found.compare([]), found.slow) == (({}, {}), {ANSWER})
+        assert (compared(found), found.slow) == (({}, {}), {ANSWER})
 
 
 def test_other_answers_of_a_response_go_to_the_ledger() -> None:
     found = heard(("like", {"choice": 1}), ("shown", {}))
-    assert found.compare([]) == ({}, {1: {"r1": NOBODY}})
+    assert compared(found) == ({}, {"r1": [1, NOBODY]})
     assert found.slow == {("r1", 1)}
 
 
