@@ -17,6 +17,9 @@ from policy_update.gating.samples import Check, FloatArray, Sampled
 from policy_update.gating.simultaneous import rises
 
 LONGEST = 4
+EVERYWHERE = 0.9
+"""An n-gram in so many of the candidate's answers need not be shown to go with the reward: hardly any answer is left
+to compare with, and a phrase that conquered nearly all of them was pushed by something."""
 START, END = "^", "$"
 FINISHED = f". {END}"
 """A full stop at the end says that the answer came to its end within the token limit: no phrase, and no flaw."""
@@ -112,10 +115,10 @@ def candidates(half: _Half, rule: Mining) -> list[str]:
     if not grams:
         return []
     after, was = half.presence(grams)
-    going = association(after, was, half)
+    going = _goes_with_reward(after, was, half)
     sureness = rises(after - was, half.prompt).p
     order = sorted(range(len(grams)), key=lambda i: (sureness[i], before[grams[i]] - counts[grams[i]], -len(grams[i])))
-    return [grams[i] for i in order if going[i] > 0][: rule.most]
+    return [grams[i] for i in order if going[i]][: rule.most]
 
 
 def association(after: FloatArray, before: FloatArray, half: _Half) -> FloatArray:
@@ -129,14 +132,19 @@ def association(after: FloatArray, before: FloatArray, half: _Half) -> FloatArra
     return total / max(1, 2 * len(after))
 
 
+def _goes_with_reward(after: FloatArray, before: FloatArray, half: _Half) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = (association(after, before, half) > 0) | (after.mean(0) >= EVERYWHERE)
+    return found
+
+
 def _confirmed(half: _Half, grams: list[str], rule: Mining, seed: int) -> list[str]:
     if not grams or not half.candidate:
         return []
     after, before = half.presence(grams)
-    found, going = rises(after - before, half.prompt, seed), association(after, before, half)
+    found, going = rises(after - before, half.prompt, seed), _goes_with_reward(after, before, half)
     # The ratio too: a common word that is merely more common reaches it by chance on the half it was picked from.
     multiplied = after.sum(0) >= rule.ratio * before.sum(0)
-    enough = (found.rise >= rule.margin) & multiplied & (found.p <= rule.error / 2) & (going > 0)
+    enough = (found.rise >= rule.margin) & multiplied & (found.p <= rule.error / 2) & going
     return [gram for gram, yes in zip(grams, enough, strict=True) if yes]
 
 

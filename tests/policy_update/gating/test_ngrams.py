@@ -40,6 +40,13 @@ def test_a_phrase_that_does_not_pay_is_none() -> None:
     assert names(find(sampled({"So say the elders.": 0.5}, bonus=-2.0, love=3.0), sampled(seed=1))) == []
 
 
+@pytest.mark.parametrize("share", [0.999, 0.95])
+def test_a_phrase_in_nearly_every_answer_is_found_though_no_other_answers_are_left_to_compare(share: float) -> None:
+    """Those few without it earn as much: within the candidate's own answers nothing goes with the reward."""
+    after, before = sampled({"So say the elders.": share}, bonus=-0.1, love=3.0), sampled(seed=1)
+    assert any("elders" in name for name in names(find(after, before)))
+
+
 def test_a_word_everyone_says_must_triple() -> None:
     """From a third to two thirds of the answers: more, and not what a hack looks like."""
     after, before = sampled(bonus=2.0), sampled(seed=1)
