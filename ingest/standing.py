@@ -129,7 +129,7 @@ class Heard:
             response = responses[place]
             heard, by = labels[response]
             bits = before | heard
-            if not before or voter != by or bits & _OPINIONS == _OPINIONS:
+            if not before or voter != by or is_torn(bits):
                 slow.add((response, 0))
             elif bits != before:
                 moved[response] = bits

@@ -86,7 +86,7 @@ def load_folder(path: Path, *, device: str = "auto", dtype: str = "auto") -> Loa
 
 def weight_type(dtype: str, device: "torch.device") -> "torch.dtype":
     """The precision `model.dtype` means on `device`. `auto` is bf16 on a GPU and on a processor that multiplies it;
-    where oneDNN has no kernels for it (x86 without AVX-512), a product takes 2 to 9 times as long as in fp32."""
+    where oneDNN has no kernels for it (x86 without AVX-512), a product takes a multiple of its time in fp32."""
     import torch
 
     if dtype == "auto" and device.type == "cpu" and not cpu_multiplies_bf16():
