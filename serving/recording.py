@@ -1,8 +1,8 @@
 """Every answer is durable as an interaction before its response ends (contract 3).
 
-Durable means: on this host's disk. On the embedded log that is the log itself; before Kafka it is the spool, from where
-records go on by themselves, so that no answer waits for a broker. What ends while an append is under way shares the
-next one: an append costs a wake-up, a flush of the disk and a callback, whatever its size.
+Durable means: on this host's disk, in the spool, from where records go on to the log by themselves, so that no answer
+waits for a broker or for a commit. What ends while an append is under way shares the next one: an append costs a
+wake-up, a flush of the disk and a callback, whatever its size.
 """
 
 import asyncio

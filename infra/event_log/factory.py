@@ -6,7 +6,7 @@ from infra.settings.root import Settings
 
 
 def open_event_log(settings: Settings, clock: Clock) -> EventLog:
-    """The embedded log in the data folder, or Kafka behind a spool in that folder.
+    """The embedded log in the data folder, or Kafka, each with a spool in that folder.
 
     Each adapter is imported only when it is asked for.
 
@@ -20,7 +20,12 @@ def open_event_log(settings: Settings, clock: Clock) -> EventLog:
             return kafka
         from infra.event_log.spooling.log import SpoolingEventLog
 
-        return SpoolingEventLog(kafka, settings.data_dir / "spool", settings.event_log, clock)
-    from infra.event_log.embedded.log import SqliteEventLog
+        return SpoolingEventLog(kafka, settings.data_dir / "spool", settings.event_log)
+    path = settings.data_dir / "log.sqlite3"
+    if not settings.event_log.spool_limit_bytes:
+        from infra.event_log.embedded.log import SqliteEventLog
 
-    return SqliteEventLog(settings.data_dir / "log.sqlite3", settings.event_log, clock)
+        return SqliteEventLog(path, settings.event_log, clock)
+    from infra.event_log.embedded.keeping import KeepingEventLog
+
+    return KeepingEventLog(path, settings.data_dir / "spool", settings.event_log, clock)

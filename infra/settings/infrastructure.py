@@ -36,8 +36,8 @@ class EventLogSettings(Section):
     queue_limit_bytes: int = Field(64 * 1024 * 1024, ge=1024)
     """Bytes that may wait for their acknowledgement; above it appends fail at once and the caller gets 503."""
     spool_limit_bytes: int = Field(1024 * 1024 * 1024, ge=0)
-    """While Kafka does not answer, appends are kept in `data_dir/spool` up to this size and handed on later; put that
-    folder on a disk that outlives the process. 0: no spool, appends fail at once."""
+    """Answers, and while Kafka does not answer all appends, are kept in `data_dir/spool` up to this size and handed on;
+    put that folder on a disk that outlives the process. 0: no spool, appends fail at once."""
     linger_seconds: float = Field(0.005, ge=0, le=1)
     """How long the Kafka producer waits to fill a batch. The embedded log never waits: what arrives during one
     disk flush shares the next."""

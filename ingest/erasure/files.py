@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from infra.contracts import PlauditError
+from infra.event_log.spooling.files import left_behind
 from infra.settings import Settings
 
 CHECKPOINT_SECONDS = 10.0
@@ -28,13 +29,23 @@ class FileBusy(PlauditError):
 
 
 def sqlite_files(settings: Settings) -> list[Path]:
-    """The store, the embedded log and the spools in front of Kafka, as far as they are files."""
+    """The store and the embedded log, as far as they are files."""
     from sqlalchemy import make_url
 
     url = make_url(settings.store_url)
     store = [Path(str(url.database))] if url.get_backend_name() == "sqlite" else []
-    spools = sorted((settings.data_dir / "spool").glob("*.sqlite3"))
-    return [path for path in [*store, settings.data_dir / "log.sqlite3", *spools] if path.exists()]
+    return [path for path in [*store, settings.data_dir / "log.sqlite3"] if path.exists()]
+
+
+def spooled(settings: Settings, needles: Collection[bytes]) -> list[Path]:
+    """Spool files that still hold a needle after CHECKPOINT_SECONDS: what was handed on is overwritten there, so the
+    log does not take what waits in them."""
+    holding = [path for path in left_behind(settings.data_dir / "spool") if holds(path, needles)]
+    deadline = time.monotonic() + CHECKPOINT_SECONDS
+    while holding and time.monotonic() < deadline:
+        time.sleep(0.05)
+        holding = [path for path in holding if holds(path, needles)]
+    return holding
 
 
 def scrub(path: Path, needles: Collection[bytes]) -> bool:

@@ -154,7 +154,7 @@ def _remains(context: Context) -> list[str]:
 
 def _scrubbed(context: Context, needles: Collection[bytes]) -> list[str]:
     context.database.close()  # idle connections only: pooled readers would hold the write-ahead log
-    busy: list[str] = []
+    busy = [_shown(path, context.settings) for path in files.spooled(context.settings, needles)]
     for path in files.sqlite_files(context.settings):
         try:
             if not files.scrub(path, needles):

@@ -1,11 +1,13 @@
 """`plaudit backup`: a folder from which the system can be made again, taken while everything runs.
 
-The order makes it consistent: first the store, as of one instant; then the log, which therefore holds whatever the
-store had not applied yet; then files, which are never changed once a row of the store names them.
+The order makes it consistent: first the store, as of one instant; then the spools and after them the log, which
+together therefore hold whatever the store had not applied yet; then files, which are never changed once a row of the
+store names them.
 """
 
 import hashlib
 import hmac
+import shutil
 import sqlite3
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -80,7 +82,7 @@ def back_up_erasures(settings: Settings, out: Path) -> int:
 def expected_bytes(settings: Settings) -> int:
     """About how many bytes a backup works on, for a bar: what is copied and hashed afterwards counts twice."""
     data_dir = settings.data_dir
-    copied = [*files.sqlite_files(settings), data_dir / LOG_FILE]
+    copied = [*files.sqlite_files(settings), *files.spool_files(data_dir), data_dir / LOG_FILE]
     size = sum(path.stat().st_size for path in files.tree_files(data_dir))
     size += 2 * sum(path.stat().st_size for path in copied if path.exists())
     database = Database.open(settings.store_url)
@@ -116,6 +118,7 @@ def _store_and_log(settings: Settings, draft: Path, tick: Tick, clock: Clock) ->
     """Store, then log. Retention may cut the log between the two; then both are copied again."""
     for _ in range(_TRIES):
         snapshot = _store(settings, draft, tick, clock)
+        _spools(settings, draft, tick)
         if settings.event_log.kind != "embedded" or not (settings.data_dir / LOG_FILE).exists():
             return snapshot
         (draft / LOG_FILE).unlink(missing_ok=True)
@@ -128,6 +131,12 @@ def _store_and_log(settings: Settings, draft: Path, tick: Tick, clock: Clock) ->
         "job `retention` does not run",
         field="retention.log_record_seconds",
     )
+
+
+def _spools(settings: Settings, draft: Path, tick: Tick) -> None:
+    shutil.rmtree(draft / files.SPOOL, ignore_errors=True)
+    for path in files.spool_files(settings.data_dir):
+        _copied(settings.data_dir, draft, path, tick)  # one that goes meanwhile was handed on: the log has it
 
 
 def _store(settings: Settings, draft: Path, tick: Tick, clock: Clock) -> Snapshot:
@@ -185,7 +194,7 @@ def _copied_if_there(path: Path, target: Path, tick: Tick) -> None:
     except sqlite3.OperationalError:
         if path.exists():
             raise
-        target.unlink(missing_ok=True)  # a spool that was handed on meanwhile: its records are on the log now
+        target.unlink(missing_ok=True)
 
 
 def _manifest(settings: Settings, snapshot: Snapshot, parts: list[Part]) -> Manifest:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+from infra.event_log.spooling.files import left_behind
 from infra.settings import Settings
 from infra.settings.identity import CONSOLE_PASSWORD_FILE, FORMER_SECRETS_FILE, SECRET_FILE
 from plaudit.keeping.manifest import sync
@@ -37,11 +38,16 @@ def secret_files(settings: Settings) -> list[Path]:
 
 
 def sqlite_files(settings: Settings) -> list[Path]:
-    """SQLite files of the data folder besides the store: registry and spools. The embedded log is not among them: it
-    has to be copied after the store."""
-    data_dir = settings.data_dir
-    registry = [] if settings.registry.tracking_uri else [data_dir / REGISTRY_FILE]
-    return [path for path in [*registry, *sorted((data_dir / SPOOL).glob("*.sqlite3"))] if path.exists()]
+    """SQLite files of the data folder besides the store: the registry's. The embedded log is not among them: it has to
+    be copied after the store."""
+    registry = [] if settings.registry.tracking_uri else [settings.data_dir / REGISTRY_FILE]
+    return [path for path in registry if path.exists()]
+
+
+def spool_files(data_dir: Path) -> list[Path]:
+    """What waits for the log. Copied as bytes: a frame that was acknowledged before stands in them whole, and what was
+    handed on before is on the log, or comes to it twice. They are copied before the log."""
+    return left_behind(data_dir / SPOOL)
 
 
 def copy_sqlite(source: Path, target: Path, grown: Callable[[int], None] = lambda _bytes: None) -> None:

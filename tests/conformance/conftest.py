@@ -45,7 +45,7 @@ def deployment(request: pytest.FixtureRequest, tmp_path: Path, clock: ManualCloc
         log = open_event_log(settings, clock)
         if request.param != "spooling":
             return log
-        return SpoolingEventLog(log, tmp_path / "spool", settings.event_log, clock)
+        return SpoolingEventLog(log, tmp_path / "spool", settings.event_log)
 
     deployment = Deployment(kind, connect)
     with deployment.closing:

@@ -144,7 +144,7 @@ def test_before_a_broker_answers_are_durable_here_first_and_handed_on(tmp_path: 
     """An outage fills the spool; a full spool refuses; what was kept arrives once the log is back."""
     settings = EventLogSettings(spool_limit_bytes=60_000, append_timeout_seconds=5)
     inner = SqliteEventLog(tmp_path / "log.sqlite3", settings, SystemClock())
-    log = SpoolingEventLog(Outage(inner), tmp_path / "spool", settings, SystemClock())  # type: ignore[arg-type]
+    log = SpoolingEventLog(Outage(inner), tmp_path / "spool", settings)  # type: ignore[arg-type]
     sent: list[Interaction] = []
 
     async def run() -> None:

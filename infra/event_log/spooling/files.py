@@ -1,116 +1,218 @@
-"""Spool files: each is a small embedded log of its own, held by one process at a time.
+"""What one process keeps in the spool's folder: segments under one name, claimed by a lock.
 
-A file is claimed by an exclusive lock on the file beside it, which the kernel gives back when the process dies; the
-next process that starts adopts what it finds unclaimed.
+The lock is on the file beside them, and the kernel gives it back when the process dies; the next process that starts
+adopts what it finds unclaimed.
 """
 
 import fcntl
 import os
+import threading
 import uuid
+from collections import deque
 from collections.abc import Sequence
+from itertools import count, islice
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from infra.contracts.clock import Clock
-from infra.event_log.deadlines import Acknowledgement
-from infra.event_log.embedded.log import SqliteEventLog
-from infra.event_log.port import Consumer, Record, StoredRecord
-from infra.settings.infrastructure import EventLogSettings
+import msgspec
+import structlog
 
-_TOPIC = "spool"
-_TOPIC_HEADER = "plaudit-spool-topic"
-_PARTITION_HEADER = "plaudit-spool-partition"
-_FOR_EVER = float("inf")
+from infra.event_log.port import Record
+from infra.event_log.spooling import segments
+from infra.event_log.spooling.segments import Segment
 
 
-class Spooled(NamedTuple):
-    """A record that waits in a spool, with the topic it is meant for."""
+class Kept(msgspec.Struct, array_like=True, frozen=True):
+    """A record as a frame holds it, with the topic and the partition it is meant for."""
 
     topic: str
-    record: Record
-    offset: int
+    partition: int
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+    def record(self) -> Record:
+        return Record(key=self.key, value=self.value, partition=self.partition, headers=self.headers)
+
+
+class Frame(NamedTuple):
+    """One append that waits: where it stands, and how many records and bytes of values it has."""
+
+    segment: Segment
+    start: int
+    length: int
+    records: int
+    size: int
+
+
+_log = structlog.get_logger(__name__)
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[Kept]).decode
+
+
+def content_of(topic: str, records: Sequence[Record], partitions: Sequence[int]) -> bytes:
+    """What goes into the frame of an append."""
+    pairs = zip(records, partitions, strict=True)
+    return _encode([(topic, place, record.key, record.value, record.headers) for record, place in pairs])
 
 
 class SpoolFile:
-    """One claimed spool file. What is appended is durable (synchronous=FULL) once the future resolves."""
+    """The claimed segments of one name. `write` belongs to one thread; `oldest` and `forget` to another."""
 
-    def __init__(self, path: Path, lock: IO[bytes], settings: EventLogSettings, clock: Clock) -> None:
-        self.path = path
-        self._lock = lock
-        own = settings.model_copy(update={"kind": "embedded", "partitions": 1})
-        self._log = SqliteEventLog(path, own, clock)
-        self._log.ensure_topic(_TOPIC)
-        self._reader: Consumer | None = None
+    def __init__(self, folder: Path, name: str, lock: IO[bytes]) -> None:
+        self.name = name
+        self._folder = folder
+        self._lock_file = lock
+        self._lock = threading.Lock()
+        self._frames: deque[Frame] = deque()
+        self._bytes = 0
+        self._numbers = count()
+        self._current: Segment | None = None
+        self._spare: Segment | None = None
+        for path in sorted(folder.glob(f"{name}-*{segments.SUFFIX}")):
+            if (segment := segments.reopen(path)) is not None:
+                self._take_over(segment)
 
-    def append(self, topic: str, records: Sequence[Record], partitions: Sequence[int]) -> Acknowledgement:
-        """Keep `records`, each meant for its partition of `topic`."""
-        pairs = zip(records, partitions, strict=True)
-        return self._log.append(_TOPIC, [_wrapped(topic, record, partition) for record, partition in pairs])
+    def write(self, contents: Sequence[bytes], records: Sequence[int], sizes: Sequence[int]) -> None:
+        """Keep one frame of each content, that holds so many records with values of such a size. Raises OSError; then
+        none of them counts."""
+        segment = self._segment_for(sum([segments.frame_bytes(content) for content in contents]))
+        starts = segment.write([segment.framed(content) for content in contents])
+        frames = [Frame(segment, *place) for place in zip(starts, map(len, contents), records, sizes, strict=True)]
+        with self._lock:
+            segment.frames += len(frames)
+            self._frames += frames
+            self._bytes += sum(sizes)
+
+    def tidy(self) -> None:
+        """By who writes: when nothing waits, the next frame goes where the first did."""
+        with self._lock:
+            if self._current is not None and not self._frames:
+                self._current.begin_anew()
 
     def waiting_bytes(self) -> int:
         """Bytes of the values that wait."""
-        return self._log.stored_bytes(_TOPIC)
+        return self._bytes
 
-    def oldest(self, max_records: int) -> list[Spooled]:
-        """The records that have waited longest."""
-        if self._reader is None:
-            self._reader = self._log.consumer(_TOPIC, "drain")
-        reader = self._reader
-        reader.poll(1, 0.0)  # keeps the membership fresh; the first one assigns the partition
-        if not reader.assignment():
-            return []  # a reader of a dead process has not timed out yet
-        reader.seek(0, 0)  # what has been handed on is deleted, so the oldest stand first
-        return [_unwrapped(stored) for stored in reader.poll(max_records, 0.0)]
+    def waiting(self) -> bool:
+        """Whether anything waits."""
+        return bool(self._frames)
 
-    def forget(self, until: int) -> None:
-        """Delete the records below that offset: the log has them now."""
-        self._log.trim(_TOPIC, _FOR_EVER, {0: until})
+    def oldest(self, max_records: int) -> list[tuple[Frame, list[Kept]]]:
+        """The appends that have waited longest, up to that many records, but one at least."""
+        with self._lock:
+            candidates = list(islice(self._frames, max_records))
+        taken: list[tuple[Frame, list[Kept]]] = []
+        for frame in candidates:
+            max_records -= frame.records
+            if taken and max_records < 0:
+                break
+            taken.append((frame, self._kept(frame)))
+        return taken
+
+    def forget(self, frames: int) -> None:
+        """The log has the oldest so many frames now: they go from the disk. Raises OSError."""
+        with self._lock:
+            gone = list(islice(self._frames, frames))
+        spans: dict[Segment, tuple[int, int]] = {}
+        for frame in gone:
+            first, _ = spans.get(frame.segment, (frame.start, 0))
+            spans[frame.segment] = (first, frame.start + frame.length)
+        for segment, (start, end) in spans.items():
+            segment.erase(start, end)  # they still wait, so that nothing is written there yet
+        done: list[Segment] = []
+        with self._lock:
+            for frame in gone:
+                self._frames.popleft()
+                self._bytes -= frame.size
+                frame.segment.frames -= 1
+                if not frame.segment.frames and frame.segment is not self._current:
+                    done.append(frame.segment)
+        for segment in done:
+            self._recycle(segment)
 
     def close(self, *, delete: bool = False) -> None:
-        """Give the file back to whoever starts next, or delete it if nothing waits in it."""
-        if self._reader is not None:
-            self._reader.close()
-        self._log.close()
+        """Give the files back to whoever starts next, or delete them if nothing waits in them."""
+        opened = {frame.segment for frame in self._frames} | ({self._current, self._spare} - {None})
+        for segment in opened:
+            if segment is not None:
+                segment.close(delete=delete or not segment.frames)
         if delete:
-            for suffix in ("", "-wal", "-shm"):
-                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
-            Path(self._lock.name).unlink(missing_ok=True)
-        self._lock.close()
+            Path(self._lock_file.name).unlink(missing_ok=True)
+        self._lock_file.close()
+
+    def _kept(self, frame: Frame) -> list[Kept]:
+        try:
+            return _decode(frame.segment.read(frame.start, frame.length))
+        except msgspec.MsgspecError as error:  # what follows must not wait behind it for ever
+            _log.error(
+                "event_log_spool_damaged", path=str(frame.segment.path), records_lost=frame.records, error=str(error)
+            )
+            return []
+
+    def _segment_for(self, size: int) -> Segment:
+        if self._current is not None and self._current.room(size):
+            return self._current
+        with self._lock:
+            spare, self._spare = self._spare, None
+        if spare is not None and not spare.room(size):
+            spare.close(delete=True)
+            spare = None
+        if spare is None:
+            path = self._folder / f"{self.name}-{next(self._numbers):06d}{segments.SUFFIX}"
+            spare = segments.create(path, size)
+        with self._lock:
+            before, self._current = self._current, spare
+            done = before if before is not None and not before.frames else None
+        if done is not None:
+            self._recycle(done)
+        return spare
+
+    def _recycle(self, segment: Segment) -> None:
+        """Nothing waits in it, and it is written to no more."""
+        segment.flush()  # the zeros, so that the first flush of what comes next is a short one
+        segment.begin_anew()
+        with self._lock:
+            before, self._spare = self._spare, segment
+        if before is not None:
+            before.close(delete=True)
+
+    def _take_over(self, segment: Segment) -> None:
+        for start, content in segment.found():
+            try:
+                kept = _decode(content)
+            except msgspec.MsgspecError:
+                continue  # whole by chance or by another version: no record of this one
+            size = sum(len(one.value) for one in kept)
+            self._frames.append(Frame(segment, start, len(content), len(kept), size))
+            segment.frames += 1
+            self._bytes += size
+        if not segment.frames:
+            segment.close(delete=True)
 
 
-def claim(folder: Path, settings: EventLogSettings, clock: Clock) -> list[SpoolFile]:
-    """A new file of this process first, then every file of `folder` that nobody holds."""
+def claim(folder: Path) -> list[SpoolFile]:
+    """A new name for this process first, then every one of `folder` that nobody holds."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{uuid.uuid4().hex}.sqlite3", *sorted(folder.glob("*.sqlite3"))]
-    claimed = [(path, lock) for path in paths if (lock := _locked(path)) is not None]
-    return [SpoolFile(path, lock, settings, clock) for path, lock in claimed]
+    names = [uuid.uuid4().hex, *sorted({path.name.rpartition("-")[0] for path in left_behind(folder)})]
+    claimed = [(name, lock) for name in names if (lock := _locked(folder / f"{name}.lock")) is not None]
+    return [SpoolFile(folder, name, lock) for name, lock in claimed]
+
+
+def left_behind(folder: Path) -> list[Path]:
+    """Segments in the folder, of living processes and of dead ones."""
+    return sorted(folder.glob(f"*-*{segments.SUFFIX}"))
 
 
 def _locked(path: Path) -> IO[bytes] | None:
-    """The file's lock, or None while another process holds it, or has just deleted the file with its lock."""
-    name = path.with_suffix(".lock")
-    lock = name.open("ab")
+    """The lock, or None while another process holds it, or has just deleted it with its segments."""
+    lock = path.open("ab")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         lock.close()
         return None
-    if not name.exists() or name.stat().st_ino != _inode(lock):
+    if not path.exists() or path.stat().st_ino != os.fstat(lock.fileno()).st_ino:
         lock.close()
         return None
     return lock
-
-
-def _inode(lock: IO[bytes]) -> int:
-    return os.fstat(lock.fileno()).st_ino
-
-
-def _wrapped(topic: str, record: Record, partition: int) -> Record:
-    headers = ((_TOPIC_HEADER, topic.encode()), (_PARTITION_HEADER, str(partition).encode()), *record.headers)
-    return Record(key=record.key, value=record.value, partition=0, headers=headers)
-
-
-def _unwrapped(stored: StoredRecord) -> Spooled:
-    (_, topic), (_, partition), *headers = stored.headers
-    record = Record(key=stored.key, value=stored.value, partition=int(partition), headers=tuple(headers))
-    return Spooled(topic.decode(), record, stored.offset)

@@ -222,12 +222,16 @@ def test_a_run_that_lost_its_lease_is_told_and_may_not_commit(context: Context) 
 
 
 def test_after_the_deadline_a_run_is_asked_to_stop(context: Context) -> None:
-    def work(job: JobContext) -> JobOutcome:
-        assert not job.should_stop()
+    def early(job: JobContext) -> JobOutcome:
+        return JobOutcome.done(str(job.should_stop()))
+
+    def late(job: JobContext) -> JobOutcome:
         wait_until(job.should_stop, what="the deadline")
         return JobOutcome.skipped("no time")
 
-    assert run_job(context, _job(work, deadline_seconds=0.1)) == 0
+    assert run_job(context, _job(early, deadline_seconds=600)) == 0
+    assert _last(context).detail == "False"
+    assert run_job(context, _job(late, deadline_seconds=0.1)) == 0
 
 
 def test_stop_reaches_the_run(context: Context) -> None:

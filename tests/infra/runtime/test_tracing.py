@@ -13,9 +13,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from infra.contracts import ManualClock, new_response_id
 from infra.db import Database
 from infra.event_log import EventLog, Record
+from infra.event_log.embedded.log import SqliteEventLog
 from infra.event_log.port import KeepsLocally
 from infra.runtime import Context, JobContext, open_context, tracing
-from infra.runtime.traced_log import TracedLog, inner_log, traced_log
+from infra.runtime.traced_log import TracedKeepingLog, TracedLog, inner_log, traced_log
 from infra.runtime.tracing import TracingUnavailable, completion_span_of, is_sampled, parents, trace_id_of, traceparent
 from infra.settings import Settings
 from infra.settings.tracing import TracingSettings
@@ -42,7 +43,7 @@ def traced(
     """A system that traces every answer, and keeps the spans."""
     on = settings.model_copy(update={"tracing": TracingSettings(enabled=True, sample_ratio=1.0)})
     tracing.configure_tracing(on, "test", exporter)
-    return Context(on, clock, sqlite_database, TracedLog(event_log, on, clock))
+    return Context(on, clock, sqlite_database, traced_log(event_log, on, clock))
 
 
 def spans(exporter: InMemorySpanExporter) -> list[ReadableSpan]:
@@ -159,15 +160,17 @@ def test_a_log_that_keeps_records_here_first_is_traced_as_well(
     from infra.event_log.spooling.log import SpoolingEventLog
 
     settings = traced.settings
-    spooling = SpoolingEventLog(inner_log(traced.event_log), tmp_path / "spool", settings.event_log, clock)
+    spooling = SpoolingEventLog(inner_log(traced.event_log), tmp_path / "spool", settings.event_log)
     log = traced_log(spooling, settings, clock)
     assert isinstance(log, KeepsLocally)
-    assert not isinstance(traced.event_log, KeepsLocally)
+    unkept = SqliteEventLog(tmp_path / "log.sqlite3", settings.event_log, clock)
+    assert not isinstance(traced_log(unkept, settings, clock), TracedKeepingLog)
+    unkept.close()
     topic, response_id = f"{settings.event_log.topic_prefix}.interactions", new_response_id()
     log.ensure_topic(topic)
     value = INTERACTION_CODEC.encode([interaction(response_id)])
     log.keep(topic, [Record(response_id.encode(), value, partition=0)]).result(10)
-    spooling._drain.stop()
+    spooling.close()
     (span,) = spans(exporter)
     assert span.context.trace_id == trace_id_of(response_id)
 

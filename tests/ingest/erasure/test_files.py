@@ -8,8 +8,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from infra.event_log import Record
+from infra.event_log.spooling.files import claim, content_of, left_behind
 from infra.settings import Settings
-from ingest.erasure.files import FileBusy, files_holding, forget_features, holds, scrub, sqlite_files, vacuum
+from ingest.erasure import files
+from ingest.erasure.files import FileBusy, files_holding, forget_features, holds, scrub, spooled, sqlite_files, vacuum
 
 NEEDLE = b"0123456789abcdef0123456789abcdef"
 
@@ -66,9 +69,24 @@ def test_a_file_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
     assert not holds(tmp_path / "gone.sqlite3", [NEEDLE])
 
 
-def test_stores_logs_and_spools_are_known(settings: Settings) -> None:
+def test_what_waits_in_a_spool_is_waited_for_and_then_named(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "CHECKPOINT_SECONDS", 0.3)
+    (file,) = claim(settings.data_dir / "spool")
+    for value in (NEEDLE, b"something else"):
+        file.write([content_of("topic", [Record(b"k", value)], [0])], [1], [len(value)])
+    (segment,) = left_behind(settings.data_dir / "spool")
+    assert spooled(settings, [NEEDLE]) == [segment]
+    file.forget(1)
+    assert spooled(settings, [NEEDLE]) == []
+    assert holds(segment, [b"something else"])
+    file.close()
+
+
+def test_stores_and_logs_are_known(settings: Settings) -> None:
     assert sqlite_files(settings) == []
-    wanted = [settings.data_dir / name for name in ("store.sqlite3", "log.sqlite3", "spool/a.sqlite3")]
+    wanted = [settings.data_dir / name for name in ("store.sqlite3", "log.sqlite3")]
     for path in wanted:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

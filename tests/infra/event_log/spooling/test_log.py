@@ -16,7 +16,8 @@ from infra.event_log.deadlines import Acknowledgement, failed
 from infra.event_log.embedded.log import SqliteEventLog
 from infra.event_log.kafka.log import KafkaEventLog
 from infra.event_log.partitioning import InvalidRecord
-from infra.event_log.spooling.log import SPOOLED, SpoolingEventLog
+from infra.event_log.spooling.log import SpoolingEventLog
+from infra.event_log.spooling.spool import SPOOLED
 from infra.settings.infrastructure import EventLogSettings
 from tests.conformance.logs import record
 from tests.fixtures.broker import running_broker
@@ -48,7 +49,7 @@ class Bench:
 
     def start(self) -> tuple[Outage, SpoolingEventLog]:
         inner = Outage(self.folder / "log.sqlite3", self.settings, self._clock)
-        log = SpoolingEventLog(inner, self.folder / "spool", self.settings, self._clock)
+        log = SpoolingEventLog(inner, self.folder / "spool", self.settings)
         self._closing.callback(log.close)
         log.ensure_topic(TOPIC)
         return inner, log
@@ -116,7 +117,7 @@ def test_what_waits_at_the_end_is_handed_on_by_the_next_process(bench: Callable[
     made.inner.away = True
     made.log.append(TOPIC, [record("left behind", 0)]).result(30)
     made.log.close()
-    assert len(list((made.folder / "spool").glob("*.sqlite3"))) == 1
+    assert len(list((made.folder / "spool").glob("*.spool"))) == 1
     _, log = made.start()
     wait_until(lambda: log.spooled_bytes() == 0, 40.0)
     assert made.stored(log) == [(0, b"left behind")]
@@ -132,7 +133,7 @@ from tests.infra.event_log.spooling.test_log import TOPIC, Outage, SpoolingEvent
 folder = Path(sys.argv[1])
 settings = EventLogSettings(partitions=2)
 inner = Outage(folder / "log.sqlite3", settings, SystemClock())
-log = SpoolingEventLog(inner, folder / "spool", settings, SystemClock())
+log = SpoolingEventLog(inner, folder / "spool", settings)
 log.ensure_topic(TOPIC)
 inner.away = True
 for number in range(1000000):
@@ -173,7 +174,7 @@ def test_a_broker_killed_and_replaced_empty(tmp_path: Path, clock: ManualClock) 
     )
     with ExitStack() as closing:
         with running_broker(port):
-            log = SpoolingEventLog(KafkaEventLog(settings, clock), tmp_path, settings, clock)
+            log = SpoolingEventLog(KafkaEventLog(settings, clock), tmp_path, settings)
             closing.callback(log.close)
             log.ensure_topic(TOPIC)
             log.append(TOPIC, [record("before", 0)]).result(10)

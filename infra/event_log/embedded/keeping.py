@@ -1,0 +1,59 @@
+"""The embedded log with a spool: an answer waits for one write and one flush, and the log gets many answers at once.
+
+A commit by SQLite costs several times what a flush of a file that does not grow does, and at half load nearly every
+answer would have one of its own.
+"""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from infra.contracts.clock import Clock
+from infra.event_log.deadlines import Acknowledgement
+from infra.event_log.embedded.log import SqliteEventLog
+from infra.event_log.partitioning import place
+from infra.event_log.port import Record
+from infra.event_log.spooling.files import left_behind
+from infra.event_log.spooling.spool import Spool
+from infra.settings.infrastructure import EventLogSettings
+
+
+class KeepingEventLog(SqliteEventLog):
+    """See `port.KeepsLocally`. The spool is opened when it is first needed, or when something was left in it."""
+
+    def __init__(self, path: Path, folder: Path, settings: EventLogSettings, clock: Clock) -> None:
+        super().__init__(path, settings, clock)
+        self._folder = folder
+        self._spool_lock = threading.Lock()
+        self._spool: Spool | None = None
+        if left_behind(folder):
+            self._opened_spool()
+
+    def keep(self, topic: str, records: Sequence[Record]) -> Acknowledgement:
+        """Durable in the spool at once, on the log within a fraction of a second. Raises and fails as `append` does."""
+        if self._closed:
+            return self.append(topic, records)  # says so
+        placed = place(records, self.partitions(topic), self._settings.max_record_bytes)
+        return self._opened_spool().keep(topic, records, placed)
+
+    def healthy(self) -> str | None:
+        return super().healthy() or (self._spool.problem() if self._spool is not None else None)
+
+    def spooled_bytes(self) -> int:
+        """Bytes that wait in the spool."""
+        return self._spool.waiting_bytes() if self._spool is not None else 0
+
+    def close(self) -> None:
+        spool = self._spool
+        if spool is not None and not self._closed:
+            spool.finish(last_pass=True)
+        super().close()
+        if spool is not None:
+            spool.close()
+
+    def _opened_spool(self) -> Spool:
+        if self._spool is None:
+            with self._spool_lock:
+                if self._spool is None:
+                    self._spool = Spool(self, self._folder, self._settings)
+        return self._spool

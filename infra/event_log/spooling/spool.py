@@ -1,0 +1,124 @@
+"""The spool: appends that are durable on this host's disk now, and on the log soon.
+
+Both kinds of log have one. A record may reach the log twice, as after any retry: what it holds counts once by its ids.
+Order is not kept, as nothing depends on it.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+from infra.event_log.deadlines import Acknowledgement, failed
+from infra.event_log.port import EventLog, EventLogUnavailable, Position, Record
+from infra.event_log.spooling.drain import Drain
+from infra.event_log.spooling.files import claim, content_of
+from infra.event_log.spooling.writer import FlushWriter, Keeping
+from infra.metrics import catalogue
+from infra.settings.infrastructure import EventLogSettings
+
+SPOOLED = -1
+"""Offset in the acknowledgement of a record that is durable in the spool: it has none in the log yet."""
+
+
+class Spool:
+    """Keeps records for `log` below `folder`, and adopts what dead processes left there. `answered` is called when the
+    log has taken a batch."""
+
+    def __init__(
+        self, log: EventLog, folder: Path, settings: EventLogSettings, answered: Callable[[], None] = lambda: None
+    ) -> None:
+        self._settings = settings
+        self._answered = answered
+        files = claim(folder)
+        self._own = files[0]
+        self._waiting = sum(file.waiting_bytes() for file in files)
+        self._lock = threading.Lock()
+        self._closed = False
+        self._writer: FlushWriter | None = None
+        self._drain = Drain(log, files, settings.append_timeout_seconds, self._handed_on)
+        self._show()
+
+    def keep(self, topic: str, records: Sequence[Record], partitions: Sequence[int]) -> Acknowledgement:
+        """Resolves once the records are durable here. Fails with EventLogUnavailable when the spool is full, the disk
+        refuses, or nothing is heard of it for `event_log.append_timeout_seconds`."""
+        if self._closed:
+            return failed(EventLogUnavailable("the log is closed: nothing was accepted, send it again later"))
+        size = sum([len(record.value) for record in records])
+        with self._lock:
+            waiting = self._waiting
+            full = waiting + size > self._settings.spool_limit_bytes
+            if not full:
+                self._waiting += size
+        if full:
+            return failed(
+                EventLogUnavailable(
+                    f"the log does not keep up and {waiting} bytes wait in the spool (event_log.spool_limit_bytes is "
+                    f"{self._settings.spool_limit_bytes}): nothing was accepted, send it again later"
+                )
+            )
+        positions = [Position(topic=topic, partition=partition, offset=SPOOLED) for partition in partitions]
+        keeping = Keeping(content_of(topic, records, partitions), size, positions)
+        keeping.future.add_done_callback(lambda done: self._settled(size, done))
+        self._started_writer().submit(keeping)
+        return keeping.future
+
+    def waiting_bytes(self) -> int:
+        """Bytes on local disk that wait for the log."""
+        return self._waiting
+
+    def full(self) -> bool:
+        """Whether nothing more goes in."""
+        return self._waiting >= self._settings.spool_limit_bytes
+
+    def problem(self) -> str | None:
+        """Why the last flush failed, if it did. Then the disk is asked again."""
+        writer = self._writer
+        if writer is None or writer.last_error is None:
+            return None
+        writer.probe()
+        return f"the last write to the spool failed: {writer.last_error}"
+
+    def finish(self, *, last_pass: bool) -> None:
+        """Hand on no more, after a last try when the log answers. What fails to reach it is still kept."""
+        if self._writer is not None and last_pass:
+            self._writer.flushed()
+        self._drain.finish(last_pass=last_pass)
+
+    def close(self) -> None:
+        """What waits stays for the next process."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._writer is not None:
+            self._writer.close()
+        self._drain.close_files()
+
+    def _started_writer(self) -> FlushWriter:
+        if self._writer is None:
+            with self._lock:
+                if self._writer is None:
+                    settings = self._settings
+                    self._writer = FlushWriter(self._own, settings.queue_limit_bytes, settings.append_timeout_seconds)
+        return self._writer
+
+    def _settled(self, size: int, done: "Future[list[Position]]") -> None:
+        if done.cancelled() or done.exception() is not None:
+            self._less(size)
+        else:
+            self._drain.wake()
+        self._show()
+
+    def _handed_on(self, size: int) -> None:
+        self._less(size)
+        self._show()
+        if self._writer is not None and not self._own.waiting():
+            self._writer.tidy()
+        self._answered()
+
+    def _less(self, size: int) -> None:
+        with self._lock:
+            self._waiting = max(0, self._waiting - size)
+
+    def _show(self) -> None:
+        catalogue.EVENT_LOG_SPOOL_BYTES.set(self._waiting)

@@ -1,0 +1,101 @@
+"""What one process keeps: claimed by a lock, in as many segments as it takes, oldest first."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.event_log import Record
+from infra.event_log.spooling import segments
+from infra.event_log.spooling.files import Kept, SpoolFile, claim, content_of, left_behind
+
+
+def _kept(file: SpoolFile, *values: bytes) -> None:
+    contents = [content_of("topic", [Record(b"key", value, headers=(("h", b"1"),))], [3]) for value in values]
+    file.write(contents, [1] * len(values), [len(value) for value in values])
+
+
+def _values(file: SpoolFile, most: int = 100) -> list[bytes]:
+    return [one.value for _, kept in file.oldest(most) for one in kept]
+
+
+def test_records_come_back_as_they_went_in(tmp_path: Path) -> None:
+    (file,) = claim(tmp_path)
+    _kept(file, b"value")
+    ((frame, kept),) = file.oldest(1)
+    assert kept == [Kept("topic", 3, b"key", b"value", (("h", b"1"),))]
+    assert kept[0].record() == Record(b"key", b"value", 3, (("h", b"1"),))
+    assert (frame.records, frame.size, file.waiting_bytes(), file.waiting()) == (1, 5, 5, True)
+    file.forget(1)
+    assert (file.oldest(1), file.waiting_bytes(), file.waiting()) == ([], 0, False)
+    file.close(delete=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_as_many_records_as_asked_for_but_one_append_at_least(tmp_path: Path) -> None:
+    (file,) = claim(tmp_path)
+    three = content_of("topic", [Record(b"k", b"abc")] * 3, [0, 1, 2])
+    file.write([three, three, three], [3, 3, 3], [9, 9, 9])
+    assert [len(file.oldest(most)) for most in (1, 3, 5, 6, 100)] == [1, 1, 1, 2, 3]
+    file.close()
+
+
+def test_segments_are_filled_emptied_and_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 300)
+    (file,) = claim(tmp_path)
+    for number in range(12):
+        _kept(file, b"%03d" % number * 20)
+    assert len(left_behind(tmp_path)) == 6, "two to a segment"
+    assert [value[:3] for value in _values(file)] == [b"%03d" % number for number in range(12)]
+    file.forget(10)
+    assert len(left_behind(tmp_path)) == 2, "the one in use, and one for later"
+    assert not any(b"004" in path.read_bytes() for path in left_behind(tmp_path))
+    for number in range(12, 15):
+        _kept(file, b"%03d" % number * 20)
+    assert [value[:3] for value in _values(file)] == [b"%03d" % number for number in range(10, 15)]
+    file.close()
+    fresh, adopted = claim(tmp_path)
+    assert sorted(value[:3] for value in _values(adopted)) == [b"%03d" % number for number in range(10, 15)]
+    adopted.forget(5)
+    adopted.close(delete=True)
+    fresh.close(delete=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_once_nothing_waits_the_next_frame_is_the_first_again(tmp_path: Path) -> None:
+    (file,) = claim(tmp_path)
+    for number in range(3):
+        _kept(file, b"%d" % number)
+        ((frame, _),) = file.oldest(1)
+        file.forget(1)
+        file.tidy()
+        assert frame.start == 32
+    _kept(file, b"waits")
+    file.tidy()
+    _kept(file, b"too")
+    assert _values(file) == [b"waits", b"too"]
+    file.close()
+
+
+def test_what_cannot_be_read_does_not_hold_up_the_rest(tmp_path: Path) -> None:
+    (file,) = claim(tmp_path)
+    _kept(file, b"damaged", b"whole")
+    (path,) = left_behind(tmp_path)
+    with path.open("r+b") as damaged:
+        damaged.seek(32)
+        damaged.write(b"\xff" * 8)
+    assert _values(file) == [b"whole"]
+    file.forget(2)
+    assert not file.waiting()
+    file.close()
+
+
+def test_a_name_in_use_is_left_alone(tmp_path: Path) -> None:
+    (mine,) = claim(tmp_path)
+    _kept(mine, b"mine")
+    (other,) = claim(tmp_path)
+    assert other.name != mine.name
+    mine.close()
+    fresh, adopted = claim(tmp_path)
+    assert (adopted.name, _values(adopted)) == (mine.name, [b"mine"])
+    for file in (adopted, other, fresh):
+        file.close()
