@@ -143,7 +143,8 @@ def measure(quick: bool = False) -> dict[str, Any]:
             flushes = flush_seconds(bench.folder, 50 if quick else 300)
             plain, cpu = bench.load(count)
             row = {"per_core": count / cpu, "per_second": count / plain.wall_seconds, "client_cpu": plain.cpu_seconds}
-            half, _ = bench.load(count, rate=row["per_second"] / 2)
+            half, cpu = bench.load(count, rate=row["per_second"] / 2)
+            row["busy"] = cpu / half.wall_seconds
             control, _ = bare.load(count, rate=row["per_second"] / 2)
             for name, values in (("p", half.latencies), ("late", half.late), ("bare", control.latencies)):
                 row |= {f"{name}{q:g}": float(np.percentile(values, q)) for q in (50, 90, 99, 99.9)}
@@ -183,6 +184,7 @@ def table(result: dict[str, Any]) -> str:
             line("the same, 90th percentile", "p90", 1000),
             line("the same, 99th percentile", "p99", 1000, "under 5"),
             line("the same, 99.9th percentile", "p99.9", 1000),
+            line("share of the core that is busy then, %", "busy", 100),
             line("of which load, HTTP server and machine alone, median, ms", "bare50", 1000),
             line("the same, 99th percentile", "bare99", 1000),
             line("of which the load was late, 99th percentile", "late99", 1000),
