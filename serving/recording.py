@@ -47,12 +47,18 @@ class _Waiting(NamedTuple):
     done: "asyncio.Future[None]"
 
 
+def _none() -> str | None:
+    return None
+
+
 class Recorder:
     """Appends interactions; each call resolves once its interaction is durable. `record` belongs to one event loop."""
 
     def __init__(self, event_log: EventLog, settings: Settings) -> None:
         self._log = event_log
-        self._append = event_log.keep if isinstance(event_log, KeepsLocally) else event_log.append
+        self._append, self._keeping_problem = event_log.append, _none
+        if isinstance(event_log, KeepsLocally):
+            self._append, self._keeping_problem = event_log.keep, event_log.keeping_problem
         self._topic = interactions_topic(settings)
         self._most_bytes = settings.event_log.max_record_bytes - RECORD_OVERHEAD_BYTES
         self._unlogged_is_fine = settings.serving.serve_unlogged
@@ -69,7 +75,7 @@ class Recorder:
             if not self._partitions:
                 self._log.ensure_topic(self._topic)
                 self._partitions = self._log.partitions(self._topic)
-            self._wrong = self._log.healthy()
+            self._wrong = self._log.healthy() or self._keeping_problem()
         except PlauditError as error:
             self._wrong = error.message
 

@@ -150,3 +150,7 @@ class KeepsLocally(Protocol):
     def keep(self, topic: str, records: Sequence[Record]) -> "Future[list[Position]]":
         """As `EventLog.append`, but never waits for a server."""
         ...
+
+    def keeping_problem(self) -> str | None:
+        """None when `keep` takes records, else what is wrong."""
+        ...

@@ -20,6 +20,7 @@ from infra.metrics.event_log import EVENT_LOG_APPENDED_BYTES as EVENT_LOG_APPEND
 from infra.metrics.event_log import EVENT_LOG_APPENDED_RECORDS as EVENT_LOG_APPENDED_RECORDS
 from infra.metrics.event_log import EVENT_LOG_CONSUMER_LAG as EVENT_LOG_CONSUMER_LAG
 from infra.metrics.event_log import EVENT_LOG_HEALTHY as EVENT_LOG_HEALTHY
+from infra.metrics.event_log import EVENT_LOG_REFUSED_RECORDS as EVENT_LOG_REFUSED_RECORDS
 from infra.metrics.event_log import EVENT_LOG_SPOOL_BYTES as EVENT_LOG_SPOOL_BYTES
 from infra.metrics.event_log import EVENT_LOG_SPOOLED_RECORDS as EVENT_LOG_SPOOLED_RECORDS
 from infra.metrics.experiments import AB_DECIDED as AB_DECIDED

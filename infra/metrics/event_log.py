@@ -37,6 +37,12 @@ EVENT_LOG_SPOOLED_RECORDS = Counter(
     ["topic"],
     registry=REGISTRY,
 )
+EVENT_LOG_REFUSED_RECORDS = Counter(
+    "plaudit_event_log_refused_records_total",
+    "Spooled records that the log would not take as they are, set aside in a .refused file of the spool's folder.",
+    ["topic"],
+    registry=REGISTRY,
+)
 EVENT_LOG_SPOOL_BYTES = OnceSet(
     "plaudit_event_log_spool_bytes", "Bytes on local disk that wait for the log.", registry=REGISTRY
 )

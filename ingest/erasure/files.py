@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from infra.contracts import PlauditError
-from infra.event_log.spooling.files import left_behind
+from infra.event_log.spooling.claiming import frames_waiting, left_behind
 from infra.settings import Settings
 
 CHECKPOINT_SECONDS = 10.0
@@ -37,15 +37,21 @@ def sqlite_files(settings: Settings) -> list[Path]:
     return [path for path in [*store, settings.data_dir / "log.sqlite3"] if path.exists()]
 
 
-def spooled(settings: Settings, needles: Collection[bytes]) -> list[Path]:
-    """Spool files that still hold a needle after CHECKPOINT_SECONDS: what was handed on is overwritten there, so the
-    log does not take what waits in them."""
-    holding = [path for path in left_behind(settings.data_dir / "spool") if holds(path, needles)]
+def spools_move_on(settings: Settings) -> bool:
+    """Wait until nothing is left in the spools of what waits there now: it is on the log then, which can be redacted.
+    False after CHECKPOINT_SECONDS, as when the log is away."""
+    folder = settings.data_dir / "spool"
+    waiting = frames_waiting(folder)
     deadline = time.monotonic() + CHECKPOINT_SECONDS
-    while holding and time.monotonic() < deadline:
+    while waiting and time.monotonic() < deadline:
         time.sleep(0.05)
-        holding = [path for path in holding if holds(path, needles)]
-    return holding
+        waiting &= frames_waiting(folder)
+    return not waiting
+
+
+def spooled(settings: Settings, needles: Collection[bytes]) -> list[Path]:
+    """Spool files that hold a needle."""
+    return [path for path in left_behind(settings.data_dir / "spool") if holds(path, needles)]
 
 
 def scrub(path: Path, needles: Collection[bytes]) -> bool:

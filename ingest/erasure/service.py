@@ -88,6 +88,7 @@ def clean_files(context: Context, whom: Whom, gone: Forgotten) -> Document:
     """Log, exports, caches and bytes; what was done, as it stands in the receipt."""
     settings = context.settings
     needles = Needles(whom.project, literals(whom.keys, whom.raw_id), whom.all_digests, gone.events | gone.responses)
+    files.spools_move_on(settings)
     redacted = redact_log(context, needles)
     exports = redact_exports(context, gone.responses, gone.touched)
     features = files.forget_features(settings, gone.content)
@@ -179,6 +180,8 @@ def finish_open(context: Context) -> tuple[int, int]:
         open_ones = ErasureRepository(connection, context.settings.project).unscrubbed()
     if not open_ones:
         return 0, 0
+    if not files.spools_move_on(context.settings):
+        return 0, len(open_ones)
     redact_log(context, Needles(context.settings.project))
     context.database.close()
     try:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from infra.event_log.spooling.files import left_behind
+from infra.event_log.spooling.claiming import left_behind
 from infra.settings import Settings
 from infra.settings.identity import CONSOLE_PASSWORD_FILE, FORMER_SECRETS_FILE, SECRET_FILE
 from plaudit.keeping.manifest import sync

@@ -84,7 +84,7 @@ broken off after 34: its multiplier stood at the ceiling from the 21st on, love 
 nine steps' rollouts were harmful: love was four fifths of the goal and likes harm's words. One that weighed
 both goals alike (seed 74) was broken off after ten of 24: formality had risen to 0.50 and love fallen to 0.10 to 0.16.
 Each step of theirs saw 64 answers, one to three of them harmful. `constrained` sees four times as many. Its settings
-were fixed before any run with seed 75; it has not been run: about 35 core-minutes in fp32."""
+were fixed before any run with seed 75."""
 
 
 def train(base: LoadedModel, arm: Arm) -> tuple[Any, dict[str, Any]]:

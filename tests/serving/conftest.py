@@ -20,7 +20,7 @@ from infra.settings import Settings
 from infra.settings.infrastructure import ModelSettings
 from infra.settings.serving import ServingSettings
 from serving.app import build_gateway
-from tests.fixtures.helpers import free_port
+from tests.fixtures.helpers import free_port, handed_on
 from tests.models_fixtures import make_tiny_lora, make_tiny_model, other_tiny_model_dir, tiny_loaded, tiny_model_dir
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class Served:
     def logged(self) -> list[Interaction]:
         """Every interaction on the log, in no special order."""
         log = self.context.event_log
+        handed_on(log)
         topic = f"{self.context.settings.event_log.topic_prefix}.interactions"
         log.ensure_topic(topic)
         consumer = log.consumer(topic, f"test-{time.monotonic_ns()}")

@@ -8,14 +8,18 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+import structlog
+
 from infra.contracts.clock import Clock
 from infra.event_log.deadlines import Acknowledgement
 from infra.event_log.embedded.log import SqliteEventLog
 from infra.event_log.partitioning import place
-from infra.event_log.port import Record
-from infra.event_log.spooling.files import left_behind
+from infra.event_log.port import EventLogUnavailable, Record
+from infra.event_log.spooling.claiming import left_behind
 from infra.event_log.spooling.spool import Spool
 from infra.settings.infrastructure import EventLogSettings
+
+_log = structlog.get_logger(__name__)
 
 
 class KeepingEventLog(SqliteEventLog):
@@ -27,17 +31,27 @@ class KeepingEventLog(SqliteEventLog):
         self._spool_lock = threading.Lock()
         self._spool: Spool | None = None
         if left_behind(folder):
-            self._opened_spool()
+            try:
+                self._opened_spool()
+            except EventLogUnavailable as error:  # reading needs none; who keeps is told by `keeping_problem`
+                _log.error("event_log_spool_not_opened", error=error.message)
 
     def keep(self, topic: str, records: Sequence[Record]) -> Acknowledgement:
-        """Durable in the spool at once, on the log within a fraction of a second. Raises and fails as `append` does."""
+        """Durable in the spool at once, on the log within a fraction of a second. Raises and fails as `append` does,
+        and raises EventLogUnavailable where the spool cannot be opened."""
         if self._closed:
             return self.append(topic, records)  # says so
         placed = place(records, self.partitions(topic), self._settings.max_record_bytes)
         return self._opened_spool().keep(topic, records, placed)
 
-    def healthy(self) -> str | None:
-        return super().healthy() or (self._spool.problem() if self._spool is not None else None)
+    def keeping_problem(self) -> str | None:
+        """None when `keep` takes records."""
+        if self._closed:
+            return "the event log is closed"
+        try:
+            return self._opened_spool().problem()
+        except EventLogUnavailable as error:
+            return error.message
 
     def spooled_bytes(self) -> int:
         """Bytes that wait in the spool."""

@@ -4,14 +4,18 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+import msgspec
 import structlog
 
-from infra.contracts.errors import PlauditError
-from infra.event_log.port import EventLog, Record
+from infra.event_log.partitioning import InvalidRecord
+from infra.event_log.port import EventLog
 from infra.event_log.spooling.files import Frame, Kept, SpoolFile
+from infra.metrics import catalogue
 
 BATCH_RECORDS = 200
+BATCH_BYTES = 8 * 1024 * 1024
 GATHER_SECONDS = 0.1
 """What comes within this time goes on as one: an append costs the log nearly the same, whatever its size."""
 _FIRST_PAUSE_SECONDS = 0.25
@@ -21,18 +25,28 @@ _IDLE_SECONDS = 30.0
 _log = structlog.get_logger(__name__)
 
 
+@dataclass
+class _Batch:
+    """What is being handed on: `topics` are those of which the log has not everything yet."""
+
+    file: SpoolFile
+    frames: list[Frame]
+    topics: dict[str, list[Kept]]
+
+
 class Drain:
-    """A thread that empties spool files into `log`, and tells `handed_on` the bytes of each batch. The first file is
-    the process's own and stays; adopted ones are deleted once they are empty."""
+    """A thread that empties spool files into `log`, and calls `handed_on` after each batch. The first file is the
+    process's own and stays; adopted ones are deleted once they are empty."""
 
     def __init__(
-        self, log: EventLog, files: Sequence[SpoolFile], timeout_seconds: float, handed_on: Callable[[int], None]
+        self, log: EventLog, files: Sequence[SpoolFile], timeout_seconds: float, handed_on: Callable[[], None]
     ) -> None:
         self._log = log
         self._own = files[0]
         self._adopted = list(files[1:])
         self._timeout = timeout_seconds + 1
         self._handed_on = handed_on
+        self._batch: _Batch | None = None
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._topics: set[str] = set()
@@ -44,6 +58,10 @@ class Drain:
         if not self._wake.is_set():
             self._wake.set()
 
+    def waiting_bytes(self) -> int:
+        """Bytes of values that wait in the files."""
+        return sum([file.waiting_bytes() for file in [*self._adopted, self._own]])
+
     def finish(self, *, last_pass: bool) -> None:
         """End after the batch at hand, or with `last_pass` once nothing waits, the log refuses or time is up."""
         self._stopping.set()
@@ -52,7 +70,7 @@ class Drain:
         if last_pass:
             try:
                 self._drain_all(time.monotonic() + self._timeout)
-            except (PlauditError, OSError, TimeoutError) as error:
+            except Exception as error:  # it stays for the next process
                 _log.warning("event_log_drain_ends", error=str(error))
 
     def close_files(self) -> None:
@@ -66,7 +84,7 @@ class Drain:
         while not self._stopping.is_set():
             try:
                 self._drain_all()
-            except (PlauditError, OSError, TimeoutError) as error:
+            except Exception as error:  # whatever it was, this thread must not end
                 self._topics.clear()
                 _log.warning("event_log_drain_waits", error=str(error), seconds=pause)
                 self._stopping.wait(pause)
@@ -84,25 +102,55 @@ class Drain:
             return not self._stopping.is_set() if deadline is None else time.monotonic() < deadline
 
         for file in [*self._adopted, self._own]:
-            while go_on() and (batch := file.oldest(BATCH_RECORDS)):
-                self._hand_on(file, batch)
+            while go_on() and (self._batch is not None or file.waiting()):
+                self._hand_on(self._batch or _taken(file))
             if file is not self._own and not file.waiting():
                 self._adopted.remove(file)
                 file.close(delete=True)
 
-    def _hand_on(self, file: SpoolFile, batch: Sequence[tuple[Frame, Sequence[Kept]]]) -> None:
-        by_topic: dict[str, list[Record]] = defaultdict(list)
-        for _, kept in batch:
-            for one in kept:
-                by_topic[one.topic].append(one.record())
-        for topic, records in by_topic.items():
+    def _hand_on(self, batch: _Batch) -> None:
+        self._batch = batch  # tried again as it is: what the log has of it already is not sent twice
+        for topic, kept in list(batch.topics.items()):
             self._ensure(topic)
-            self._log.append(topic, records).result(self._timeout)
-        file.forget(len(batch))
-        self._handed_on(sum(frame.size for frame, _ in batch))
+            try:
+                self._log.append(topic, [one.record() for one in kept]).result(self._timeout)
+            except InvalidRecord:
+                self._hand_on_singly(batch.file, topic, kept)
+            del batch.topics[topic]
+        self._batch = None
+        batch.file.forget(batch.frames)
+        self._handed_on()
+
+    def _hand_on_singly(self, file: SpoolFile, topic: str, kept: Sequence[Kept]) -> None:
+        """The log was made anew with fewer partitions, or takes only smaller records now: what it will not take is set
+        aside, and nothing waits behind it."""
+        refused: list[Kept] = []
+        reason = ""
+        partitions = self._log.partitions(topic)
+        for one in kept:
+            if one.partition >= partitions:
+                one = msgspec.structs.replace(one, partition=one.partition % partitions)
+            try:
+                self._log.append(topic, [one.record()]).result(self._timeout)
+            except InvalidRecord as error:
+                refused.append(one)
+                reason = error.message
+        if refused:
+            path = file.set_aside(refused)
+            catalogue.EVENT_LOG_REFUSED_RECORDS.labels(topic).inc(len(refused))
+            _log.error("event_log_spool_refused", topic=topic, path=str(path), records=len(refused), reason=reason)
 
     def _ensure(self, topic: str) -> None:
         """A broker may have come back empty: without its topic nothing could be handed on."""
         if topic not in self._topics:
             self._log.ensure_topic(topic)
             self._topics.add(topic)
+
+
+def _taken(file: SpoolFile) -> _Batch:
+    taken = file.oldest(BATCH_RECORDS, BATCH_BYTES)
+    topics: dict[str, list[Kept]] = defaultdict(list)
+    for _, kept in taken:
+        for one in kept:
+            topics[one.topic].append(one)
+    return _Batch(file, [frame for frame, _ in taken], topics)

@@ -82,10 +82,14 @@ class SpoolingEventLog:
     def healthy(self) -> str | None:
         """None also while the log is away, as long as the spool takes what comes."""
         problem = self._inner.healthy()
-        if problem is None or self._closed or not self._spool.full():
-            return problem if self._closed else None
-        waiting = self._spool.waiting_bytes()
-        return f"{problem}; the spool is full ({waiting} bytes wait, event_log.spool_limit_bytes)"
+        if problem is None or self._closed:
+            return problem
+        worse = self._spool.problem()
+        return f"{problem}; {worse}" if worse else None
+
+    def keeping_problem(self) -> str | None:
+        """None when `keep` takes records, whatever the log does."""
+        return self._spool.problem()
 
     def spooled_bytes(self) -> int:
         """Bytes on local disk that wait for the log."""
@@ -103,18 +107,19 @@ class SpoolingEventLog:
     def _kept(self, topic: str, records: Sequence[Record], placed: Sequence[int]) -> Acknowledgement:
         kept = self._spool.keep(topic, records, placed)
         if self._down.is_set():
-            kept.add_done_callback(lambda done: _count(topic, len(records), done))
+            kept.add_done_callback(lambda done: self._counted(topic, len(records), done))
         return kept
+
+    def _counted(self, topic: str, records: int, done: "Future[list[Position]]") -> None:
+        if not done.cancelled() and done.exception() is None:
+            catalogue.EVENT_LOG_SPOOLED_RECORDS.labels(topic).inc(records)
+        elif not self._spool.waiting_bytes():
+            self._down.clear()  # nothing is left that would show that the log answers again: the next append does
 
     def _answered(self) -> None:
         if self._down.is_set():
             self._down.clear()
             _log.info("event_log_answers_again", waiting_bytes=self._spool.waiting_bytes())
-
-
-def _count(topic: str, records: int, done: "Future[list[Position]]") -> None:
-    if done.exception() is None:
-        catalogue.EVENT_LOG_SPOOLED_RECORDS.labels(topic).inc(records)
 
 
 def _pass_on(done: "Future[list[Position]]", outer: Acknowledgement) -> None:

@@ -15,6 +15,7 @@ import secrets
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -31,34 +32,54 @@ _log = structlog.get_logger(__name__)
 
 
 class Segment:
-    """One open file. `end` is where the next frame goes; `frames` counts those that wait, by whoever keeps them."""
+    """One file. Of whoever keeps it: `end` is where the next frame goes, `frames` how many wait; once none does,
+    `reusable` says whether it may be written to again, `deletable` whether it may go, which it may not where it holds
+    what this version cannot read."""
 
-    def __init__(self, path: Path, descriptor: int, mark: bytes, capacity: int) -> None:
+    def __init__(self, path: Path, mark: bytes, capacity: int) -> None:
         self.path = path
+        self.mark = mark
+        self.capacity = capacity
         self.end = _START
         self.frames = 0
-        self._descriptor = descriptor
-        self._mark = mark
-        self._capacity = capacity
+        self.reusable = True
+        self.deletable = True
 
     def room(self, size: int) -> bool:
         """Whether frames of so many bytes fit."""
-        return self.end + size <= self._capacity
+        return self.end + size <= self.capacity
 
     def framed(self, content: bytes) -> bytes:
         """The frame that holds `content`."""
-        return _FRAME.pack(self._mark, len(content), zlib.crc32(content)) + content
+        return _FRAME.pack(self.mark, len(content), zlib.crc32(content)) + content
+
+    def begin_anew(self) -> None:
+        """Nothing waits here: the next frame is the first again."""
+        self.end = _START
+
+
+class Opened:
+    """A segment that is open, for one thread. Every method raises OSError."""
+
+    def __init__(self, segment: Segment) -> None:
+        self.segment = segment
+        self._descriptor = os.open(segment.path, os.O_RDWR)
 
     def write(self, frames: Sequence[bytes]) -> list[int]:
         """Write frames and flush; returns where each content starts. After an OSError nothing of them counts, and the
         next frames are written over them."""
-        starts, place = [], self.end
+        segment, place, starts = self.segment, self.segment.end, []
         for frame in frames:
             starts.append(place + _FRAME.size)
             place += len(frame)
-        _write_at(self._descriptor, b"".join(frames), self.end)
-        os.fdatasync(self._descriptor)
-        self.end = place
+        try:
+            _write_at(self._descriptor, b"".join(frames), segment.end)
+            os.fdatasync(self._descriptor)
+        except OSError:
+            with suppress(OSError):
+                _zero(self._descriptor, segment.end, place)  # nobody knows of these words
+            raise
+        segment.end = place
         return starts
 
     def read(self, start: int, length: int) -> bytes:
@@ -67,8 +88,9 @@ class Segment:
 
     def found(self) -> Iterator[tuple[int, bytes]]:
         """(start, content) of every frame that is whole: for files of a process that has ended."""
-        held = os.pread(self._descriptor, self._capacity, 0)
-        place = held.find(self._mark, _START)
+        mark = self.segment.mark
+        held = os.pread(self._descriptor, self.segment.capacity, 0)
+        place = held.find(mark, _START)
         while place >= 0:
             start = place + _FRAME.size
             if start <= len(held):
@@ -77,25 +99,19 @@ class Segment:
                 if length and len(content) == length and zlib.crc32(content) == crc:
                     yield start, content
                     place = start + length - 1
-            place = held.find(self._mark, place + 1)
+            place = held.find(mark, place + 1)
 
     def erase(self, start: int, end: int) -> None:
         """Write zeros over frames whose contents lie from `start` to `end`: what people wrote goes from the disk with
-        the next flush. Raises OSError."""
+        the next flush."""
         _zero(self._descriptor, start - _FRAME.size, end)
 
-    def begin_anew(self) -> None:
-        """Nothing waits here: the next frame is the first again."""
-        self.end = _START
-
     def flush(self) -> None:
-        """Whatever was written is on the disk. Raises OSError."""
+        """Whatever was written is on the disk."""
         os.fdatasync(self._descriptor)
 
-    def close(self, *, delete: bool) -> None:
+    def close(self) -> None:
         os.close(self._descriptor)
-        if delete:
-            self.path.unlink(missing_ok=True)
 
 
 def frame_bytes(content: bytes) -> int:
@@ -112,27 +128,34 @@ def create(path: Path, least: int) -> Segment:
         _write_at(descriptor, _FORMAT + mark, 0)
         _zero(descriptor, _START, capacity)
         os.fsync(descriptor)
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
     except OSError:
-        os.close(descriptor)
         path.unlink(missing_ok=True)
         raise
-    return Segment(path, descriptor, mark, capacity)
+    finally:
+        os.close(descriptor)
+    return Segment(path, mark, capacity)
 
 
-def reopen(path: Path) -> Segment | None:
-    """A segment of a process that has ended; None, told in the log, when the file is none of ours or was never used."""
-    descriptor = os.open(path, os.O_RDWR)
-    start = os.pread(descriptor, _START, 0)
-    size = os.fstat(descriptor).st_size
+def known(path: Path) -> Segment | None:
+    """The segment in a file; None when it has not been begun, or, told in the log, is none of ours. Raises OSError."""
+    with path.open("rb") as file:
+        start = file.read(_START)
+        size = os.fstat(file.fileno()).st_size
     if len(start) == _START and start.startswith(_FORMAT):
-        return Segment(path, descriptor, start[len(_FORMAT) :], size)
-    os.close(descriptor)
-    if not start.strip(b"\0"):
-        path.unlink(missing_ok=True)  # its process died while it made the file
-    else:
+        return Segment(path, start[len(_FORMAT) :], size)
+    if start.strip(b"\0"):
         _log.warning("event_log_spool_unknown", path=str(path), remedy="not a spool file of this version: move it away")
     return None
+
+
+def flush_folder(folder: Path) -> None:
+    """Make the names of a folder's files durable. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _write_at(descriptor: int, data: bytes, place: int) -> None:
@@ -145,11 +168,3 @@ def _write_at(descriptor: int, data: bytes, place: int) -> None:
 def _zero(descriptor: int, start: int, end: int) -> None:
     for place in range(start, end, len(_ZEROS)):
         _write_at(descriptor, _ZEROS[: end - place], place)
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,13 +6,13 @@ Order is not kept, as nothing depends on it.
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from pathlib import Path
 
 from infra.event_log.deadlines import Acknowledgement, failed
 from infra.event_log.port import EventLog, EventLogUnavailable, Position, Record
+from infra.event_log.spooling.claiming import claim
 from infra.event_log.spooling.drain import Drain
-from infra.event_log.spooling.files import claim, content_of
+from infra.event_log.spooling.files import content_of
 from infra.event_log.spooling.writer import FlushWriter, Keeping
 from infra.metrics import catalogue
 from infra.settings.infrastructure import EventLogSettings
@@ -23,16 +23,19 @@ SPOOLED = -1
 
 class Spool:
     """Keeps records for `log` below `folder`, and adopts what dead processes left there. `answered` is called when the
-    log has taken a batch."""
+    log has taken a batch. Raises EventLogUnavailable where the folder cannot be used."""
 
     def __init__(
         self, log: EventLog, folder: Path, settings: EventLogSettings, answered: Callable[[], None] = lambda: None
     ) -> None:
         self._settings = settings
         self._answered = answered
-        files = claim(folder)
+        try:
+            files = claim(folder)
+        except OSError as error:
+            raise EventLogUnavailable(f"the spool {folder} cannot be opened: {error}; see to the folder") from error
         self._own = files[0]
-        self._waiting = sum(file.waiting_bytes() for file in files)
+        self._queued = 0
         self._lock = threading.Lock()
         self._closed = False
         self._writer: FlushWriter | None = None
@@ -45,39 +48,32 @@ class Spool:
         if self._closed:
             return failed(EventLogUnavailable("the log is closed: nothing was accepted, send it again later"))
         size = sum([len(record.value) for record in records])
-        with self._lock:
-            waiting = self._waiting
-            full = waiting + size > self._settings.spool_limit_bytes
-            if not full:
-                self._waiting += size
-        if full:
+        waiting = self.waiting_bytes()
+        if waiting + size > self._settings.spool_limit_bytes:
             return failed(
                 EventLogUnavailable(
                     f"the log does not keep up and {waiting} bytes wait in the spool (event_log.spool_limit_bytes is "
                     f"{self._settings.spool_limit_bytes}): nothing was accepted, send it again later"
                 )
             )
+        with self._lock:
+            self._queued += size
         positions = [Position(topic=topic, partition=partition, offset=SPOOLED) for partition in partitions]
         keeping = Keeping(content_of(topic, records, partitions), size, positions)
-        keeping.future.add_done_callback(lambda done: self._settled(size, done))
+        keeping.future.add_done_callback(lambda _: self._settled(size))
         self._started_writer().submit(keeping)
         return keeping.future
 
     def waiting_bytes(self) -> int:
-        """Bytes on local disk that wait for the log."""
-        return self._waiting
-
-    def full(self) -> bool:
-        """Whether nothing more goes in."""
-        return self._waiting >= self._settings.spool_limit_bytes
+        """Bytes that wait for the log here, on the disk or on their way to it."""
+        return self._queued + self._drain.waiting_bytes()
 
     def problem(self) -> str | None:
-        """Why the last flush failed, if it did. Then the disk is asked again."""
-        writer = self._writer
-        if writer is None or writer.last_error is None:
-            return None
-        writer.probe()
-        return f"the last write to the spool failed: {writer.last_error}"
+        """Why nothing more goes in, if that is so. After a failure the disk is asked again."""
+        waiting, limit = self.waiting_bytes(), self._settings.spool_limit_bytes
+        if waiting >= limit:
+            return f"the spool is full ({waiting} bytes wait, event_log.spool_limit_bytes is {limit})"
+        return self._writer.problem() if self._writer is not None and not self._closed else None
 
     def finish(self, *, last_pass: bool) -> None:
         """Hand on no more, after a last try when the log answers. What fails to reach it is still kept."""
@@ -102,23 +98,18 @@ class Spool:
                     self._writer = FlushWriter(self._own, settings.queue_limit_bytes, settings.append_timeout_seconds)
         return self._writer
 
-    def _settled(self, size: int, done: "Future[list[Position]]") -> None:
-        if done.cancelled() or done.exception() is not None:
-            self._less(size)
-        else:
-            self._drain.wake()
+    def _settled(self, size: int) -> None:
+        """Written or failed: what was written counts in its file now. It may have been written after its time."""
+        with self._lock:
+            self._queued -= size
+        self._drain.wake()
         self._show()
 
-    def _handed_on(self, size: int) -> None:
-        self._less(size)
+    def _handed_on(self) -> None:
         self._show()
         if self._writer is not None and not self._own.waiting():
             self._writer.tidy()
         self._answered()
 
-    def _less(self, size: int) -> None:
-        with self._lock:
-            self._waiting = max(0, self._waiting - size)
-
     def _show(self) -> None:
-        catalogue.EVENT_LOG_SPOOL_BYTES.set(self._waiting)
+        catalogue.EVENT_LOG_SPOOL_BYTES.set(self.waiting_bytes())

@@ -36,14 +36,16 @@ class FlushWriter:
     def __init__(self, file: SpoolFile, queue_limit_bytes: int, timeout_seconds: float) -> None:
         self._file = file
         self._limit = queue_limit_bytes
+        self._timeout = timeout_seconds
         self._queue: deque[Keeping] = deque()
         self._queued_bytes = 0
         self._lock = threading.Lock()
         self._wakes: SimpleQueue[None] = SimpleQueue()
         self._closing = False
+        self._last_error: str | None = None
+        self._writing_since: float | None = None
         self._deadlines = Deadlines(timeout_seconds)
         self._flush_seconds = catalogue.EVENT_LOG_APPEND_SECONDS.labels("spool")
-        self.last_error: str | None = None
         self._thread = threading.Thread(target=self._run, name="event-log-spool", daemon=True)
         self._thread.start()
 
@@ -62,15 +64,20 @@ class FlushWriter:
                 return
         fail(keeping.future, EventLogUnavailable(f"{reason}: nothing was accepted, send it again later"))
 
-    def probe(self) -> Acknowledgement:
-        """Ask the disk with a frame that holds nothing; after everything that was submitted before."""
-        asked = Keeping(content_of("", (), ()), 0, [])
-        self.submit(asked)
-        return asked.future
+    def problem(self) -> str | None:
+        """Why nothing is written now, if that is so. Then the disk is asked again."""
+        since = self._writing_since
+        if since is not None and time.monotonic() - since > self._timeout:
+            return f"a write to the spool has not ended for {self._timeout:g} s"
+        if self._last_error is None:
+            return None
+        if not self._queue:
+            self._probe()
+        return f"the last write to the spool failed: {self._last_error}"
 
     def flushed(self) -> None:
         """Return when everything that was submitted is written or has failed."""
-        wait([self.probe()])
+        wait([self._probe()])
 
     def tidy(self) -> None:
         """Nothing waits any more: what comes next may begin where the first did."""
@@ -84,15 +91,21 @@ class FlushWriter:
         self._thread.join()
         self._deadlines.stop()
 
+    def _probe(self) -> Acknowledgement:
+        """Ask the disk with a frame that holds nothing; after everything that was submitted before."""
+        asked = Keeping(content_of("", (), ()), 0, [])
+        self.submit(asked)
+        return asked.future
+
     def _run(self) -> None:
         while True:
             self._wakes.get()
             if taken := self._take():
                 self._keep([one for one in taken if not one.future.done()])
-                continue
-            if self._closing:
+            elif self._closing:
                 return
-            self._file.tidy()
+            else:
+                self._file.tidy()
 
     def _take(self) -> list[Keeping]:
         taken: list[Keeping] = []
@@ -110,17 +123,20 @@ class FlushWriter:
         if not wanted:
             return  # all had waited too long
         started = time.perf_counter()
+        self._writing_since = time.monotonic()
         try:
             self._file.write(
                 [one.content for one in wanted], [len(one.positions) for one in wanted], [one.size for one in wanted]
             )
-        except OSError as error:
-            self.last_error = f"{type(error).__name__}: {error}"
-            _log.error("event_log_spool_failed", error=self.last_error, appends=len(wanted))
+        except Exception as error:  # whatever it was, those who wait are told, and the next ones are tried
+            self._last_error = f"{type(error).__name__}: {error}"
             for one in wanted:
                 fail(one.future, EventLogUnavailable(f"the spool could not be written ({error}): send it again later"))
+            _log.error("event_log_spool_failed", error=self._last_error, appends=len(wanted))
             return
-        self.last_error = None
+        finally:
+            self._writing_since = None
+        self._last_error = None
         self._flush_seconds.observe(time.perf_counter() - started)
         for one in wanted:
             resolve(one.future, one.positions)

@@ -16,7 +16,7 @@ from infra.event_log import open_event_log
 from infra.settings import Settings, load_settings
 from infra.settings.describing import toml_value
 from tests.fixtures.forking import Forking
-from tests.fixtures.helpers import free_port, wait_until
+from tests.fixtures.helpers import free_port, handed_on, wait_until
 
 MARK = "zanzibar-4711"
 """Stands in every prompt: it must be in no log."""
@@ -89,16 +89,22 @@ class GatewayPlant:
 
     def in_progress(self) -> int:
         """Requests that the gateway is answering now."""
-        found = re.search(r"^plaudit_serving_in_flight_requests (\S+)", self.client.get("/metrics").text, re.M)
-        assert found is not None
-        return int(float(found[1]))
+        return int(self._gauge("plaudit_serving_in_flight_requests"))
+
+    def _gauge(self, name: str) -> float:
+        """0 as long as nothing has set it."""
+        found = re.search(rf"^{name} (\S+)", self.client.get("/metrics").text, re.M)
+        return float(found[1]) if found else 0.0
 
     def idle(self) -> bool:
         return self.in_progress() == 0
 
     def logged(self) -> dict[str, Interaction]:
         """Every interaction on the log by its response's id."""
+        if self.process is not None:
+            wait_until(lambda: self._gauge("plaudit_event_log_spool_bytes") == 0, PATIENCE_SECONDS, "its spool")
         log = open_event_log(self.settings, SystemClock())
+        handed_on(log)  # what the last life left
         topic = f"{self.settings.event_log.topic_prefix}.interactions"
         log.ensure_topic(topic)
         consumer = log.consumer(topic, f"test-{time.monotonic_ns()}")

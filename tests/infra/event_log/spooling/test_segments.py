@@ -3,6 +3,8 @@
 import os
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,27 +12,36 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.event_log.spooling import segments
-from infra.event_log.spooling.segments import SEGMENT_BYTES, Segment, create, reopen
+from infra.event_log.spooling.claiming import claim
+from infra.event_log.spooling.segments import SEGMENT_BYTES, Opened, create, known
 
 
-def _written(path: Path, *contents: bytes) -> Segment:
-    segment = create(path, sum(map(segments.frame_bytes, contents)))
-    segment.write([segment.framed(content) for content in contents])
-    return segment
+@contextmanager
+def _opened(path: Path) -> Iterator[Opened]:
+    segment = known(path)
+    assert segment is not None
+    opened = Opened(segment)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def _written(path: Path, *contents: bytes) -> list[int]:
+    """Where each content starts in a new segment."""
+    create(path, sum(map(segments.frame_bytes, contents)))
+    with _opened(path) as opened:
+        return opened.write([opened.segment.framed(content) for content in contents])
 
 
 def _found(path: Path) -> list[bytes]:
-    segment = reopen(path)
-    assert segment is not None
-    try:
-        return [content for _, content in segment.found()]
-    finally:
-        segment.close(delete=False)
+    with _opened(path) as opened:
+        return [content for _, content in opened.found()]
 
 
 def test_the_bytes_of_a_segment(tmp_path: Path) -> None:
     path = tmp_path / "a-000000.spool"
-    _written(path, b"first", b"second").close(delete=False)
+    _written(path, b"first", b"second")
     held = path.read_bytes()
     mark = held[8:16]
     assert len(held) == SEGMENT_BYTES
@@ -42,39 +53,32 @@ def test_the_bytes_of_a_segment(tmp_path: Path) -> None:
 
 
 def test_what_was_written_is_read_and_found(tmp_path: Path) -> None:
-    segment = create(tmp_path / "a-000000.spool", 10)
-    starts = segment.write([segment.framed(b"one"), segment.framed(b"two")])
-    starts += segment.write([segment.framed(b"three")])
-    assert [segment.read(start, length) for start, length in zip(starts, (3, 3, 5), strict=True)] == [
-        b"one",
-        b"two",
-        b"three",
-    ]
-    assert list(segment.found()) == list(zip(starts, [b"one", b"two", b"three"], strict=True))
-    segment.close(delete=True)
-    assert list(tmp_path.iterdir()) == []
+    path = tmp_path / "a-000000.spool"
+    starts = _written(path, b"one", b"two")
+    with _opened(path) as opened:
+        opened.segment.end = starts[1] + 3
+        starts += opened.write([opened.segment.framed(b"three")])
+        words = [opened.read(start, length) for start, length in zip(starts, (3, 3, 5), strict=True)]
+        assert words == [b"one", b"two", b"three"]
+        assert list(opened.found()) == list(zip(starts, words, strict=True))
 
 
 def test_what_is_handed_on_is_on_the_disk_no_more(tmp_path: Path) -> None:
     path = tmp_path / "a-000000.spool"
-    segment = create(path, 10)
-    first, _, third = segment.write([segment.framed(word) for word in (b"first", b"second", b"third")])
-    segment.erase(first, first + 5)
-    assert b"first" not in path.read_bytes()
-    assert _found(path) == [b"second", b"third"]
-    segment.erase(third, third + 5)
-    segment.begin_anew()
-    segment.write([segment.framed(b"new")])
-    assert _found(path) == [b"new", b"second"] or b"second" not in path.read_bytes()
-    segment.close(delete=False)
+    first, _, third = _written(path, b"first", b"second", b"third")
+    with _opened(path) as opened:
+        opened.erase(first, first + 5)
+        assert b"first" not in path.read_bytes()
+        assert _found(path) == [b"second", b"third"]
+        opened.erase(third, third + 5)
+        opened.flush()
+    assert _found(path) == [b"second"]
 
 
 @pytest.mark.parametrize("damage", ["length", "crc", "content", "torn"])
 def test_a_damaged_frame_costs_no_other(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "a-000000.spool"
-    segment = create(path, 10)
-    starts = segment.write([segment.framed(word) for word in (b"first", b"second", b"third")])
-    segment.close(delete=False)
+    starts = _written(path, b"first", b"second", b"third")
     place = {"length": -8, "crc": -4, "content": 2, "torn": 3}[damage] + starts[1]
     with path.open("r+b") as file:
         file.seek(place)
@@ -84,9 +88,7 @@ def test_a_damaged_frame_costs_no_other(tmp_path: Path, damage: str) -> None:
 
 def test_the_last_frame_of_a_file_cut_short(tmp_path: Path) -> None:
     path = tmp_path / "a-000000.spool"
-    segment = create(path, 10)
-    starts = segment.write([segment.framed(b"whole"), segment.framed(b"cut")])
-    segment.close(delete=False)
+    starts = _written(path, b"whole", b"cut")
     for size in (starts[1] + 2, starts[1] - 3, starts[1] - 12):
         os.truncate(path, size)
         assert _found(path) == [b"whole"]
@@ -94,22 +96,19 @@ def test_the_last_frame_of_a_file_cut_short(tmp_path: Path) -> None:
 
 def test_content_cannot_pass_for_a_frame(tmp_path: Path) -> None:
     """A prompt that holds a frame of another segment, inside a frame that is then damaged."""
-    other = create(tmp_path / "b-000000.spool", 10)
-    forged = other.framed(b"forged")
-    other.close(delete=True)
+    forged = create(tmp_path / "b-000000.spool", 10).framed(b"forged")
     path = tmp_path / "a-000000.spool"
-    segment = create(path, 10)
-    (start,) = segment.write([segment.framed(b"prompt " + forged)])
+    (start,) = _written(path, b"prompt " + forged)
     assert _found(path) == [b"prompt " + forged]
-    segment.erase(start, start + 2)
-    segment.close(delete=False)
+    with _opened(path) as opened:
+        opened.erase(start, start + 2)
     assert _found(path) == []
 
 
 def test_a_large_append_has_a_segment_of_its_size(tmp_path: Path) -> None:
     large = os.urandom(3 * SEGMENT_BYTES)
     path = tmp_path / "a-000000.spool"
-    _written(path, large).close(delete=False)
+    _written(path, large)
     assert _found(path) == [large]
 
 
@@ -117,8 +116,30 @@ def test_files_that_are_no_segments(tmp_path: Path) -> None:
     unused, foreign = tmp_path / "a-000000.spool", tmp_path / "b-000000.spool"
     unused.write_bytes(bytes(100))
     foreign.write_bytes(b"SQLite format 3\0 and more")
-    assert (reopen(unused), reopen(foreign)) == (None, None)
+    assert (known(unused), known(foreign)) == (None, None)
+    fresh, adopted_unused, adopted_foreign = claim(tmp_path)
+    assert not (adopted_unused.waiting())
+    assert not (adopted_foreign.waiting())
+    for file in (fresh, adopted_unused, adopted_foreign):
+        file.close(delete=True)
     assert list(tmp_path.iterdir()) == [foreign], "only what its process had no time to begin is deleted"
+
+
+def test_a_refused_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a-000000.spool"
+    _written(path, b"kept")
+    with _opened(path) as opened, monkeypatch.context() as patch:
+        opened.segment.end = 36
+        patch.setattr(os, "fdatasync", _refuse)
+        with pytest.raises(OSError, match="no"):
+            opened.write([opened.segment.framed(b"refused")])
+        assert opened.segment.end == 36
+    assert b"refused" not in path.read_bytes()
+    assert _found(path) == [b"kept"]
+
+
+def _refuse(_descriptor: int) -> None:
+    raise OSError("no")
 
 
 @given(
@@ -130,9 +151,7 @@ def test_damage_costs_the_frames_it_touches_and_no_others(
     tmp_path_factory: pytest.TempPathFactory, contents: list[bytes], damages: list[tuple[int, bytes]]
 ) -> None:
     path = tmp_path_factory.mktemp("segment") / "a-000000.spool"
-    segment = create(path, 10)
-    starts = segment.write([segment.framed(content) for content in contents])
-    segment.close(delete=False)
+    starts = _written(path, *contents)
     before = path.read_bytes()
     with path.open("r+b") as file:
         for place, noise in damages:
