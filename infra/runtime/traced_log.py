@@ -77,6 +77,10 @@ class TracedKeepingLog(TracedLog):
         kept: Future[list[Position]] = self.inner.keep(topic, self._traced(topic, records))  # type: ignore[attr-defined]
         return kept
 
+    def keeping_problem(self) -> str | None:
+        problem: str | None = self.inner.keeping_problem()  # type: ignore[attr-defined]
+        return problem
+
 
 def traced_log(inner: EventLog, settings: Settings, clock: Clock) -> TracedLog:
     """The log with traces, able to do what the inner one can."""
