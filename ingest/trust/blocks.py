@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ingest.trust.evidence import Floats, Ints
+from ingest.trust.leading import leading_vectors
 
 TURNS = 12
 """Most improvements of either side from one beginning."""
@@ -93,7 +94,7 @@ def _beginnings(matrix: Any, active: Floats, popularity: Floats, rng: np.random.
     """Sets of people to begin with: those who lean together by the leading directions of the Pearson residuals, and the
     most active people each with those who share most with them."""
     from scipy.sparse import diags_array
-    from scipy.sparse.linalg import LinearOperator, svds
+    from scipy.sparse.linalg import LinearOperator
 
     rows, columns = 1.0 / np.sqrt(np.maximum(active, 1.0)), 1.0 / np.sqrt(np.maximum(popularity, 1e-12))
     columns[popularity == 0.0] = 0.0
@@ -109,7 +110,7 @@ def _beginnings(matrix: Any, active: Floats, popularity: Floats, rng: np.random.
     sets = []
     k = min(6, min(matrix.shape) - 1)
     if k >= 1:
-        directions, _, _ = svds(residual, k=k, v0=rng.normal(size=min(matrix.shape)))
+        directions, _ = leading_vectors(residual, k, rng.normal(size=min(matrix.shape)))
         for direction in directions.T:
             sets += [np.argsort(-sign * direction, kind="stable")[:size] for sign in (1.0, -1.0)]
     for person in np.argsort(-active, kind="stable")[: BEGINNINGS - len(sets)]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.trust.evidence import Evidence, Floats, Ints, sums
+from ingest.trust.leading import leading_vectors
 from ingest.trust.redundancy import Redundancy, fit_redundancy
 from ingest.trust.reliability import (
     GRID,
@@ -107,15 +108,14 @@ def _first_guess(evidence: Evidence, weight: Floats, tastes: int, accuracy: floa
 def _directions(evidence: Evidence, left: Floats) -> Floats:
     """(items, 8) directions in which people's residual votes differ most, when the items have no features."""
     from scipy.sparse import csr_array
-    from scipy.sparse.linalg import svds
 
     shape = (evidence.people, evidence.items)
     size = min(8, min(shape) - 1)
     if size < 1:
         return np.zeros((evidence.items, 1))
     matrix = csr_array((left, (evidence.person, evidence.item)), shape=shape)
-    _, _, right = svds(matrix, k=size, v0=np.ones(min(shape)))
-    return np.asarray(right.T * np.sqrt(evidence.items))
+    _, right = leading_vectors(matrix, size, np.ones(min(shape)))
+    return np.asarray(right * np.sqrt(evidence.items))
 
 
 def _groups(lean: Floats, known: NDArray[np.bool_], tastes: int, rng: np.random.Generator) -> Ints:
