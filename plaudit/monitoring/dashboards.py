@@ -144,7 +144,10 @@ INGEST = Dashboard(
                 ),
                 Panel(
                     "Appends that failed",
-                    [(f"sum by (code) (rate(plaudit_event_log_append_failures_total{_R}))", "{{code}}")],
+                    [
+                        (f"sum by (code) (rate(plaudit_event_log_append_failures_total{_R}))", "{{code}}"),
+                        (f"sum by (topic) (rate(plaudit_event_log_refused_records_total{_R}))", "set aside: {{topic}}"),
+                    ],
                     "rate",
                 ),
                 Panel(
