@@ -57,7 +57,7 @@ def main() -> int:
     page = loop_report.page(found, given.seeds)
     console.print(page, markup=False)
     if given.page:
-        loop_report.PAGE.write_text(page, encoding="utf-8")
+        loop_report.write(page)
     return 0
 
 

@@ -16,6 +16,7 @@ from tests.benchmarks.loop_people import BASE_LOVE, DECISIVENESS
 from tests.benchmarks.loop_tastes import FEATURES, load
 
 PAGE = Path("docs/benchmarks/loop.md")
+READING = "## How to read it"
 AIM = 0.28
 Document = dict[str, Any]
 Floats = NDArray[np.float64]
@@ -89,6 +90,12 @@ def page(found: Sequence[Document], seeds: Sequence[int]) -> str:
     return "\n".join(lines)
 
 
+def write(measured: str) -> None:
+    """Write the page; what people wrote below READING stays."""
+    before = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+    PAGE.write_text(measured + before[before.index(READING) :] if READING in before else measured, encoding="utf-8")
+
+
 def _introduction(seeds: Sequence[int]) -> list[str]:
     tastes = load()
     weights = ", ".join(f"{name} {weight:+.2f}" for name, weight in zip(FEATURES, tastes.weights, strict=True))
@@ -145,7 +152,12 @@ def _verdict(found: Sequence[Document], seeds: Sequence[int]) -> list[str]:
     if plain:
         mean = float(np.mean([lift(one) for one in plain]))
         where = f"{len(plain)} seeds, {mean:+.3f}"
-        said.append(f"- Lower bound above the mean of plain Bradley-Terry: {_yes(gained.low > mean)} ({where}).")
+        said.append(f"- Mean above the mean of plain Bradley-Terry: {_yes(gained.mean > mean)} ({where}).")
+        said.append(f"- Lower bound above the mean of plain Bradley-Terry: {_yes(gained.low > mean)}.")
+        lifts = {one["seed"]: lift(one) for one in plain}
+        less = [lift(one) - lifts[one["seed"]] for one in full if one["seed"] in lifts]
+        each = ", ".join(f"{value:+.3f}" for value in less)
+        said.append(f"- Full less plain, seed by seed: {each}; mean {over_seeds(less)}.")
     return said
 
 
@@ -153,10 +165,12 @@ def _runs(found: Sequence[Document]) -> list[str]:
     rows = []
     for one in sorted(found, key=lambda d: (-d["share"], d["seed"], list(ARMS).index(d["arm"]))):
         taught = one["taught"]
-        why = "" if one["given"] else f" ({'; '.join(taught['reasons'])[:300]})"
+        auroc = taught["reward_model"]["heads"]["love"]["auroc"]
+        why = f" The gate refused: {'; '.join(taught['reasons'])}." if taught["reasons"] else ""
         rows.append(
-            f"- {one['share']:.0%}, seed {one['seed']}, {one['arm']}: {'given' if one['given'] else 'refused'}{why}; "
-            f"{line(one)}; {one['cpu_seconds'] / 60:.1f} core-minutes."
+            f"- {one['share']:.0%}, seed {one['seed']}, {one['arm']}: {taught['adapter']} "
+            f"{'given' if one['given'] else 'refused'}; {line(one)}; love head's AUROC on votes held out {auroc:.3f}; "
+            f"{one['cpu_seconds'] / 60:.1f} core-minutes.{why}"
         )
     return rows
 
