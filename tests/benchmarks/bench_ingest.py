@@ -104,7 +104,7 @@ def _kept(options: argparse.Namespace) -> dict[str, Any]:
     if options.only is None or not path.exists():
         return {}
     sizes: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["sizes"]
-    return {size: figures for size, figures in sizes.items() if int(size) < options.only}
+    return {size: figures for size, figures in sizes.items() if int(size) != options.only}
 
 
 def main() -> None:
@@ -120,6 +120,7 @@ def main() -> None:
     document = {"machine": machine(), "events": options.events, "runs": options.runs, "sizes": _kept(options)}
     for rows in dict.fromkeys((0, options.rows) if options.only is None else (options.only,)):
         document["sizes"][str(rows)] = at_size(options, rows)
+        document["sizes"] = {size: document["sizes"][size] for size in sorted(document["sizes"], key=int)}
         options.folder.mkdir(parents=True, exist_ok=True)
         (options.folder / "ingest.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
         write_page(options.folder / "ingest.md", render(document))
