@@ -18,6 +18,7 @@ import structlog
 from torch import Tensor
 
 from infra.contracts import PlauditError
+from infra.durable import sync
 
 log = structlog.get_logger(__name__)
 
@@ -77,10 +78,10 @@ class Checkpoints:
             draft.mkdir(parents=True)
             _write(draft / _TENSORS, content)
             _write(draft / _NOTES, _sealed(notes))
-            _sync(draft)
+            sync(draft)
             shutil.rmtree(place, ignore_errors=True)
             os.replace(draft, place)
-            _sync(self.folder)
+            sync(self.folder)
         except OSError as error:
             shutil.rmtree(draft, ignore_errors=True)
             raise CheckpointNotWritten(
@@ -149,12 +150,3 @@ def _write(path: Path, content: bytes) -> None:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Force a folder's own entries to disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+from infra.durable import sync
 from infra.event_log.spooling.claiming import left_behind
 from infra.settings import Settings
 from infra.settings.identity import CONSOLE_PASSWORD_FILE, FORMER_SECRETS_FILE, SECRET_FILE
-from plaudit.keeping.manifest import sync
 
 TREES = ("adapters", "reward_models", "gates", "mlflow-artifacts")
 """Folders of finished things. What derives from others (`feature_cache`), speaks of the past (`logs`) or lives with a

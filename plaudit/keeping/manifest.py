@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from infra.contracts import PlauditError
+from infra.durable import sync
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -131,15 +132,6 @@ def copy_hashed(source: Path, target: Path, tick: Tick) -> str:
         file.flush()
         os.fsync(file.fileno())
     return digest.hexdigest()
-
-
-def sync(path: Path) -> None:
-    """Have the system write a file or folder to its disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _differs(path: Path, part: Part, tick: Tick) -> bool:

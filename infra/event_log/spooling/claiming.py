@@ -9,6 +9,7 @@ from typing import IO
 
 import structlog
 
+from infra.durable import sync
 from infra.event_log.spooling import segments
 from infra.event_log.spooling.files import SpoolFile
 
@@ -20,7 +21,7 @@ def claim(folder: Path) -> list[SpoolFile]:
     the log and left. Raises OSError where the folder takes no new name."""
     if not folder.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        segments.flush_folder(folder.parent)
+        sync(folder.parent)
     for path in folder.glob("*.sqlite3"):
         _log.warning("event_log_spool_unknown", path=str(path), remedy="of a version that had not been released")
     name = uuid.uuid4().hex

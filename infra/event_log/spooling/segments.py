@@ -20,6 +20,8 @@ from pathlib import Path
 
 import structlog
 
+from infra.durable import sync
+
 SEGMENT_BYTES = 2 * 1024 * 1024
 SUFFIX = ".spool"
 _FORMAT = b"PLDSPOOL"
@@ -128,7 +130,7 @@ def create(path: Path, least: int) -> Segment:
         _write_at(descriptor, _FORMAT + mark, 0)
         _zero(descriptor, _START, capacity)
         os.fsync(descriptor)
-        flush_folder(path.parent)
+        sync(path.parent)
     except OSError:
         path.unlink(missing_ok=True)
         raise
@@ -147,15 +149,6 @@ def known(path: Path) -> Segment | None:
     if start.strip(b"\0"):
         _log.warning("event_log_spool_unknown", path=str(path), remedy="not a spool file of this version: move it away")
     return None
-
-
-def flush_folder(folder: Path) -> None:
-    """Make the names of a folder's files durable. Raises OSError."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write_at(descriptor: int, data: bytes, place: int) -> None:

@@ -3,8 +3,6 @@
 import os
 import resource
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +20,7 @@ from infra.event_log.spooling.spool import SPOOLED
 from infra.settings.infrastructure import EventLogSettings
 from tests.conformance.logs import record
 from tests.fixtures.helpers import wait_until
+from tests.infra.event_log.killing import acknowledged_by_the_killed
 
 TOPIC = "plaudit.test"
 
@@ -122,12 +121,7 @@ for number in range(1000000):
 
 
 def test_sigkill_loses_nothing_that_was_acknowledged(tmp_path: Path, start: Callable[..., KeepingEventLog]) -> None:
-    with subprocess.Popen([sys.executable, "-c", _CHILD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        lines = [child.stdout.readline() for _ in range(700)]
-        child.send_signal(signal.SIGKILL)
-        lines += child.stdout.read().splitlines()
-    acknowledged = {int(line.split()[1]) for line in lines if line.startswith("ack")}
+    acknowledged = acknowledged_by_the_killed(_CHILD, tmp_path, 700)
     log = start()  # the next process of the same folder
     wait_until(lambda: log.spooled_bytes() == 0, 20.0)
     assert {int(value) for _, value in stored(log)} >= acknowledged

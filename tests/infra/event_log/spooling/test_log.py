@@ -1,9 +1,6 @@
 """What the log does not take now is kept on disk, acknowledged from there, and handed on by whoever lives."""
 
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,6 +19,7 @@ from infra.settings.infrastructure import EventLogSettings
 from tests.conformance.logs import record
 from tests.fixtures.broker import running_broker
 from tests.fixtures.helpers import free_port, wait_until
+from tests.infra.event_log.killing import acknowledged_by_the_killed
 
 TOPIC = "plaudit.test"
 
@@ -143,15 +141,10 @@ for number in range(1000000):
 
 
 def test_sigkill_loses_nothing_that_was_acknowledged(tmp_path: Path, bench: Callable[..., Bench]) -> None:
-    with subprocess.Popen([sys.executable, "-c", _CHILD, str(tmp_path)], stdout=subprocess.PIPE, text=True) as child:
-        assert child.stdout is not None
-        lines = [child.stdout.readline() for _ in range(25)]
-        child.send_signal(signal.SIGKILL)
-        lines += child.stdout.read().splitlines()
-    acknowledged = [int(line.split()[1]) for line in lines if line.startswith("ack")]
+    acknowledged = acknowledged_by_the_killed(_CHILD, tmp_path, 25)
     made = bench()  # the next process of the same folder
     wait_until(lambda: made.log.spooled_bytes() == 0, 40.0)
-    assert {int(value) for _, value in made.stored()} >= set(acknowledged)
+    assert {int(value) for _, value in made.stored()} >= acknowledged
 
 
 def test_a_file_in_use_is_left_alone(bench: Callable[..., Bench]) -> None:
