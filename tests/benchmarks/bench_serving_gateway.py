@@ -8,7 +8,8 @@ Saturated, requests over the CPU seconds of the gateway's process, all of its th
 that rate, requests come at random (Poisson) and each one's time from when it was due to the last byte of its answer
 counts: that is added latency. Nothing is taken off it. What load, HTTP server, sockets and machine take of it by
 themselves stands beside it: the same load at the same rate on the same server around an application that answers at
-once. So does how late the load was, and how long the disk takes to make an answer durable.
+once. So do how late the load was, how long the disk takes to make an answer durable, and the same load on a gateway
+that encodes its interactions and keeps none, which says what durable answers cost.
 """
 
 import argparse
@@ -80,8 +81,9 @@ class Bench:
 
 
 @contextmanager
-def running() -> Iterator[Bench]:
-    """A gateway on the double with an embedded log and store in a folder of its own."""
+def running(recording: bool = True) -> Iterator[Bench]:
+    """A gateway on the double with an embedded log and store in a folder of its own; without `recording` it forgets
+    what it answered."""
     with tempfile.TemporaryDirectory(prefix="plaudit-bench-") as folder, ProcessPoolExecutor(1, _spawn) as pool:
         base = make_tiny_model(Path(folder) / "tiny")
         settings = Settings(
@@ -91,7 +93,7 @@ def running() -> Iterator[Bench]:
         )
         port = free_port()
         ours, theirs = _spawn.Pipe()
-        process = _spawn.Process(target=serve, args=(settings, port, theirs, cores()[0]), daemon=True)
+        process = _spawn.Process(target=serve, args=(settings, port, theirs, cores()[0], recording), daemon=True)
         with _started(process, port, ours):
             yield Bench(port, ours, pool, Path(folder))
 
@@ -146,12 +148,17 @@ def measure(quick: bool = False) -> dict[str, Any]:
             half, cpu = bench.load(count, rate=row["per_second"] / 2)
             row["busy"] = cpu / half.wall_seconds
             control, _ = bare.load(count, rate=row["per_second"] / 2)
-            for name, values in (("p", half.latencies), ("late", half.late), ("bare", control.latencies)):
-                row |= {f"{name}{q:g}": float(np.percentile(values, q)) for q in (50, 90, 99, 99.9)}
+            row |= _percentiles("p", half.latencies) | _percentiles("late", half.late)
+            row |= _percentiles("bare", control.latencies)
             streamed, cpu = bench.load(count // 3, stream=True)
             row |= {"streams_per_core": (count // 3) / cpu, "streams_per_second": (count // 3) / streamed.wall_seconds}
             row |= {f"flush{q}": float(np.percentile(flushes, q)) for q in (50, 99)}
             rows.append(row)
+    with running(recording=False) as forgetful:  # by itself: two gateways on one core would disturb each other
+        forgetful.load(count // 2)
+        for row in rows:
+            unkept, cpu = forgetful.load(count, rate=row["per_second"] / 2)
+            row |= _percentiles("unkept", unkept.latencies) | {"unkept_busy": cpu / unkept.wall_seconds}
     names = rows[0].keys()
     return {
         "requests": count,
@@ -161,6 +168,10 @@ def measure(quick: bool = False) -> dict[str, Any]:
         **{name: statistics.median(row[name] for row in rows) for name in names},
         "ranges": {name: [min(row[name] for row in rows), max(row[name] for row in rows)] for name in names},
     }
+
+
+def _percentiles(name: str, seconds: list[float]) -> dict[str, float]:
+    return {f"{name}{q:g}": float(np.percentile(seconds, q)) for q in (50, 90, 99, 99.9)}
 
 
 def table(result: dict[str, Any]) -> str:
@@ -185,6 +196,9 @@ def table(result: dict[str, Any]) -> str:
             line("the same, 99th percentile", "p99", 1000, "under 5"),
             line("the same, 99.9th percentile", "p99.9", 1000),
             line("share of the core that is busy then, %", "busy", 100),
+            line("the same load without keeping interactions, median, ms", "unkept50", 1000),
+            line("the same, 99th percentile", "unkept99", 1000),
+            line("share of the core that is busy then, %", "unkept_busy", 100),
             line("of which load, HTTP server and machine alone, median, ms", "bare50", 1000),
             line("the same, 99th percentile", "bare99", 1000),
             line("of which the load was late, 99th percentile", "late99", 1000),

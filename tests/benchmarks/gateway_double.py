@@ -14,11 +14,15 @@ from typing import Any, cast
 import psutil
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+import serving.service
+from infra.contracts import Interaction
 from infra.models.loading import LoadedModel
 from infra.models.port import GenerationRequest, GenerationResult
 from infra.settings import Settings
+from ingest.codec import INTERACTION_CODEC
 from serving.engines import make_engine
 from serving.process import ease_process
+from serving.recording import Recorder
 from tests.benchmarks.gateway_client import stay_on
 from tests.benchmarks.ingest_processes import cpu_seconds
 
@@ -77,12 +81,23 @@ def engine_of(loaded: LoadedModel, settings: Settings) -> Any:
     return cast(Any, InstantEngine(loaded, settings))
 
 
-def serve(settings: Settings, port: int, pipe: Connection, core: int | None = None) -> None:
+class ForgetfulRecorder(Recorder):
+    """Encodes interactions and keeps none: what is left of the gateway is what it takes without durable answers."""
+
+    async def record(self, interaction: Interaction) -> bool:
+        """True at once."""
+        INTERACTION_CODEC.encode([interaction])
+        return True
+
+
+def serve(settings: Settings, port: int, pipe: Connection, core: int | None = None, recording: bool = True) -> None:
     """The gateway as `plaudit serve` runs it, on the double; answers `cpu` with its CPU time, `rss` with its memory."""
     from infra.runtime import configure_logging, open_context
     from serving.app import build_gateway
 
     stay_on(core)
+    if not recording:
+        serving.service.Recorder = ForgetfulRecorder  # type: ignore[misc]  # in this process, which does nothing else
     configure_logging(settings, process="bench")
     context = open_context(settings)
     _run(build_gateway(context, engine_of=engine_of), port, settings.serving.keep_alive_seconds, pipe)

@@ -98,8 +98,8 @@ steps. No group is skipped on either side, so none counts as speed.
   forward, backward and optimiser. TRL's rewards and advantages count as its scoring.
 - The target is at least 2.5 times as fast end to end (aim 5) at no more than 60 % of the memory. TRL checkpoints
   activations by default, which takes time and saves memory: both ways stand above, and the target is held against each.
-- CPU seconds stand beside the clock because the machine was {"shared with other work" if machine["shared"] else "idle"}
-  (load average {machine["load"]:.1f} at the start).
+- CPU seconds stand beside the clock, which other work on a machine stretches; this one was
+  {"shared" if machine["shared"] else "idle"} (load average {machine["load"]:.1f} at the start).
 
 {gpu}
 """
