@@ -13,9 +13,12 @@ from torch import Tensor
 from infra.models.kv_cache import right_padded
 from infra.models.loading import LoadedModel, decoder_and_head
 
-CHUNK = 128
-"""Rows of logits alive at once on a CPU: few enough for their softmax to stay in its cache."""
+CHUNK = 256
+"""Rows of logits alive at once on a CPU: enough for the product with the output matrix to be a fast one."""
 CHUNK_ACCELERATOR = 2048
+SOFTMAX_ROWS = 8
+"""Rows whose softmax is alive at once on a CPU, in fp32: few enough to stay in its cache, and in memory that is not
+asked of the system, and given back to it, for each chunk anew."""
 
 
 class SampledLogProb(torch.autograd.Function):
@@ -33,16 +36,11 @@ class SampledLogProb(torch.autograd.Function):
         parts: list[tuple[Tensor, ...]] = []
         for h, y in zip(torch.split(hidden, size), torch.split(tokens, size), strict=True):
             logits = h @ weight.t()
-            p, normaliser = _softmax(logits, temperature)
-            values = logits.gather(1, y[:, None]).float().div_(temperature).sub_(normaliser).squeeze(1)
-            found = [values]
-            log_p = (logits.float() / temperature).sub_(normaliser) if entropies else None
-            entropy = values.new_zeros(0) if log_p is None else (p * log_p).sum(-1).neg_()
-            found.append(entropy)
-            if hidden.requires_grad:
-                found.append((weight[y] - p.to(weight.dtype) @ weight).div_(temperature))
-                if entropies == "gradient" and log_p is not None:
-                    bent = log_p.add_(entropy[:, None]).mul_(p).to(weight.dtype)
+            bent = torch.empty_like(logits) if hidden.requires_grad and entropies == "gradient" else None
+            found = list(_told(logits, y, temperature, bool(entropies), hidden.requires_grad, bent))
+            if hidden.requires_grad:  # then the logits have become p
+                found.append((weight[y] - logits @ weight).div_(temperature))
+                if bent is not None:
                     found.append((bent @ weight).div_(-temperature))
             parts.append(tuple(found))
         values, entropy, *jacobians = (torch.cat(column) for column in zip(*parts, strict=True))
@@ -58,6 +56,33 @@ class SampledLogProb(torch.autograd.Function):
         if bent:
             result = result + grads[1][:, None].to(jacobian.dtype) * bent[0]
         return result, None, None, None, None
+
+
+def _told(
+    logits: Tensor, tokens: Tensor, temperature: float, entropies: bool, overwrite: bool, bent: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """(log p at `tokens` [M], entropies [M], or [0] where none are wanted) of p = softmax(logits / T). `overwrite`
+    leaves p in place of the logits; `bent` becomes p (log p + H)."""
+    values, found = [], []
+    for rows in _blocks(logits):
+        own = logits[rows]
+        p, normaliser = _softmax(own, temperature)
+        values.append(own.gather(1, tokens[rows, None]).float().div_(temperature).sub_(normaliser).squeeze(1))
+        if entropies:
+            log_p = (own.float() / temperature).sub_(normaliser)
+            entropy = (p * log_p).sum(-1).neg_()
+            found.append(entropy)
+            if bent is not None:
+                bent[rows] = log_p.add_(entropy[:, None]).mul_(p)
+        if overwrite:
+            own.copy_(p)
+    return torch.cat(values), torch.cat(found) if found else values[0].new_zeros(0)
+
+
+def _blocks(logits: Tensor) -> list[slice]:
+    """The rows whose softmax is made at once."""
+    count = SOFTMAX_ROWS if logits.device.type == "cpu" else max(1, len(logits))
+    return [slice(start, start + count) for start in range(0, max(1, len(logits)), count)]
 
 
 def _softmax(logits: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
@@ -85,8 +110,7 @@ def logprobs_at(hidden: Tensor, weight: Tensor, tokens: Tensor, temperatures: Se
     parts = []
     for h, y in zip(torch.split(hidden, size), torch.split(tokens, size), strict=True):
         logits = h @ weight.t()
-        own = logits.gather(1, y[:, None]).float()
-        parts.append([own.div(t).sub_(_softmax(logits, t)[1]).squeeze(1) for t in temperatures])
+        parts.append([_told(logits, y, t, False, False, None)[0] for t in temperatures])
     return [torch.cat(column) for column in zip(*parts, strict=True)]
 
 

@@ -5,7 +5,13 @@ import torch
 
 from infra.models import logprobs
 from infra.models.loading import LoadedModel
-from infra.models.logprobs import completion_logprobs, logprobs_at, sampled_logprobs, sequence_logprobs
+from infra.models.logprobs import (
+    completion_logprobs,
+    logprobs_and_entropies,
+    logprobs_at,
+    sampled_logprobs,
+    sequence_logprobs,
+)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
@@ -21,6 +27,22 @@ def test_value_and_gradient_equal_autograd(temperature: float, chunk: int, monke
     (mine,) = torch.autograd.grad(ours, hidden, upstream)
     (theirs,) = torch.autograd.grad(plain, hidden, upstream)
     assert torch.allclose(mine, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_how_many_rows_a_softmax_takes_changes_no_bit(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    weight, tokens = torch.randn(17, 6).to(dtype), torch.randint(17, (11,))
+    upstream = torch.randn(2, 11)
+    found = []
+    for rows in (1, 4, 1000):
+        monkeypatch.setattr(logprobs, "SOFTMAX_ROWS", rows)
+        hidden = torch.linspace(-2, 2, 66).view(11, 6).to(dtype).requires_grad_()
+        told = logprobs_and_entropies(hidden, weight, tokens, 0.7, gradient=True)
+        torch.autograd.backward(told, tuple(upstream))
+        found.append([*told, hidden.grad])
+    for other in found[1:]:
+        assert all(torch.equal(one, two) for one, two in zip(found[0], other, strict=True))
 
 
 def test_several_temperatures_from_one_product(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from infra.contracts import SamplingParameters
+from infra.models import sampling
 from infra.models.sampling import Controls, Draw, controls_of, draw
 
 
@@ -74,6 +75,20 @@ def test_the_pre_cut_changes_nothing(head: int) -> None:
     cut, whole = (draw(logits, controls(64, top_p=0.9), uniforms, head=h) for h in (head, 300))
     assert torch.equal(cut.token, whole.token)
     assert torch.allclose(cut.logprob_sampled, whole.logprob_sampled, atol=1e-5)
+
+
+def test_how_many_rows_are_drawn_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(3)
+    count = 2 * sampling.ROWS + 5
+    logits, uniforms = torch.randn(count, 700) * 3, torch.rand(count, dtype=torch.float64)
+    some = [
+        SamplingParameters(temperature=0.1 * (i % 15), top_k=i % 3 * 20, top_p=(0.4, 1.0)[i % 2]) for i in range(count)
+    ]
+    controls = controls_of(some, logits.device)
+    in_blocks = draw(logits, controls, uniforms)
+    monkeypatch.setattr(sampling, "ROWS", count)
+    at_once = draw(logits, controls, uniforms)
+    assert all(torch.equal(one, two) for one, two in zip(in_blocks, at_once, strict=True))
 
 
 def test_frequencies_follow_the_distribution() -> None:
