@@ -167,7 +167,9 @@ def page(points: Mapping[str, Point], folder: Path) -> str:
 def machine() -> str:
     """Where and when."""
     cores = len(os.sched_getaffinity(0))
-    return f"{cores} cores, {platform.machine()}, torch {version('torch')}, {time.strftime('%Y-%m-%d')}"
+    return (
+        f"{cores} core{'s' * (cores > 1)}, {platform.machine()}, torch {version('torch')}, {time.strftime('%Y-%m-%d')}"
+    )
 
 
 def _row(one: Point) -> str:
