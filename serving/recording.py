@@ -8,15 +8,15 @@ wake-up, a flush of the disk and a callback, whatever its size.
 import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import Future
+from functools import partial
 from typing import NamedTuple
 
 import structlog
 
 from infra.contracts import Interaction, PlauditError, stable_hash
-from infra.event_log import EventLog, Position, Record
+from infra.event_log import EventLog, Record
 from infra.event_log.partitioning import InvalidRecord
-from infra.event_log.port import EventLogUnavailable, KeepsLocally
+from infra.event_log.port import EventLogUnavailable, KeepsFromLoop, KeepsLocally
 from infra.metrics import catalogue as metrics
 from infra.settings import Settings
 from ingest.appending import settle
@@ -29,6 +29,8 @@ log = structlog.get_logger()
 HEALTH_EVERY_SECONDS = 1.0
 APPENDS_UNDER_WAY = 2
 """One that is being made durable, one that its writer finds waiting when it is done."""
+APPENDS_APART = 16
+"""The same where another process takes what has come meanwhile as one."""
 RECORD_OVERHEAD_BYTES = 1024
 _APPEND_BYTES = 4 * 1024 * 1024
 
@@ -59,6 +61,7 @@ class Recorder:
         self._append, self._keeping_problem = event_log.append, _none
         if isinstance(event_log, KeepsLocally):
             self._append, self._keeping_problem = event_log.keep, event_log.keeping_problem
+        self._from_loop = event_log if isinstance(event_log, KeepsFromLoop) else None
         self._topic = interactions_topic(settings)
         self._most_bytes = settings.event_log.max_record_bytes - RECORD_OVERHEAD_BYTES
         self._unlogged_is_fine = settings.serving.serve_unlogged
@@ -66,6 +69,7 @@ class Recorder:
         self._wrong: str | None = "it was not asked yet"
         self._waiting: list[_Waiting] = []
         self._under_way = 0
+        self._most_under_way = APPENDS_APART if self._from_loop is not None else APPENDS_UNDER_WAY
         self._flushing = False
         self._mailbox: Mailbox | None = None
 
@@ -76,6 +80,8 @@ class Recorder:
                 self._log.ensure_topic(self._topic)
                 self._partitions = self._log.partitions(self._topic)
             self._wrong = self._log.healthy() or self._keeping_problem()
+            if self._from_loop is not None:
+                self._from_loop.tend()
         except PlauditError as error:
             self._wrong = error.message
 
@@ -116,7 +122,7 @@ class Recorder:
         return waiting.done
 
     def _flush_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._waiting and not self._flushing and self._under_way < APPENDS_UNDER_WAY:
+        if self._waiting and not self._flushing and self._under_way < self._most_under_way:
             self._flushing = True
             loop.call_soon(self._flush, loop)  # after the other answers of this turn of the loop
 
@@ -126,13 +132,15 @@ class Recorder:
             self._mailbox = Mailbox(loop)
         mailbox, taken = self._mailbox, self._take()
         if taken:
+            records, landed = _records(taken, self._most_bytes), partial(self._landed, loop, taken)
             try:
-                future = self._append(self._topic, _records(taken, self._most_bytes))
+                if self._from_loop is None or not self._from_loop.keep_from_loop(loop, self._topic, records, landed):
+                    future = self._append(self._topic, records)
+                    future.add_done_callback(lambda done: mailbox.post(landed, done.exception()))
             except PlauditError as error:
                 settle(taken, error)
             else:
                 self._under_way += 1
-                future.add_done_callback(lambda done: mailbox.post(self._landed, loop, done, taken))
         self._flush_soon(loop)
 
     def _take(self) -> list[_Waiting]:
@@ -143,11 +151,9 @@ class Recorder:
         taken, self._waiting = self._waiting[:count], self._waiting[count:]
         return taken
 
-    def _landed(
-        self, loop: asyncio.AbstractEventLoop, done: "Future[list[Position]]", taken: Sequence[_Waiting]
-    ) -> None:
+    def _landed(self, loop: asyncio.AbstractEventLoop, taken: Sequence[_Waiting], error: BaseException | None) -> None:
         self._under_way -= 1
-        settle(taken, done.exception())
+        settle(taken, error)
         self._flush_soon(loop)
 
 

@@ -1,5 +1,7 @@
 """Opens the event log that the settings name."""
 
+from pathlib import Path
+
 from infra.contracts.clock import Clock
 from infra.event_log.port import EventLog
 from infra.settings.root import Settings
@@ -12,20 +14,33 @@ def open_event_log(settings: Settings, clock: Clock) -> EventLog:
 
     Raises EventLogUnavailable when the log cannot be reached, EventLogFileError when the file is no log of ours.
     """
+    if not settings.event_log.spool_limit_bytes:
+        return open_inner_log(settings, clock)
+    apart = settings if settings.event_log.spool_process else None
+    if settings.event_log.kind == "kafka":
+        from infra.event_log.spooling.log import SpoolingEventLog
+
+        return SpoolingEventLog(open_inner_log(settings, clock), spool_folder(settings), settings.event_log, apart)
+    from infra.event_log.embedded.keeping import KeepingEventLog
+
+    return KeepingEventLog(_embedded(settings), spool_folder(settings), settings.event_log, clock, apart)
+
+
+def open_inner_log(settings: Settings, clock: Clock) -> EventLog:
+    """The same without a spool."""
     if settings.event_log.kind == "kafka":
         from infra.event_log.kafka.log import KafkaEventLog
 
-        kafka = KafkaEventLog(settings.event_log, clock)
-        if not settings.event_log.spool_limit_bytes:
-            return kafka
-        from infra.event_log.spooling.log import SpoolingEventLog
+        return KafkaEventLog(settings.event_log, clock)
+    from infra.event_log.embedded.log import SqliteEventLog
 
-        return SpoolingEventLog(kafka, settings.data_dir / "spool", settings.event_log)
-    path = settings.data_dir / "log.sqlite3"
-    if not settings.event_log.spool_limit_bytes:
-        from infra.event_log.embedded.log import SqliteEventLog
+    return SqliteEventLog(_embedded(settings), settings.event_log, clock)
 
-        return SqliteEventLog(path, settings.event_log, clock)
-    from infra.event_log.embedded.keeping import KeepingEventLog
 
-    return KeepingEventLog(path, settings.data_dir / "spool", settings.event_log, clock)
+def spool_folder(settings: Settings) -> Path:
+    """Where spools are, of all processes that have this data folder."""
+    return settings.data_dir / "spool"
+
+
+def _embedded(settings: Settings) -> Path:
+    return settings.data_dir / "log.sqlite3"

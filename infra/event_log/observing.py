@@ -28,22 +28,34 @@ def _counts(topic: str) -> _Counts:
     )
 
 
+def error_code(finished: "Future[list[Position]]") -> str | None:
+    """What the append failed with; None: it did not."""
+    if finished.cancelled():
+        return "cancelled"
+    error = finished.exception()
+    if error is None:
+        return None
+    return error.code if isinstance(error, PlauditError) else "internal_error"
+
+
+def count(topic: str, records: int, size: int, seconds: float, error: str | None) -> None:
+    """Count an append that has ended, with an error of that code if it failed."""
+    counts = _counts(topic)
+    counts.seconds.observe(seconds)
+    if error is not None:
+        catalogue.EVENT_LOG_APPEND_FAILURES.labels(topic, error).inc()
+    else:
+        counts.records.inc(records)
+        counts.size.inc(size)
+
+
 def observe(topic: str, records: Sequence[Record], future: Acknowledgement) -> Acknowledgement:
     """Count the append when it is done; returns the future."""
     started = time.perf_counter()
     size = sum(len(record.key) + len(record.value) for record in records)
 
     def done(finished: "Future[list[Position]]") -> None:
-        counts = _counts(topic)
-        counts.seconds.observe(time.perf_counter() - started)
-        if finished.cancelled():
-            catalogue.EVENT_LOG_APPEND_FAILURES.labels(topic, "cancelled").inc()
-        elif (error := finished.exception()) is not None:
-            code = error.code if isinstance(error, PlauditError) else "internal_error"
-            catalogue.EVENT_LOG_APPEND_FAILURES.labels(topic, code).inc()
-        else:
-            counts.records.inc(len(records))
-            counts.size.inc(size)
+        count(topic, len(records), size, time.perf_counter() - started, error_code(finished))
 
     future.add_done_callback(done)
     return future

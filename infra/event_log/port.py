@@ -3,7 +3,8 @@
 Two adapters stand behind it, one conformance suite in `tests/conformance` runs against both.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Protocol, runtime_checkable
 
@@ -153,4 +154,25 @@ class KeepsLocally(Protocol):
 
     def keeping_problem(self) -> str | None:
         """None when `keep` takes records, else what is wrong."""
+        ...
+
+
+@runtime_checkable
+class KeepsFromLoop(KeepsLocally, Protocol):
+    """A log that keeps what an event loop gives it without a thread of this process: each wait for the interpreter's
+    lock would be the loop's."""
+
+    def keep_from_loop(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        topic: str,
+        records: Sequence[Record],
+        done: Callable[[BaseException | None], None],
+    ) -> bool:
+        """As `keep`, called on `loop`, which calls `done` later: with None once every record is durable, or with an
+        error. False, and nothing was done: it cannot be had now, `keep` is to be used."""
+        ...
+
+    def tend(self) -> None:
+        """Start and watch over what `keep_from_loop` needs; blocks. To be called about once a second by a thread."""
         ...

@@ -4,8 +4,9 @@ The rooms know nothing of it. Values are looked into only here, and only where t
 what is appended. See `infra.runtime.tracing`.
 """
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -13,7 +14,7 @@ import msgspec
 
 from infra.contracts import Interaction
 from infra.contracts.clock import Clock
-from infra.event_log.port import Consumer, EventLog, KeepsLocally, Position, Record, StoredRecord
+from infra.event_log.port import Consumer, EventLog, KeepsFromLoop, KeepsLocally, Position, Record, StoredRecord
 from infra.runtime import tracing
 from infra.settings import Settings
 
@@ -82,8 +83,27 @@ class TracedKeepingLog(TracedLog):
         return problem
 
 
+class TracedLoopLog(TracedKeepingLog):
+    """The same around a log that is a `port.KeepsFromLoop` too."""
+
+    def keep_from_loop(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        topic: str,
+        records: Sequence[Record],
+        done: Callable[[BaseException | None], None],
+    ) -> bool:
+        traced = self._traced(topic, records)
+        return bool(self.inner.keep_from_loop(loop, topic, traced, done))  # type: ignore[attr-defined]
+
+    def tend(self) -> None:
+        self.inner.tend()  # type: ignore[attr-defined]
+
+
 def traced_log(inner: EventLog, settings: Settings, clock: Clock) -> TracedLog:
     """The log with traces, able to do what the inner one can."""
+    if isinstance(inner, KeepsFromLoop):
+        return TracedLoopLog(inner, settings, clock)
     kind = TracedKeepingLog if isinstance(inner, KeepsLocally) else TracedLog
     return kind(inner, settings, clock)
 

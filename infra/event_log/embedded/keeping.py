@@ -4,6 +4,7 @@ A commit by SQLite costs several times what a flush of a file that does not grow
 answer would have one of its own.
 """
 
+import asyncio
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +17,10 @@ from infra.event_log.embedded.log import SqliteEventLog
 from infra.event_log.partitioning import place
 from infra.event_log.port import EventLogUnavailable, Record
 from infra.event_log.spooling.claiming import left_behind
+from infra.event_log.spooling.lane import Done
 from infra.event_log.spooling.spool import Spool
 from infra.settings.infrastructure import EventLogSettings
+from infra.settings.root import Settings
 
 _log = structlog.get_logger(__name__)
 
@@ -25,8 +28,12 @@ _log = structlog.get_logger(__name__)
 class KeepingEventLog(SqliteEventLog):
     """See `port.KeepsLocally`. The spool is opened when it is first needed, or when something was left in it."""
 
-    def __init__(self, path: Path, folder: Path, settings: EventLogSettings, clock: Clock) -> None:
+    def __init__(
+        self, path: Path, folder: Path, settings: EventLogSettings, clock: Clock, apart: Settings | None = None
+    ) -> None:
+        """`apart`: see `Spool`."""
         super().__init__(path, settings, clock)
+        self._apart = apart
         self._folder = folder
         self._spool_lock = threading.Lock()
         self._spool: Spool | None = None
@@ -43,6 +50,20 @@ class KeepingEventLog(SqliteEventLog):
             return self.append(topic, records)  # says so
         placed = place(records, self.partitions(topic), self._settings.max_record_bytes)
         return self._opened_spool().keep(topic, records, placed)
+
+    def keep_from_loop(
+        self, loop: asyncio.AbstractEventLoop, topic: str, records: Sequence[Record], done: Done
+    ) -> bool:
+        """See `port.KeepsFromLoop`. Raises as `keep` does."""
+        if self._closed or self._spool is None:
+            return False
+        placed = place(records, self.partitions(topic), self._settings.max_record_bytes)
+        return self._spool.keep_from_loop(loop, topic, records, placed, done)
+
+    def tend(self) -> None:
+        """See `port.KeepsFromLoop`. Raises EventLogUnavailable where the spool cannot be opened."""
+        if not self._closed:
+            self._opened_spool().tend()
 
     def keeping_problem(self) -> str | None:
         """None when `keep` takes records."""
@@ -69,5 +90,5 @@ class KeepingEventLog(SqliteEventLog):
         if self._spool is None:
             with self._spool_lock:
                 if self._spool is None:
-                    self._spool = Spool(self, self._folder, self._settings)
+                    self._spool = Spool(self, self._folder, self._settings, self._writer.committed.notify, self._apart)
         return self._spool

@@ -28,7 +28,7 @@ def claim(folder: Path) -> list[SpoolFile]:
     lock = _locked(folder / f"{name}.lock")
     if lock is None:
         raise OSError(f"the lock of the new spool {folder / name} is held by another process")
-    return [SpoolFile(folder, name, lock), *_adopted(folder)]
+    return [SpoolFile(folder, name, lock), *adopt(folder)]
 
 
 def left_behind(folder: Path) -> list[Path]:
@@ -54,7 +54,8 @@ def frames_waiting(folder: Path) -> set[tuple[Path, int, int]]:
     return waiting
 
 
-def _adopted(folder: Path) -> list[SpoolFile]:
+def adopt(folder: Path) -> list[SpoolFile]:
+    """What nobody holds."""
     adopted: list[SpoolFile] = []
     for name in sorted({path.name.rpartition("-")[0] for path in left_behind(folder)}):
         try:

@@ -4,13 +4,17 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 import msgspec
 import structlog
 
 from infra.event_log.partitioning import InvalidRecord
-from infra.event_log.port import EventLog
+from infra.event_log.port import Position, Record
+from infra.event_log.spooling.claiming import adopt
 from infra.event_log.spooling.files import Frame, Kept, SpoolFile
 from infra.metrics import catalogue
 
@@ -34,14 +38,36 @@ class _Batch:
     topics: dict[str, list[Kept]]
 
 
+class Takes(Protocol):
+    """What is asked of a log that is handed records."""
+
+    def ensure_topic(self, topic: str) -> None: ...
+
+    def partitions(self, topic: str) -> int: ...
+
+    def append(self, topic: str, records: Sequence[Record]) -> "Future[list[Position]]": ...
+
+
 class Drain:
     """A thread that empties spool files into `log`, and calls `handed_on` after each batch. The first file is the
-    process's own and stays; adopted ones are deleted once they are empty."""
+    process's own and stays; adopted ones are deleted once they are empty. From time to time it looks in `folder` for
+    what processes have left that died since."""
 
     def __init__(
-        self, log: EventLog, files: Sequence[SpoolFile], timeout_seconds: float, handed_on: Callable[[], None]
+        self,
+        log: Takes,
+        files: Sequence[SpoolFile],
+        folder: Path,
+        timeout_seconds: float,
+        handed_on: Callable[[], None],
+        refused: Callable[[str, int], None] = lambda topic, records: None,
     ) -> None:
+        """`refused` is called with a topic and the number of its records that were set aside."""
         self._log = log
+        self._folder = folder
+        self._refused = refused
+        self._look_at = time.monotonic() + _IDLE_SECONDS
+        self.waits = False  # for a log that does not take what it is given
         self._own = files[0]
         self._adopted = list(files[1:])
         self._timeout = timeout_seconds + 1
@@ -86,14 +112,18 @@ class Drain:
                 self._drain_all()
             except Exception as error:  # whatever it was, this thread must not end
                 self._topics.clear()
+                self.waits = True
                 _log.warning("event_log_drain_waits", error=str(error), seconds=pause)
                 self._stopping.wait(pause)
                 pause = min(2 * pause, _LAST_PAUSE_SECONDS)
                 continue
-            pause = _FIRST_PAUSE_SECONDS
+            pause, self.waits = _FIRST_PAUSE_SECONDS, False
             self._wake.wait(_IDLE_SECONDS)
             self._stopping.wait(GATHER_SECONDS)
             self._wake.clear()
+            if time.monotonic() >= self._look_at:
+                self._look_at = time.monotonic() + _IDLE_SECONDS
+                self._adopted += adopt(self._folder)
 
     def _drain_all(self, deadline: float | None = None) -> None:
         """Until nothing waits; without a deadline until this is to end, too."""
@@ -138,6 +168,7 @@ class Drain:
         if refused:
             path = file.set_aside(refused)
             catalogue.EVENT_LOG_REFUSED_RECORDS.labels(topic).inc(len(refused))
+            self._refused(topic, len(refused))
             _log.error("event_log_spool_refused", topic=topic, path=str(path), records=len(refused), reason=reason)
 
     def _ensure(self, topic: str) -> None:

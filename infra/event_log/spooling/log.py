@@ -4,9 +4,10 @@ An append that the log refuses or leaves unanswered goes to this process's spool
 `event_log.spool_limit_bytes`; then appends fail as without a spool.
 """
 
+import asyncio
 import threading
 from collections.abc import Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from pathlib import Path
 
 import structlog
@@ -14,9 +15,11 @@ import structlog
 from infra.event_log.deadlines import Acknowledgement, fail, failed, resolve
 from infra.event_log.partitioning import place
 from infra.event_log.port import Consumer, EventLog, EventLogUnavailable, Position, Record
+from infra.event_log.spooling.lane import Done
 from infra.event_log.spooling.spool import Spool
 from infra.metrics import catalogue
 from infra.settings.infrastructure import EventLogSettings
+from infra.settings.root import Settings
 
 _log = structlog.get_logger(__name__)
 
@@ -24,13 +27,16 @@ _log = structlog.get_logger(__name__)
 class SpoolingEventLog:
     """See `port.EventLog`. Reading is the inner log's affair."""
 
-    def __init__(self, inner: EventLog, folder: Path, settings: EventLogSettings) -> None:
+    def __init__(
+        self, inner: EventLog, folder: Path, settings: EventLogSettings, apart: Settings | None = None
+    ) -> None:
+        """`apart`: see `Spool`."""
         self._inner = inner
         self._settings = settings
         self._partitions: dict[str, int] = {}
         self._down = threading.Event()
         self._closed = False
-        self._spool = Spool(inner, folder, settings, self._answered)
+        self._spool = Spool(inner, folder, settings, self._answered, apart)
 
     def ensure_topic(self, topic: str) -> None:
         self._inner.ensure_topic(topic)
@@ -76,6 +82,25 @@ class SpoolingEventLog:
         """
         return self._kept(topic, records, place(records, self.partitions(topic), self._settings.max_record_bytes))
 
+    def keep_from_loop(
+        self, loop: asyncio.AbstractEventLoop, topic: str, records: Sequence[Record], done: Done
+    ) -> bool:
+        """See `port.KeepsFromLoop`."""
+        if self._closed:
+            return False
+        placed = place(records, self.partitions(topic), self._settings.max_record_bytes)
+
+        def kept(error: BaseException | None) -> None:
+            if self._down.is_set():
+                self._counted(topic, len(records), error)
+            done(error)
+
+        return self._spool.keep_from_loop(loop, topic, records, placed, kept)
+
+    def tend(self) -> None:
+        """See `port.KeepsFromLoop`."""
+        self._spool.tend()
+
     def consumer(self, topic: str, group: str) -> Consumer:
         return self._inner.consumer(topic, group)
 
@@ -107,11 +132,11 @@ class SpoolingEventLog:
     def _kept(self, topic: str, records: Sequence[Record], placed: Sequence[int]) -> Acknowledgement:
         kept = self._spool.keep(topic, records, placed)
         if self._down.is_set():
-            kept.add_done_callback(lambda done: self._counted(topic, len(records), done))
+            kept.add_done_callback(lambda done: self._counted(topic, len(records), _error_of(done)))
         return kept
 
-    def _counted(self, topic: str, records: int, done: "Future[list[Position]]") -> None:
-        if not done.cancelled() and done.exception() is None:
+    def _counted(self, topic: str, records: int, error: BaseException | None) -> None:
+        if error is None:
             catalogue.EVENT_LOG_SPOOLED_RECORDS.labels(topic).inc(records)
         elif not self._spool.waiting_bytes():
             self._down.clear()  # nothing is left that would show that the log answers again: the next append does
@@ -128,6 +153,10 @@ def _pass_on(done: "Future[list[Position]]", outer: Acknowledgement) -> None:
         resolve(outer, done.result())
     else:
         fail(outer, _as_exception(error))
+
+
+def _error_of(done: "Future[list[Position]]") -> BaseException | None:
+    return CancelledError() if done.cancelled() else done.exception()
 
 
 def _as_exception(error: BaseException) -> Exception:

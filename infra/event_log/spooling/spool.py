@@ -4,8 +4,10 @@ Both kinds of log have one. A record may reach the log twice, as after any retry
 Order is not kept, as nothing depends on it.
 """
 
+import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from infra.event_log.deadlines import Acknowledgement, failed
@@ -13,9 +15,11 @@ from infra.event_log.port import EventLog, EventLogUnavailable, Position, Record
 from infra.event_log.spooling.claiming import claim
 from infra.event_log.spooling.drain import Drain
 from infra.event_log.spooling.files import content_of
+from infra.event_log.spooling.lane import Done, Lane
 from infra.event_log.spooling.writer import FlushWriter, Keeping
 from infra.metrics import catalogue
 from infra.settings.infrastructure import EventLogSettings
+from infra.settings.root import Settings
 
 SPOOLED = -1
 """Offset in the acknowledgement of a record that is durable in the spool: it has none in the log yet."""
@@ -23,10 +27,16 @@ SPOOLED = -1
 
 class Spool:
     """Keeps records for `log` below `folder`, and adopts what dead processes left there. `answered` is called when the
-    log has taken a batch. Raises EventLogUnavailable where the folder cannot be used."""
+    log has taken a batch. `apart`: settings for the process behind `keep_from_loop`; None: there is none. Raises
+    EventLogUnavailable where the folder cannot be used."""
 
     def __init__(
-        self, log: EventLog, folder: Path, settings: EventLogSettings, answered: Callable[[], None] = lambda: None
+        self,
+        log: EventLog,
+        folder: Path,
+        settings: EventLogSettings,
+        answered: Callable[[], None] = lambda: None,
+        apart: Settings | None = None,
     ) -> None:
         self._settings = settings
         self._answered = answered
@@ -39,7 +49,9 @@ class Spool:
         self._lock = threading.Lock()
         self._closed = False
         self._writer: FlushWriter | None = None
-        self._drain = Drain(log, files, settings.append_timeout_seconds, self._handed_on)
+        self._apart = apart
+        self._lane: Lane | None = None
+        self._drain = Drain(log, files, folder, settings.append_timeout_seconds, self._handed_on)
         self._show()
 
     def keep(self, topic: str, records: Sequence[Record], partitions: Sequence[int]) -> Acknowledgement:
@@ -56,17 +68,38 @@ class Spool:
                     f"{self._settings.spool_limit_bytes}): nothing was accepted, send it again later"
                 )
             )
-        with self._lock:
-            self._queued += size
         positions = [Position(topic=topic, partition=partition, offset=SPOOLED) for partition in partitions]
-        keeping = Keeping(content_of(topic, records, partitions), size, positions)
-        keeping.future.add_done_callback(lambda _: self._settled(size))
-        self._started_writer().submit(keeping)
-        return keeping.future
+        return self._submitted(Keeping(content_of(topic, records, partitions), size, positions))
+
+    def keep_from_loop(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        topic: str,
+        records: Sequence[Record],
+        partitions: Sequence[int],
+        done: Done,
+    ) -> bool:
+        """See `port.KeepsFromLoop`."""
+        lane = self._lane
+        if lane is None or self._closed or not lane.ready(loop):
+            return False
+        size = sum([len(record.value) for record in records])
+        if self.waiting_bytes() + size > self._settings.spool_limit_bytes:
+            return False
+        return lane.take(content_of(topic, records, partitions), len(records), size, done)
+
+    def tend(self) -> None:
+        """See `port.KeepsFromLoop`."""
+        if self._closed or self._apart is None:
+            return
+        if self._lane is None:
+            self._lane = Lane(self._apart, self._handed_on_apart, self._keep_otherwise)
+        self._lane.tend()
 
     def waiting_bytes(self) -> int:
         """Bytes that wait for the log here, on the disk or on their way to it."""
-        return self._queued + self._drain.waiting_bytes()
+        apart = self._lane.waiting_bytes() if self._lane is not None else 0
+        return self._queued + apart + self._drain.waiting_bytes()
 
     def problem(self) -> str | None:
         """Why nothing more goes in, if that is so. After a failure the disk is asked again."""
@@ -77,6 +110,8 @@ class Spool:
 
     def finish(self, *, last_pass: bool) -> None:
         """Hand on no more, after a last try when the log answers. What fails to reach it is still kept."""
+        if self._lane is not None:
+            self._lane.close()
         if self._writer is not None and last_pass:
             self._writer.flushed()
         self._drain.finish(last_pass=last_pass)
@@ -89,6 +124,25 @@ class Spool:
         if self._writer is not None:
             self._writer.close()
         self._drain.close_files()
+
+    def _submitted(self, keeping: Keeping) -> Acknowledgement:
+        with self._lock:
+            self._queued += keeping.size
+        keeping.future.add_done_callback(lambda _: self._settled(keeping.size))
+        self._started_writer().submit(keeping)
+        return keeping.future
+
+    def _keep_otherwise(
+        self, loop: asyncio.AbstractEventLoop, content: bytes, records: int, size: int, done: Done
+    ) -> None:
+        """By the thread, what the process that writes has left."""
+
+        def kept(future: Acknowledgement) -> None:
+            with suppress(RuntimeError):  # the loop has ended, and nobody waits
+                loop.call_soon_threadsafe(done, future.exception())
+
+        nowhere = [Position(topic="", partition=0, offset=SPOOLED)] * records
+        self._submitted(Keeping(content, size, nowhere)).add_done_callback(kept)
 
     def _started_writer(self) -> FlushWriter:
         if self._writer is None:
@@ -109,6 +163,10 @@ class Spool:
         self._show()
         if self._writer is not None and not self._own.waiting():
             self._writer.tidy()
+        self._answered()
+
+    def _handed_on_apart(self) -> None:
+        self._show()
         self._answered()
 
     def _show(self) -> None:

@@ -1,0 +1,236 @@
+"""The spool for an event loop: another process keeps what the loop gives it, and no thread of this one takes part.
+
+A flush by a thread of this process costs the loop several exchanges of the interpreter's lock, and handing on costs it
+the thread's turns. Here the loop sends an append over a socket; `apart` writes, flushes, answers and hands on. Whatever
+goes wrong with that process, what it has not answered is kept by other means, and it is started again. What it had kept
+lies in the spool's folder, from where whoever starts next takes it.
+"""
+
+import asyncio
+import pickle
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import structlog
+
+from infra.event_log.observing import count
+from infra.event_log.spooling.lane_wire import APPEND, PREAMBLE, Report, answers_in
+from infra.metrics import catalogue
+from infra.settings.root import Settings
+
+Done = Callable[[BaseException | None], None]
+Otherwise = Callable[[asyncio.AbstractEventLoop, bytes, int, int, Done], None]
+"""(loop, content, records, size of their values, done): keeps it by other means and has `done` called on the loop."""
+PROGRAM = "infra.runtime.spooler"
+_FIRST_PAUSE_SECONDS = 1.0
+_LAST_PAUSE_SECONDS = 60.0
+_END_SECONDS = 2.0
+"""Beyond what a last try to hand on takes."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Sent(NamedTuple):
+    """An append on its way to the disk."""
+
+    content: bytes
+    records: int
+    size: int
+    done: Done
+    at: float
+
+
+class Lane:
+    """`ready`, `take` and whatever is called back belong to one event loop; `tend` and `close` to any thread, and may
+    block."""
+
+    def __init__(self, settings: Settings, handed_on: Callable[[], None], otherwise: Otherwise) -> None:
+        """`settings` are for the process. `handed_on` is called when it has handed something on to the log, `otherwise`
+        with what it left unanswered."""
+        self._settings = settings
+        self._limit = settings.event_log.queue_limit_bytes
+        self._patience = settings.event_log.append_timeout_seconds / 2
+        self._handed_on = handed_on
+        self._otherwise = otherwise
+        self._lock = threading.Lock()  # of `tend` and `close`
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._connection: _Connection | None = None
+        self._sent: deque[Sent] = deque()
+        self._under_way = 0
+        self._waiting = 0
+        self._pause = _FIRST_PAUSE_SECONDS
+        self._not_before = 0.0
+        self._closing = False
+        self._seconds = catalogue.EVENT_LOG_APPEND_SECONDS.labels("spool")
+
+    def ready(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether there is a process to send to. Sees to it that there soon is."""
+        if self._connection is None and self._socket is not None and self._connecting is None and not self._closing:
+            self._loop = loop
+            self._connecting = loop.create_task(self._connect(loop, self._socket))
+        return self._connection is not None and self._loop is loop and not self._closing
+
+    def take(self, content: bytes, records: int, size: int, done: Done) -> bool:
+        """Send an append of so many records with values of `size` bytes, when `ready`; `done` is called with None once
+        it is durable, with an error when it cannot be. False: too much is under way, it was not taken."""
+        assert self._connection is not None
+        if self._sent and self._under_way + size > self._limit:
+            return False
+        self._sent.append(Sent(content, records, size, done, time.perf_counter()))
+        self._under_way += size
+        self._connection.send(APPEND.pack(len(content), records, size) + content)
+        return True
+
+    def waiting_bytes(self) -> int:
+        """Bytes of values that were sent to the process and are not on the log, as far as it has told."""
+        return self._under_way + self._waiting
+
+    def tend(self) -> None:
+        """Start the process where there is none, end it where it does not answer. To be called about once a second."""
+        with self._lock:
+            process = self._process
+            if process is not None:
+                if self._stuck():
+                    _log.error("event_log_spool_process_stuck", pid=process.pid, seconds=self._patience)
+                    process.kill()
+                    self._abort()
+                elif process.poll() is None and self._socket is None and self._connection is None:
+                    process.kill()  # it was left
+                if process.poll() is not None and self._connection is None and self._connecting is None:
+                    self._forget(process)
+            if self._process is None and not self._closing and time.monotonic() >= self._not_before:
+                self._start()
+
+    def close(self) -> None:
+        """End the process once it has kept what it was sent and, where the log answers, handed it on. Nobody waits for
+        what it leaves unanswered."""
+        with self._lock:
+            self._closing = True
+            process = self._process
+            if process is None:
+                return
+            if self._socket is not None:
+                with suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_WR)
+            try:
+                process.wait(self._settings.event_log.append_timeout_seconds + _END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            self._forget(process)
+
+    def _start(self) -> None:
+        self._put_off()  # in case it ends at once
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                command = [sys.executable, "-P", "-m", PROGRAM]
+                self._process = subprocess.Popen(command, stdin=theirs.fileno())
+            known = pickle.dumps(self._settings)
+            ours.sendall(PREAMBLE.pack(len(known)) + known)
+        except OSError as error:
+            ours.close()
+            _log.warning("event_log_spool_process_not_started", error=str(error))
+            return
+        ours.setblocking(False)
+        self._socket = ours
+
+    def _forget(self, process: "subprocess.Popen[bytes]") -> None:
+        if not self._closing:
+            _log.warning("event_log_spool_process_ended", pid=process.pid, status=process.returncode)
+        if self._socket is not None:
+            self._socket.close()
+        self._process = self._socket = None
+
+    def _put_off(self) -> None:
+        self._not_before = time.monotonic() + self._pause
+        self._pause = min(2 * self._pause, _LAST_PAUSE_SECONDS)
+
+    def _stuck(self) -> bool:
+        try:
+            return time.perf_counter() - self._sent[0].at > self._patience
+        except IndexError:
+            return False
+
+    def _abort(self) -> None:
+        loop, connection = self._loop, self._connection
+        if loop is not None and connection is not None:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(connection.abort)
+
+    async def _connect(self, loop: asyncio.AbstractEventLoop, ours: socket.socket) -> None:
+        try:
+            await loop.create_connection(lambda: _Connection(self), sock=ours)
+        except (OSError, ValueError) as error:
+            _log.warning("event_log_spool_process_not_reached", error=str(error))
+            self._socket = None
+        finally:
+            self._connecting = None
+
+    def _connected(self, connection: "_Connection") -> None:
+        self._connection = connection
+
+    def _answered(self, durable: int, waiting: int, report: Report | None) -> None:
+        """The oldest `durable` appends are on the disk."""
+        self._waiting = waiting
+        if durable:
+            self._pause = _FIRST_PAUSE_SECONDS
+            done = [self._sent.popleft() for _ in range(durable)]
+            self._under_way -= sum([one.size for one in done])
+            self._seconds.observe(time.perf_counter() - done[0].at)
+            for one in done:
+                one.done(None)
+        if report is not None:
+            for handed in report.appends:
+                count(handed.topic, handed.records, handed.size, handed.seconds, handed.error)
+            for topic, records in report.refused.items():
+                catalogue.EVENT_LOG_REFUSED_RECORDS.labels(topic).inc(records)
+            self._handed_on()
+
+    def _lost(self) -> None:
+        """The process is gone: what it has not answered is kept otherwise."""
+        self._connection = self._socket = None
+        left, self._sent = self._sent, deque()
+        self._under_way = 0
+        if self._closing or self._loop is None:
+            return
+        _log.error("event_log_spool_process_lost", appends=len(left))
+        for one in left:
+            self._otherwise(self._loop, one.content, one.records, one.size, one.done)
+
+
+class _Connection(asyncio.Protocol):
+    """The loop's end of the socket."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._transport: Any = None
+        self._received = bytearray()
+        self.send: Callable[[bytes], None]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self.send = self._transport.write
+        self._lane._connected(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data
+        for answer in answers_in(self._received):
+            self._lane._answered(*answer)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lane._lost()
+
+    def abort(self) -> None:
+        """Wait for nothing more."""
+        self._transport.abort()
