@@ -85,6 +85,11 @@ class Recorder:
         except PlauditError as error:
             self._wrong = error.message
 
+    def leave(self) -> None:
+        """The event loop is about to end, and everything is recorded; called on it."""
+        if self._from_loop is not None:
+            self._from_loop.leave()
+
     def check(self) -> None:
         """Raises LogUnhealthy when the log, as last observed, takes nothing; never blocks."""
         if self._wrong is not None and not self._unlogged_is_fine:

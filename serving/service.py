@@ -213,8 +213,9 @@ class Gateway:
         return task
 
     async def drained(self) -> None:
-        """Wait for everything in the background."""
+        """Wait for everything in the background; nothing is answered any more."""
         await asyncio.gather(*self._background, return_exceptions=True)
+        self._recorder.leave()
 
     def _ready_engine(self) -> Engine:
         if self._engine is None:

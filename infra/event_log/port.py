@@ -176,3 +176,7 @@ class KeepsFromLoop(KeepsLocally, Protocol):
     def tend(self) -> None:
         """Start and watch over what `keep_from_loop` needs; blocks. To be called about once a second by a thread."""
         ...
+
+    def leave(self) -> None:
+        """The loop is about to end, and nothing more comes from it; called on it."""
+        ...

@@ -99,6 +99,9 @@ class TracedLoopLog(TracedKeepingLog):
     def tend(self) -> None:
         self.inner.tend()  # type: ignore[attr-defined]
 
+    def leave(self) -> None:
+        self.inner.leave()  # type: ignore[attr-defined]
+
 
 def traced_log(inner: EventLog, settings: Settings, clock: Clock) -> TracedLog:
     """The log with traces, able to do what the inner one can."""

@@ -65,6 +65,11 @@ class KeepingEventLog(SqliteEventLog):
         if not self._closed:
             self._opened_spool().tend()
 
+    def leave(self) -> None:
+        """See `port.KeepsFromLoop`."""
+        if self._spool is not None:
+            self._spool.leave()
+
     def keeping_problem(self) -> str | None:
         """None when `keep` takes records."""
         if self._closed:

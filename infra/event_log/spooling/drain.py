@@ -79,6 +79,11 @@ class Drain:
         self._thread = threading.Thread(target=self._run, name="event-log-drain", daemon=True)
         self._thread.start()
 
+    def look(self) -> None:
+        """A process has died: what it left is to be adopted soon."""
+        self._look_at = 0.0
+        self.wake()
+
     def wake(self) -> None:
         """Something was spooled."""
         if not self._wake.is_set():
@@ -109,6 +114,7 @@ class Drain:
         pause = _FIRST_PAUSE_SECONDS
         while not self._stopping.is_set():
             try:
+                self._look()
                 self._drain_all()
             except Exception as error:  # whatever it was, this thread must not end
                 self._topics.clear()
@@ -121,9 +127,11 @@ class Drain:
             self._wake.wait(_IDLE_SECONDS)
             self._stopping.wait(GATHER_SECONDS)
             self._wake.clear()
-            if time.monotonic() >= self._look_at:
-                self._look_at = time.monotonic() + _IDLE_SECONDS
-                self._adopted += adopt(self._folder)
+
+    def _look(self) -> None:
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + _IDLE_SECONDS
+            self._adopted += adopt(self._folder)
 
     def _drain_all(self, deadline: float | None = None) -> None:
         """Until nothing waits; without a deadline until this is to end, too."""

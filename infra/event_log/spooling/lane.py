@@ -51,14 +51,17 @@ class Lane:
     """`ready`, `take` and whatever is called back belong to one event loop; `tend` and `close` to any thread, and may
     block."""
 
-    def __init__(self, settings: Settings, handed_on: Callable[[], None], otherwise: Otherwise) -> None:
-        """`settings` are for the process. `handed_on` is called when it has handed something on to the log, `otherwise`
-        with what it left unanswered."""
+    def __init__(
+        self, settings: Settings, handed_on: Callable[[], None], otherwise: Otherwise, lost: Callable[[], None]
+    ) -> None:
+        """`settings` are for the process. `handed_on` is called when it has handed something on to the log; when it is
+        gone, `otherwise` with each append that it left unanswered, and `lost`."""
         self._settings = settings
         self._limit = settings.event_log.queue_limit_bytes
         self._patience = settings.event_log.append_timeout_seconds / 2
         self._handed_on = handed_on
         self._otherwise = otherwise
+        self._on_loss = lost
         self._lock = threading.Lock()  # of `tend` and `close`
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
@@ -110,6 +113,14 @@ class Lane:
                     self._forget(process)
             if self._process is None and not self._closing and time.monotonic() >= self._not_before:
                 self._start()
+
+    def leave(self) -> None:
+        """The loop is about to end: nothing is taken any more."""
+        self._closing = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._connection is not None:
+            self._connection.close()
 
     def close(self) -> None:
         """End the process once it has kept what it was sent and, where the log answers, handed it on. Nobody waits for
@@ -201,12 +212,13 @@ class Lane:
         """The process is gone: what it has not answered is kept otherwise."""
         self._connection = self._socket = None
         left, self._sent = self._sent, deque()
-        self._under_way = 0
+        self._under_way = self._waiting = 0
         if self._closing or self._loop is None:
             return
         _log.error("event_log_spool_process_lost", appends=len(left))
         for one in left:
             self._otherwise(self._loop, one.content, one.records, one.size, one.done)
+        self._on_loss()
 
 
 class _Connection(asyncio.Protocol):
@@ -230,6 +242,10 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lane._lost()
+
+    def close(self) -> None:
+        """Nothing more is to be sent."""
+        self._transport.close()
 
     def abort(self) -> None:
         """Wait for nothing more."""

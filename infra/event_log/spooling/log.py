@@ -101,6 +101,10 @@ class SpoolingEventLog:
         """See `port.KeepsFromLoop`."""
         self._spool.tend()
 
+    def leave(self) -> None:
+        """See `port.KeepsFromLoop`."""
+        self._spool.leave()
+
     def consumer(self, topic: str, group: str) -> Consumer:
         return self._inner.consumer(topic, group)
 

@@ -93,8 +93,13 @@ class Spool:
         if self._closed or self._apart is None:
             return
         if self._lane is None:
-            self._lane = Lane(self._apart, self._handed_on_apart, self._keep_otherwise)
+            self._lane = Lane(self._apart, self._handed_on_apart, self._keep_otherwise, self._drain.look)
         self._lane.tend()
+
+    def leave(self) -> None:
+        """See `port.KeepsFromLoop`."""
+        if self._lane is not None:
+            self._lane.leave()
 
     def waiting_bytes(self) -> int:
         """Bytes that wait for the log here, on the disk or on their way to it."""
