@@ -127,7 +127,11 @@ class Recorder:
         return waiting.done
 
     def _flush_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._waiting and not self._flushing and self._under_way < self._most_under_way:
+        if not self._waiting or self._flushing or self._under_way >= self._most_under_way:
+            return
+        if self._from_loop is not None and not self._under_way:
+            self._flush(loop)  # the process is idle
+        else:
             self._flushing = True
             loop.call_soon(self._flush, loop)  # after the other answers of this turn of the loop
 

@@ -2,14 +2,15 @@
 
 The engine is a double that answers at once (`gateway_double`), so all the time there is is the gateway's: parsing,
 limits, template, tokens, route, feedback token, queueing, waking up, decoding, the durable interaction, the answer.
-The gateway has one core and the load (`gateway_client`) another, where there are two: neither waits for the other.
+Where there are two cores, the gateway's process has one; the process that keeps its spool and the load share the other.
 
-Saturated, requests over the CPU seconds of the gateway's process, all of its threads, say what a core does. At half of
-that rate, requests come at random (Poisson) and each one's time from when it was due to the last byte of its answer
-counts: that is added latency. Nothing is taken off it. What load, HTTP server, sockets and machine take of it by
-themselves stands beside it: the same load at the same rate on the same server around an application that answers at
-once. So do how late the load was, how long the disk takes to make an answer durable, and the same load on a gateway
-that encodes its interactions and keeps none, which says what durable answers cost.
+Saturated, requests over the CPU seconds of the gateway's process and of the one that keeps its spool, all of their
+threads, say what a core does. At half of the rate that was reached then, requests come at random (Poisson) and each
+one's time from when it was due to the last byte of its answer counts: that is added latency. Nothing is taken off it.
+What load, HTTP server, sockets and machine take of it by themselves stands beside it: the same load at the same rate on
+the same server around an application that answers at once. So do how late the load was, how long the disk takes to make
+an answer durable, and the same load on a gateway that encodes its interactions and keeps none, which says what durable
+answers cost.
 """
 
 import argparse
@@ -25,15 +26,16 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import numpy as np
+import psutil
 
 from infra.settings import Settings
 from infra.settings.infrastructure import ModelSettings
 from infra.settings.serving import ServingSettings
-from tests.benchmarks.gateway_client import Outcome, load
+from tests.benchmarks.gateway_client import Outcome, awake, load
 from tests.benchmarks.gateway_double import ANSWER_TOKENS, serve, serve_bare
 from tests.fixtures.helpers import free_port, wait_until
 from tests.models_fixtures import make_tiny_model
@@ -49,6 +51,13 @@ def cores() -> tuple[int | None, int | None]:
     return (found[0], found[1]) if len(found) > 1 else (None, None)
 
 
+class Cpu(NamedTuple):
+    """CPU seconds of the gateway's process, and of the one that keeps its spool."""
+
+    gateway: float
+    spool: float
+
+
 class Bench:
     """A server in one process and its load in another."""
 
@@ -61,23 +70,25 @@ class Bench:
 
     def load(
         self, count: int, *, rate: float | None = None, stream: bool = False, connections: int = CONNECTIONS
-    ) -> tuple[Outcome, float]:
-        """(what came of it, the gateway's CPU seconds)."""
+    ) -> tuple[Outcome, Cpu]:
+        """(what came of it, the CPU seconds it took the gateway)."""
         self._seed += 1
         before = self._cpu()
         outcome = self._pool.submit(load, self._port, count, connections, rate, self._seed, stream, cores()[1]).result()
         if outcome.refused:
             raise RuntimeError(f"{outcome.refused} of {outcome.answered} requests were refused")
-        return outcome, self._cpu() - before
+        after = self._cpu()
+        return outcome, Cpu(after.gateway - before.gateway, after.spool - before.spool)
 
-    def resident_bytes(self) -> int:
-        """Memory of the gateway's process."""
+    def resident_bytes(self) -> tuple[int, int]:
+        """Memory of the gateway's process, and of the one that keeps its spool."""
         self._pipe.send("rss")
-        return int(self._pipe.recv())
+        gateway, spool = self._pipe.recv()
+        return int(gateway), int(spool)
 
-    def _cpu(self) -> float:
+    def _cpu(self) -> Cpu:
         self._pipe.send("cpu")
-        return float(self._pipe.recv())
+        return Cpu(*self._pipe.recv())
 
 
 @contextmanager
@@ -95,7 +106,18 @@ def running(recording: bool = True) -> Iterator[Bench]:
         ours, theirs = _spawn.Pipe()
         process = _spawn.Process(target=serve, args=(settings, port, theirs, cores()[0], recording), daemon=True)
         with _started(process, port, ours):
+            if recording:
+                _spool_beside_the_load(process)
             yield Bench(port, ours, pool, Path(folder))
+
+
+def _spool_beside_the_load(gateway: SpawnProcess) -> None:
+    """The process that keeps the spool inherits the gateway's core: give it the other one."""
+    children = wait_until(psutil.Process(gateway.pid).children, 60, "the process that keeps the spool")
+    core = cores()[1]
+    for thread in [number for child in children for number in os.listdir(f"/proc/{child.pid}/task")]:
+        if core is not None:
+            os.sched_setaffinity(int(thread), {core})
 
 
 @contextmanager
@@ -121,6 +143,22 @@ def _started(process: SpawnProcess, port: int, pipe: Connection) -> Iterator[Non
         process.kill()
 
 
+@contextmanager
+def core_awake() -> Iterator[None]:
+    """The core of the load does not sleep meanwhile."""
+    core = cores()[1]
+    if core is None:
+        yield
+        return
+    process = _spawn.Process(target=awake, args=(core,), daemon=True)
+    process.start()
+    try:
+        yield
+    finally:
+        process.kill()
+        process.join()
+
+
 def flush_seconds(folder: Path, count: int) -> list[float]:
     """How long the disk takes to make 8 KiB durable: an answer waits for one such flush, or for two."""
     taken = []
@@ -138,27 +176,37 @@ def measure(quick: bool = False) -> dict[str, Any]:
     latency in seconds at half of that rate."""
     count, runs = (600, 1) if quick else (6000, RUNS)
     rows: list[dict[str, float]] = []
-    with running() as bench, running_bare() as bare:
+    with core_awake(), running() as bench, running_bare() as bare:
         bench.load(count // 2)  # caches, pages of the log
         bare.load(count // 2)
         for _ in range(runs):
             flushes = flush_seconds(bench.folder, 50 if quick else 300)
             plain, cpu = bench.load(count)
-            row = {"per_core": count / cpu, "per_second": count / plain.wall_seconds, "client_cpu": plain.cpu_seconds}
+            row = {
+                "per_core": count / sum(cpu),
+                "per_second": count / plain.wall_seconds,
+                "client_cpu": plain.cpu_seconds,
+            }
             half, cpu = bench.load(count, rate=row["per_second"] / 2)
-            row["busy"] = cpu / half.wall_seconds
+            row |= {"busy": cpu.gateway / half.wall_seconds, "spool_busy": cpu.spool / half.wall_seconds}
             control, _ = bare.load(count, rate=row["per_second"] / 2)
             row |= _percentiles("p", half.latencies) | _percentiles("late", half.late)
             row |= _percentiles("bare", control.latencies)
             streamed, cpu = bench.load(count // 3, stream=True)
-            row |= {"streams_per_core": (count // 3) / cpu, "streams_per_second": (count // 3) / streamed.wall_seconds}
+            row |= {
+                "streams_per_core": (count // 3) / sum(cpu),
+                "streams_per_second": (count // 3) / streamed.wall_seconds,
+            }
             row |= {f"flush{q}": float(np.percentile(flushes, q)) for q in (50, 99)}
             rows.append(row)
-    with running(recording=False) as forgetful:  # by itself: two gateways on one core would disturb each other
+    with (
+        core_awake(),
+        running(recording=False) as forgetful,
+    ):  # by itself: two gateways on one core would disturb each other
         forgetful.load(count // 2)
         for row in rows:
             unkept, cpu = forgetful.load(count, rate=row["per_second"] / 2)
-            row |= _percentiles("unkept", unkept.latencies) | {"unkept_busy": cpu / unkept.wall_seconds}
+            row |= _percentiles("unkept", unkept.latencies) | {"unkept_busy": cpu.gateway / unkept.wall_seconds}
     names = rows[0].keys()
     return {
         "requests": count,
@@ -195,10 +243,11 @@ def table(result: dict[str, Any]) -> str:
             line("the same, 90th percentile", "p90", 1000),
             line("the same, 99th percentile", "p99", 1000, "under 5"),
             line("the same, 99.9th percentile", "p99.9", 1000),
-            line("share of the core that is busy then, %", "busy", 100),
+            line("share of the gateway's core that it takes then, %", "busy", 100),
+            line("share of the other core that keeping the spool takes then, %", "spool_busy", 100),
             line("the same load without keeping interactions, median, ms", "unkept50", 1000),
             line("the same, 99th percentile", "unkept99", 1000),
-            line("share of the core that is busy then, %", "unkept_busy", 100),
+            line("share of the gateway's core that it takes then, %", "unkept_busy", 100),
             line("of which load, HTTP server and machine alone, median, ms", "bare50", 1000),
             line("the same, 99th percentile", "bare99", 1000),
             line("of which the load was late, 99th percentile", "late99", 1000),

@@ -4,8 +4,9 @@ what the load does for a request is one send and one receive.
 
 Closed: each connection sends its next request when the last is answered. Open: requests begin when they are due, at
 exponential distances (Poisson), on whichever connection is free; latency counts from when they were due, so that
-neither a late load nor a busy connection hides anything. How late the load itself was is told beside it. On a core of
-its own it looks for answers without ever sleeping: waking up late would be counted as the gateway's.
+neither a late load nor a busy connection hides anything. How late the load itself was is told beside it. It sleeps
+between answers, to the microsecond, as another process may work for the gateway on its core; and as a virtual machine's
+core that sleeps wakes late, which would be counted as the gateway's, `awake` keeps it from that.
 """
 
 import gc
@@ -113,9 +114,8 @@ def _complete(received: bytes) -> bool:
 class _Load:
     """Hands requests to connections: as they are free, or as they are due."""
 
-    def __init__(self, requests: list[bytes], rate: float | None, seed: int, *, sleeps: bool) -> None:
+    def __init__(self, requests: list[bytes], rate: float | None, seed: int) -> None:
         self.outcome = Outcome()
-        self._sleeps = sleeps
         self._requests = requests
         self._next = 0
         self._due: list[float] | None = None
@@ -137,7 +137,8 @@ class _Load:
         self._began, cpu = time.perf_counter(), cpu_seconds()
         while self.outcome.answered < len(self._requests):
             self._send()
-            for number, _ in self._poll.poll(self._patience()):
+            select.select((self._poll,), (), (), self._patience())  # epoll itself waits for whole milliseconds
+            for number, _ in self._poll.poll(0):
                 self._receive(by_number[number])
         self.outcome.wall_seconds = time.perf_counter() - self._began
         self.outcome.cpu_seconds = cpu_seconds() - cpu
@@ -161,12 +162,9 @@ class _Load:
 
     def _patience(self) -> float:
         """Seconds to wait for an answer before something else is to be done."""
-        if self._due is None:
+        if self._due is None or self._next >= len(self._due) or not self._idle:
             return 1.0
-        if not self._sleeps:
-            return 0.0
-        last = self._next >= len(self._due) or not self._idle
-        return 1.0 if last else max(0.0, self._began + self._due[self._next] - time.perf_counter())
+        return max(0.0, self._began + self._due[self._next] - time.perf_counter())
 
     def _receive(self, connection: _Connection) -> None:
         answer = connection.receive()
@@ -187,16 +185,23 @@ def stay_on(core: int | None) -> None:
         os.sched_setaffinity(0, {core})
 
 
+def awake(core: int) -> None:
+    """Work for ever on a core, at the lowest priority there is: it takes nobody's time and never rests."""
+    stay_on(core)
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    while True:
+        pass
+
+
 def load(
     port: int, count: int, connections: int, rate: float | None, seed: int, stream: bool, core: int | None = None
 ) -> Outcome:
     """Put a load on the gateway and tell what came of it; to be called in a process of its own."""
     stay_on(core)
-    sleeps = core is None
     requests = requests_of(count, port, seed, stream=stream)
     gc.collect()
     gc.disable()  # a pause of the load would be counted as the gateway's
     try:
-        return _Load(requests, rate, seed, sleeps=sleeps).run(port, connections)
+        return _Load(requests, rate, seed).run(port, connections)
     finally:
         gc.enable()

@@ -91,7 +91,8 @@ class ForgetfulRecorder(Recorder):
 
 
 def serve(settings: Settings, port: int, pipe: Connection, core: int | None = None, recording: bool = True) -> None:
-    """The gateway as `plaudit serve` runs it, on the double; answers `cpu` with its CPU time, `rss` with its memory."""
+    """The gateway as `plaudit serve` runs it, on the double. It answers `cpu` with its CPU seconds and those of the
+    processes it has started, `rss` with the memory of each of the two."""
     from infra.runtime import configure_logging, open_context
     from serving.app import build_gateway
 
@@ -139,4 +140,8 @@ def _run(app: ASGIApp, port: int, keep_alive_seconds: int, pipe: Connection) -> 
     ease_process()
     threading.Thread(target=uvicorn.Server(config).run, name="server", daemon=True).start()
     while (wanted := pipe.recv()) != "end":
-        pipe.send(cpu_seconds() if wanted == "cpu" else psutil.Process().memory_info().rss)
+        children = psutil.Process().children(recursive=True)
+        if wanted == "cpu":
+            pipe.send((cpu_seconds(), sum(sum(one.cpu_times()[:2]) for one in children)))
+        else:
+            pipe.send((psutil.Process().memory_info().rss, sum(one.memory_info().rss for one in children)))

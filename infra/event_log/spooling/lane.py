@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import structlog
 
@@ -29,6 +29,7 @@ Done = Callable[[BaseException | None], None]
 Otherwise = Callable[[asyncio.AbstractEventLoop, bytes, int, int, Done], None]
 """(loop, content, records, size of their values, done): keeps it by other means and has `done` called on the loop."""
 PROGRAM = "infra.runtime.spooler"
+_RECEIVE_BYTES = 1 << 16
 _FIRST_PAUSE_SECONDS = 1.0
 _LAST_PAUSE_SECONDS = 60.0
 _END_SECONDS = 2.0
@@ -66,7 +67,6 @@ class Lane:
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._connecting: asyncio.Task[None] | None = None
         self._connection: _Connection | None = None
         self._sent: deque[Sent] = deque()
         self._under_way = 0
@@ -78,9 +78,10 @@ class Lane:
 
     def ready(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether there is a process to send to. Sees to it that there soon is."""
-        if self._connection is None and self._socket is not None and self._connecting is None and not self._closing:
+        if self._connection is None and self._socket is not None and not self._closing:
             self._loop = loop
-            self._connecting = loop.create_task(self._connect(loop, self._socket))
+            self._connection = _Connection(self, loop, self._socket)
+            self._socket = None
         return self._connection is not None and self._loop is loop and not self._closing
 
     def take(self, content: bytes, records: int, size: int, done: Done) -> bool:
@@ -109,7 +110,7 @@ class Lane:
                     self._abort()
                 elif process.poll() is None and self._socket is None and self._connection is None:
                     process.kill()  # it was left
-                if process.poll() is not None and self._connection is None and self._connecting is None:
+                if process.poll() is not None and self._connection is None:
                     self._forget(process)
             if self._process is None and not self._closing and time.monotonic() >= self._not_before:
                 self._start()
@@ -117,8 +118,6 @@ class Lane:
     def leave(self) -> None:
         """The loop is about to end: nothing is taken any more."""
         self._closing = True
-        if self._connecting is not None:
-            self._connecting.cancel()
         if self._connection is not None:
             self._connection.close()
 
@@ -177,19 +176,7 @@ class Lane:
         loop, connection = self._loop, self._connection
         if loop is not None and connection is not None:
             with suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(connection.abort)
-
-    async def _connect(self, loop: asyncio.AbstractEventLoop, ours: socket.socket) -> None:
-        try:
-            await loop.create_connection(lambda: _Connection(self), sock=ours)
-        except (OSError, ValueError) as error:
-            _log.warning("event_log_spool_process_not_reached", error=str(error))
-            self._socket = None
-        finally:
-            self._connecting = None
-
-    def _connected(self, connection: "_Connection") -> None:
-        self._connection = connection
+                loop.call_soon_threadsafe(connection.close)
 
     def _answered(self, durable: int, waiting: int, report: Report | None) -> None:
         """The oldest `durable` appends are on the disk."""
@@ -210,7 +197,7 @@ class Lane:
 
     def _lost(self) -> None:
         """The process is gone: what it has not answered is kept otherwise."""
-        self._connection = self._socket = None
+        self._connection = None
         left, self._sent = self._sent, deque()
         self._under_way = self._waiting = 0
         if self._closing or self._loop is None:
@@ -221,32 +208,62 @@ class Lane:
         self._on_loss()
 
 
-class _Connection(asyncio.Protocol):
-    """The loop's end of the socket."""
+class _Connection:
+    """The loop's end of the socket. It sends at once: a transport would at the end of the loop's turn."""
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, loop: asyncio.AbstractEventLoop, ours: socket.socket) -> None:
         self._lane = lane
-        self._transport: Any = None
+        self._loop = loop
+        self._socket = ours
+        self._unsent = bytearray()
         self._received = bytearray()
-        self.send: Callable[[bytes], None]
+        self._open = True
+        loop.add_reader(ours, self._readable)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        self.send = self._transport.write
-        self._lane._connected(self)
+    def send(self, message: bytes) -> None:
+        """All of it, in order, now or as soon as the socket takes it."""
+        if self._unsent:
+            self._unsent += message
+            return
+        try:
+            sent = self._socket.send(message)
+        except BlockingIOError:
+            sent = 0
+        except OSError:  # the process is gone: reading tells
+            return
+        if sent < len(message):
+            self._unsent += memoryview(message)[sent:]
+            self._loop.add_writer(self._socket, self._writable)
 
-    def data_received(self, data: bytes) -> None:
+    def close(self) -> None:
+        """Nothing more is sent, and nothing more is heard."""
+        if self._open:
+            self._open = False
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
+            self._socket.close()
+            self._lane._lost()
+
+    def _writable(self) -> None:
+        try:
+            del self._unsent[: self._socket.send(self._unsent)]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._unsent.clear()
+        if not self._unsent:
+            self._loop.remove_writer(self._socket)
+
+    def _readable(self) -> None:
+        try:
+            data = self._socket.recv(_RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return
         self._received += data
         for answer in answers_in(self._received):
             self._lane._answered(*answer)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._lane._lost()
-
-    def close(self) -> None:
-        """Nothing more is to be sent."""
-        self._transport.close()
-
-    def abort(self) -> None:
-        """Wait for nothing more."""
-        self._transport.abort()
