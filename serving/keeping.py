@@ -73,18 +73,22 @@ class Keeper:
         return self._lock.locked()
 
     def reconcile(self, wanted: Wanted) -> None:
-        """One pass. `wanted` is asked again after every loading, most important first. Store errors pass through."""
+        """One pass. `wanted` is asked again after whatever takes time, most important first. Store errors pass
+        through."""
         with self._lock:
             try:
                 if self._ready():
                     self._check_names([*self._proofs, *self._leaving])
-                    self._take_back(wanted())
-                    self._prove_again()
+                    now_wanted = wanted()
+                    self._take_back(now_wanted)
+                    if self._prove_again():
+                        now_wanted = wanted()
                     tried: set[AdapterRef] = set()  # each once a pass, however soon it is due again
-                    while (ref := self._next(wanted(), tried)) is not None:
+                    while (ref := self._next(now_wanted, tried)) is not None:
                         tried.add(ref)
                         self._load(ref)
-                    self._let_go(set(wanted()))
+                        now_wanted = wanted()
+                    self._let_go(set(now_wanted))
             except EngineFailed as error:  # says nothing about an adapter: the replica's health will tell
                 log.warning("replica_failed", replica=self.name, reason=error.message)
 
@@ -229,25 +233,28 @@ class Keeper:
                 )
                 self._refuse(ref, AdapterRefused(text, code="adapter_renamed"))
 
-    def _prove_again(self) -> None:
-        """Whatever was proven long ago; nothing seems to have happened since."""
+    def _prove_again(self) -> bool:
+        """Whatever was proven long ago; nothing seems to have happened since. Whether there was any."""
         if self._reprove_seconds is None:
-            return
+            return False
+        tried = False
         for ref, (_, at) in list(self._proofs.items()):
             if ref == BASE_ADAPTER or self._prover.now() - at < self._reprove_seconds:
                 continue
+            tried = True
             incarnation, adapter = self._incarnation, self._prover.row(ref)
             assert self._base is not None
             try:
                 proof = self._prover.adapter(self.replica, ref, self._base, self._offset)
             except Mismatch as error:
                 if incarnation != self.replica.incarnation:
-                    return
+                    return True
                 self._refuse(ref, error)
                 del self._refused[ref]  # its files are still what was trained: loaded again at once
             else:
                 detail = Proven(proof.verdict, msgspec.to_builtins(proof), digest_of(adapter.file_hashes))
                 self._admit(ref, detail, incarnation)
+        return tried
 
     def _take_back(self, wanted: Sequence[AdapterRef]) -> None:
         """What was about to leave and is wanted again has never stopped being proven."""

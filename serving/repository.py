@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Select, select, tuple_, update
+from sqlalchemy import Connection, Select, bindparam, select, tuple_, update
 
 from infra.contracts import BASE_ADAPTER, AdapterRef, AdapterVersion, Arm, Experiment
 from infra.contracts.adapters import parse_ref
@@ -13,6 +13,30 @@ from infra.db.tables import adapter_proofs, adapters, breaker_trips, experiments
 
 TURNS_LOOKED_AT = 200
 """Answers of one person among which a conversation's last turn is looked for."""
+
+
+# What is asked several times a second, made once: making a statement costs more than SQLite takes to answer it.
+_CHAMPION = select(serving_state.c.champion, serving_state.c.last_proven).where(
+    serving_state.c.project == bindparam("project")
+)
+_RUNNING = (
+    select(experiments)
+    .where(
+        experiments.c.project == bindparam("project"),
+        experiments.c.status == "running",
+        experiments.c.kind != "sentinel",
+    )
+    .order_by(experiments.c.started_at, experiments.c.experiment_id)
+)
+_REJECTED = select(adapters.c.name, adapters.c.version).where(
+    adapters.c.project == bindparam("project"),
+    adapters.c.name.in_(bindparam("names", expanding=True)),
+    adapters.c.state.in_(("rejected", "refused")),
+)
+_TRIPS = select(breaker_trips.c.experiment_id, breaker_trips.c.arm).where(
+    breaker_trips.c.project == bindparam("project"),
+    breaker_trips.c.experiment_id.in_(bindparam("experiments", expanding=True)),
+)
 
 
 class ConversationTurn(NamedTuple):
@@ -42,41 +66,29 @@ class ServingRepository:
 
     def champion(self) -> tuple[AdapterRef, AdapterRef]:
         """(champion, last proven one before it); the base for both before the first promotion."""
-        query = select(serving_state.c.champion, serving_state.c.last_proven)
-        row = self._connection.execute(query.where(serving_state.c.project == self._project)).first()
+        row = self._connection.execute(_CHAMPION, {"project": self._project}).first()
         return (row.champion, row.last_proven) if row else (BASE_ADAPTER, BASE_ADAPTER)
 
     def running_experiments(self) -> tuple[Experiment, ...]:
         """What runs now and is routed, oldest first: a sentinel splits the champion's people afterwards, on paper."""
-        query = (
-            select(experiments)
-            .where(
-                experiments.c.project == self._project,
-                experiments.c.status == "running",
-                experiments.c.kind != "sentinel",
-            )
-            .order_by(experiments.c.started_at, experiments.c.experiment_id)
-        )
-        rows = self._connection.execute(query).mappings()
+        rows = self._connection.execute(_RUNNING, {"project": self._project}).mappings()
         return tuple(msgspec.convert(_plain(row), Experiment) for row in rows)
 
     def rejected(self, names: Iterable[str]) -> frozenset[AdapterRef]:
         """Adapters of these names (without versions) that were rolled back or refused."""
-        columns = adapters.c
-        query = select(columns.name, columns.version).where(
-            columns.project == self._project,
-            columns.name.in_(sorted(names)),
-            columns.state.in_(("rejected", "refused")),
-        )
-        return frozenset(f"{row.name}@{row.version}" for row in self._connection.execute(query))
+        wanted = sorted(names)
+        if not wanted:
+            return frozenset()
+        rows = self._connection.execute(_REJECTED, {"project": self._project, "names": wanted})
+        return frozenset(f"{name}@{version}" for name, version in rows)
 
     def trips(self, experiment_ids: Iterable[str]) -> frozenset[tuple[str, Arm]]:
         """(experiment, arm) that some replica has given up."""
-        columns = breaker_trips.c
-        query = select(columns.experiment_id, columns.arm).where(
-            columns.project == self._project, columns.experiment_id.in_(sorted(experiment_ids))
-        )
-        return frozenset((row.experiment_id, row.arm) for row in self._connection.execute(query))
+        wanted = sorted(experiment_ids)
+        if not wanted:
+            return frozenset()
+        rows = self._connection.execute(_TRIPS, {"project": self._project, "experiments": wanted})
+        return frozenset((experiment_id, arm) for experiment_id, arm in rows)
 
     def write_trip(self, replica: str, experiment_id: str, arm: Arm, reason: str, at: float) -> None:
         """A breaker of this replica has opened; the first time stands."""
