@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -36,7 +37,15 @@ class Apart:
         self._log = _Watched(opened)
         files = claim(folder)
         self._file = files[0]
-        self._drain = Drain(self._log, files, folder, settings.append_timeout_seconds, self._report, self._log.refused)
+        self._drain = Drain(
+            self._log,
+            files,
+            folder,
+            settings.append_timeout_seconds,
+            self._report,
+            refused=self._log.refused,
+            failed=self._report,
+        )
 
     def serve(self) -> None:
         """Until the gateway is gone. Raises OSError."""
@@ -61,7 +70,8 @@ class Apart:
         self._drain.close_files()
 
     def _report(self) -> None:
-        self._answer(0, encode_report(self._log.report()))
+        with suppress(OSError):  # the gateway is gone
+            self._answer(0, encode_report(self._log.report()))
 
     def _answer(self, durable: int, report: bytes = b"") -> None:
         with self._sending:

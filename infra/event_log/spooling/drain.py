@@ -61,11 +61,14 @@ class Drain:
         timeout_seconds: float,
         handed_on: Callable[[], None],
         refused: Callable[[str, int], None] = lambda topic, records: None,
+        failed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`refused` is called with a topic and the number of its records that were set aside."""
+        """`refused` is called with a topic and the number of its records that were set aside, `failed` when the log
+        does not take what it is given."""
         self._log = log
         self._folder = folder
         self._refused = refused
+        self._failed = failed
         self._look_at = time.monotonic() + _IDLE_SECONDS
         self.waits = False  # for a log that does not take what it is given
         self._own = files[0]
@@ -120,6 +123,7 @@ class Drain:
                 self._topics.clear()
                 self.waits = True
                 _log.warning("event_log_drain_waits", error=str(error), seconds=pause)
+                self._failed()
                 self._stopping.wait(pause)
                 pause = min(2 * pause, _LAST_PAUSE_SECONDS)
                 continue

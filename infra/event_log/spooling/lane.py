@@ -193,7 +193,8 @@ class Lane:
                 count(handed.topic, handed.records, handed.size, handed.seconds, handed.error)
             for topic, records in report.refused.items():
                 catalogue.EVENT_LOG_REFUSED_RECORDS.labels(topic).inc(records)
-            self._handed_on()
+            if any(handed.error is None for handed in report.appends):
+                self._handed_on()
 
     def _lost(self) -> None:
         """The process is gone: what it has not answered is kept otherwise."""

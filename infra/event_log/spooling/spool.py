@@ -95,6 +95,7 @@ class Spool:
         if self._lane is None:
             self._lane = Lane(self._apart, self._handed_on_apart, self._keep_otherwise, self._drain.look)
         self._lane.tend()
+        self._show()  # what waits there is told with each answer, and shown once a second
 
     def leave(self) -> None:
         """See `port.KeepsFromLoop`."""

@@ -89,10 +89,10 @@ class GatewayPlant:
 
     def in_progress(self) -> int:
         """Requests that the gateway is answering now."""
-        return int(self._gauge("plaudit_serving_in_flight_requests"))
+        return int(self.gauge("plaudit_serving_in_flight_requests"))
 
-    def _gauge(self, name: str) -> float:
-        """0 as long as nothing has set it."""
+    def gauge(self, name: str) -> float:
+        """The metric's value, by a pattern of its name and labels; 0 as long as nothing has set it."""
         found = re.search(rf"^{name} (\S+)", self.client.get("/metrics").text, re.M)
         return float(found[1]) if found else 0.0
 
@@ -102,7 +102,7 @@ class GatewayPlant:
     def logged(self) -> dict[str, Interaction]:
         """Every interaction on the log by its response's id."""
         if self.process is not None:
-            wait_until(lambda: self._gauge("plaudit_event_log_spool_bytes") == 0, PATIENCE_SECONDS, "its spool")
+            wait_until(lambda: self.gauge("plaudit_event_log_spool_bytes") == 0, PATIENCE_SECONDS, "its spool")
         log = open_event_log(self.settings, SystemClock())
         handed_on(log)  # what the last life left
         topic = f"{self.settings.event_log.topic_prefix}.interactions"
