@@ -69,7 +69,7 @@ class Recorder:
         self._wrong: str | None = "it was not asked yet"
         self._waiting: list[_Waiting] = []
         self._under_way = 0
-        self._most_under_way = APPENDS_APART if self._from_loop is not None else APPENDS_UNDER_WAY
+        self._apart = False  # whether the last append went to another process
         self._flushing = False
         self._mailbox: Mailbox | None = None
 
@@ -127,9 +127,10 @@ class Recorder:
         return waiting.done
 
     def _flush_soon(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._waiting or self._flushing or self._under_way >= self._most_under_way:
+        most = APPENDS_APART if self._apart else APPENDS_UNDER_WAY
+        if not self._waiting or self._flushing or self._under_way >= most:
             return
-        if self._from_loop is not None and not self._under_way:
+        if self._apart and not self._under_way:
             self._flush(loop)  # the process is idle
         else:
             self._flushing = True
@@ -143,10 +144,13 @@ class Recorder:
         if taken:
             records, landed = _records(taken, self._most_bytes), partial(self._landed, loop, taken)
             try:
-                if self._from_loop is None or not self._from_loop.keep_from_loop(loop, self._topic, records, landed):
+                self._apart = self._from_loop is not None and self._from_loop.keep_from_loop(
+                    loop, self._topic, records, landed
+                )
+                if not self._apart:
                     future = self._append(self._topic, records)
                     future.add_done_callback(lambda done: mailbox.post(landed, done.exception()))
-            except PlauditError as error:
+            except Exception as error:  # whatever it was, they must not wait for ever
                 settle(taken, error)
             else:
                 self._under_way += 1

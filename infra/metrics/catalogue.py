@@ -22,6 +22,8 @@ from infra.metrics.event_log import EVENT_LOG_CONSUMER_LAG as EVENT_LOG_CONSUMER
 from infra.metrics.event_log import EVENT_LOG_HEALTHY as EVENT_LOG_HEALTHY
 from infra.metrics.event_log import EVENT_LOG_REFUSED_RECORDS as EVENT_LOG_REFUSED_RECORDS
 from infra.metrics.event_log import EVENT_LOG_SPOOL_BYTES as EVENT_LOG_SPOOL_BYTES
+from infra.metrics.event_log import EVENT_LOG_SPOOL_PROCESS_LOST as EVENT_LOG_SPOOL_PROCESS_LOST
+from infra.metrics.event_log import EVENT_LOG_SPOOL_PROCESS_UP as EVENT_LOG_SPOOL_PROCESS_UP
 from infra.metrics.event_log import EVENT_LOG_SPOOLED_RECORDS as EVENT_LOG_SPOOLED_RECORDS
 from infra.metrics.experiments import AB_DECIDED as AB_DECIDED
 from infra.metrics.experiments import AB_DECISIONS as AB_DECISIONS

@@ -46,6 +46,16 @@ EVENT_LOG_REFUSED_RECORDS = Counter(
 EVENT_LOG_SPOOL_BYTES = OnceSet(
     "plaudit_event_log_spool_bytes", "Bytes on local disk that wait for the log.", registry=REGISTRY
 )
+EVENT_LOG_SPOOL_PROCESS_UP = OnceSet(
+    "plaudit_event_log_spool_process_up",
+    "1 while a process of its own keeps the spool, 0 after it was lost: then threads of this one do.",
+    registry=REGISTRY,
+)
+EVENT_LOG_SPOOL_PROCESS_LOST = Counter(
+    "plaudit_event_log_spool_process_lost_total",
+    "Times that the process that keeps the spool died or was ended as it did not answer.",
+    registry=REGISTRY,
+)
 EVENT_LOG_HEALTHY = OnceSet(
     "plaudit_event_log_healthy", "1 when the log answered its last check, else 0.", registry=REGISTRY
 )

@@ -74,9 +74,17 @@ class TracedLog:
 class TracedKeepingLog(TracedLog):
     """The same around a log that is a `port.KeepsLocally` too."""
 
+    _refused: "tuple[Sequence[Record] | None, Sequence[Record]]" = (None, ())
+
     def keep(self, topic: str, records: Sequence[Record]) -> "Future[list[Position]]":
-        kept: Future[list[Position]] = self.inner.keep(topic, self._traced(topic, records))  # type: ignore[attr-defined]
+        kept: Future[list[Position]] = self.inner.keep(topic, self._traced_once(topic, records))  # type: ignore[attr-defined]
         return kept
+
+    def _traced_once(self, topic: str, records: Sequence[Record]) -> Sequence[Record]:
+        """What `keep_from_loop` did not take has its spans already."""
+        asked, traced = self._refused
+        self._refused = (None, ())
+        return traced if asked is records else self._traced(topic, records)
 
     def keeping_problem(self) -> str | None:
         problem: str | None = self.inner.keeping_problem()  # type: ignore[attr-defined]
@@ -94,7 +102,9 @@ class TracedLoopLog(TracedKeepingLog):
         done: Callable[[BaseException | None], None],
     ) -> bool:
         traced = self._traced(topic, records)
-        return bool(self.inner.keep_from_loop(loop, topic, traced, done))  # type: ignore[attr-defined]
+        taken = bool(self.inner.keep_from_loop(loop, topic, traced, done))  # type: ignore[attr-defined]
+        self._refused = (None, ()) if taken else (records, traced)
+        return taken
 
     def tend(self) -> None:
         self.inner.tend()  # type: ignore[attr-defined]

@@ -40,7 +40,7 @@ class EventLogSettings(Section):
     put that folder on a disk that outlives the process. 0: no spool, appends fail at once."""
     spool_process: bool = True
     """Let a process of its own keep the gateway's answers in the spool and hand them on, so that neither holds up the
-    gateway; it takes some sixty megabytes. Without it, and while it is away, threads of the gateway do."""
+    gateway; it takes some eighty megabytes. Without it, and while it is away, threads of the gateway do."""
     linger_seconds: float = Field(0.005, ge=0, le=1)
     """How long the Kafka producer waits to fill a batch. The embedded log never waits: what arrives during one
     disk flush shares the next."""

@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from infra.event_log.deadlines import Acknowledgement
+from infra.event_log.deadlines import Acknowledgement, resolve
 from infra.event_log.observing import error_code
 from infra.event_log.port import EventLog, Position, Record
 from infra.event_log.spooling.claiming import claim
@@ -64,7 +64,10 @@ class Apart:
             self._drain.wake()
 
     def close(self) -> None:
-        """Hand on what the log takes; the rest stays for the next process."""
+        """Let the gateway know at once that there will be no more answers, and hand on what the log takes; the rest
+        stays for the next process."""
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
         self._drain.finish(last_pass=not self._drain.waits)
         self._log.close()
         self._drain.close_files()
@@ -95,10 +98,11 @@ class _Watched:
         return self._opened().partitions(topic)
 
     def append(self, topic: str, records: Sequence[Record]) -> Acknowledgement:
-        future: Acknowledgement = self._opened().append(topic, records)
+        counted = Acknowledgement()  # done once the other has been remembered
         size = sum(len(record.key) + len(record.value) for record in records)
-        future.add_done_callback(partial(self._ended, topic, len(records), size, time.perf_counter()))
-        return future
+        ended = partial(self._ended, topic, len(records), size, time.perf_counter(), counted)
+        self._opened().append(topic, records).add_done_callback(ended)
+        return counted
 
     def refused(self, topic: str, records: int) -> None:
         with self._lock:
@@ -120,7 +124,20 @@ class _Watched:
             self._log = self._open()
         return self._log
 
-    def _ended(self, topic: str, records: int, size: int, started: float, done: "Future[list[Position]]") -> None:
+    def _ended(
+        self,
+        topic: str,
+        records: int,
+        size: int,
+        started: float,
+        counted: Acknowledgement,
+        done: "Future[list[Position]]",
+    ) -> None:
         handed = Handed(topic, records, size, time.perf_counter() - started, error_code(done))
         with self._lock:
             self._appends.append(handed)
+        error = done.exception()
+        if error is None:
+            resolve(counted, done.result())
+        else:
+            counted.set_exception(error)

@@ -4,6 +4,7 @@ import fcntl
 import os
 import uuid
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import IO
 
@@ -54,10 +55,10 @@ def frames_waiting(folder: Path) -> set[tuple[Path, int, int]]:
     return waiting
 
 
-def adopt(folder: Path) -> list[SpoolFile]:
-    """What nobody holds."""
+def adopt(folder: Path, but: Collection[str] = ()) -> list[SpoolFile]:
+    """What nobody holds, `but` the files of these names."""
     adopted: list[SpoolFile] = []
-    for name in sorted({path.name.rpartition("-")[0] for path in left_behind(folder)}):
+    for name in sorted({path.name.rpartition("-")[0] for path in left_behind(folder)} - set(but)):
         try:
             lock = _locked(folder / f"{name}.lock")
             if lock is not None:

@@ -14,7 +14,7 @@ import structlog
 
 from infra.event_log.partitioning import InvalidRecord
 from infra.event_log.port import Position, Record
-from infra.event_log.spooling.claiming import adopt
+from infra.event_log.spooling.claiming import adopt, left_behind
 from infra.event_log.spooling.files import Frame, Kept, SpoolFile
 from infra.metrics import catalogue
 
@@ -69,6 +69,7 @@ class Drain:
         self._folder = folder
         self._refused = refused
         self._failed = failed
+        self._unreadable: set[str] = set()  # names of files that hold what this version cannot read: told once
         self._look_at = time.monotonic() + _IDLE_SECONDS
         self.waits = False  # for a log that does not take what it is given
         self._own = files[0]
@@ -103,6 +104,7 @@ class Drain:
         self._thread.join()
         if last_pass:
             try:
+                self._adopt()
                 self._drain_all(time.monotonic() + self._timeout)
             except Exception as error:  # it stays for the next process
                 _log.warning("event_log_drain_ends", error=str(error))
@@ -135,7 +137,10 @@ class Drain:
     def _look(self) -> None:
         if time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + _IDLE_SECONDS
-            self._adopted += adopt(self._folder)
+            self._adopt()
+
+    def _adopt(self) -> None:
+        self._adopted += adopt(self._folder, self._unreadable)
 
     def _drain_all(self, deadline: float | None = None) -> None:
         """Until nothing waits; without a deadline until this is to end, too."""
@@ -149,6 +154,8 @@ class Drain:
             if file is not self._own and not file.waiting():
                 self._adopted.remove(file)
                 file.close(delete=True)
+                if any(path.name.startswith(f"{file.name}-") for path in left_behind(self._folder)):
+                    self._unreadable.add(file.name)
 
     def _hand_on(self, batch: _Batch) -> None:
         self._batch = batch  # tried again as it is: what the log has of it already is not sent twice

@@ -7,6 +7,7 @@ lies in the spool's folder, from where whoever starts next takes it.
 """
 
 import asyncio
+import logging
 import pickle
 import socket
 import subprocess
@@ -21,7 +22,9 @@ from typing import NamedTuple
 import structlog
 
 from infra.event_log.observing import count
-from infra.event_log.spooling.lane_wire import APPEND, PREAMBLE, Report, answers_in
+from infra.event_log.port import EventLogUnavailable
+from infra.event_log.spooling.connection import Connection
+from infra.event_log.spooling.lane_wire import APPEND, PREAMBLE, Report
 from infra.metrics import catalogue
 from infra.settings.root import Settings
 
@@ -29,7 +32,8 @@ Done = Callable[[BaseException | None], None]
 Otherwise = Callable[[asyncio.AbstractEventLoop, bytes, int, int, Done], None]
 """(loop, content, records, size of their values, done): keeps it by other means and has `done` called on the loop."""
 PROGRAM = "infra.runtime.spooler"
-_RECEIVE_BYTES = 1 << 16
+_PATIENCE_SECONDS = 2.0
+"""For a write and a flush; then the process is ended, and threads do what it left."""
 _FIRST_PAUSE_SECONDS = 1.0
 _LAST_PAUSE_SECONDS = 60.0
 _END_SECONDS = 2.0
@@ -53,13 +57,22 @@ class Lane:
     block."""
 
     def __init__(
-        self, settings: Settings, handed_on: Callable[[], None], otherwise: Otherwise, lost: Callable[[], None]
+        self,
+        settings: Settings,
+        otherwise: Otherwise,
+        *,
+        filling: Callable[[], None],
+        handed_on: Callable[[], None],
+        lost: Callable[[], None],
     ) -> None:
-        """`settings` are for the process. `handed_on` is called when it has handed something on to the log; when it is
-        gone, `otherwise` with each append that it left unanswered, and `lost`."""
+        """`settings` are for the process. `filling` is called when something waits there and nothing did, `handed_on`
+        when it has handed something on to the log; when it is gone, `otherwise` with each append that it left
+        unanswered, and `lost`."""
         self._settings = settings
         self._limit = settings.event_log.queue_limit_bytes
-        self._patience = settings.event_log.append_timeout_seconds / 2
+        self._timeout = settings.event_log.append_timeout_seconds
+        self._patience = min(_PATIENCE_SECONDS, self._timeout / 2)
+        self._filling = filling
         self._handed_on = handed_on
         self._otherwise = otherwise
         self._on_loss = lost
@@ -67,7 +80,9 @@ class Lane:
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._connection: _Connection | None = None
+        self._connection: Connection | None = None
+        self._speaks = False  # it has said that it is there
+        self._lost_at = 0.0
         self._sent: deque[Sent] = deque()
         self._under_way = 0
         self._waiting = 0
@@ -77,12 +92,16 @@ class Lane:
         self._seconds = catalogue.EVENT_LOG_APPEND_SECONDS.labels("spool")
 
     def ready(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Whether there is a process to send to. Sees to it that there soon is."""
-        if self._connection is None and self._socket is not None and not self._closing:
+        """Whether there is a process that takes something. Sees to it that there soon is."""
+        if self._closing:
+            return False
+        if self._connection is None and self._socket is not None:
             self._loop = loop
-            self._connection = _Connection(self, loop, self._socket)
+            self._connection = Connection(loop, self._socket, self._answered, self._lost)
             self._socket = None
-        return self._connection is not None and self._loop is loop and not self._closing
+        elif self._loop is not loop and self._loop is not None and self._loop.is_closed():
+            self._forsake()
+        return self._speaks and self._loop is loop
 
     def take(self, content: bytes, records: int, size: int, done: Done) -> bool:
         """Send an append of so many records with values of `size` bytes, when `ready`; `done` is called with None once
@@ -102,17 +121,19 @@ class Lane:
     def tend(self) -> None:
         """Start the process where there is none, end it where it does not answer. To be called about once a second."""
         with self._lock:
+            if self._closing:
+                return
             process = self._process
             if process is not None:
                 if self._stuck():
                     _log.error("event_log_spool_process_stuck", pid=process.pid, seconds=self._patience)
                     process.kill()
                     self._abort()
-                elif process.poll() is None and self._socket is None and self._connection is None:
-                    process.kill()  # it was left
+                elif self._lingers():
+                    process.kill()
                 if process.poll() is not None and self._connection is None:
                     self._forget(process)
-            if self._process is None and not self._closing and time.monotonic() >= self._not_before:
+            if self._process is None and time.monotonic() >= self._not_before:
                 self._start()
 
     def leave(self) -> None:
@@ -129,30 +150,32 @@ class Lane:
             process = self._process
             if process is None:
                 return
-            if self._socket is not None:
-                with suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_WR)
+            if self._connection is not None:
+                self._connection.end()
+            elif self._socket is not None:
+                self._socket.close()
             try:
-                process.wait(self._settings.event_log.append_timeout_seconds + _END_SECONDS)
+                process.wait(self._timeout + _END_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
-                process.wait()
+                with suppress(subprocess.TimeoutExpired):  # it hangs in the kernel, for a disk
+                    process.wait(_END_SECONDS)
             self._forget(process)
 
     def _start(self) -> None:
         self._put_off()  # in case it ends at once
-        ours, theirs = socket.socketpair()
+        known = pickle.dumps(self._settings)
         try:
+            ours, theirs = socket.socketpair()
             with theirs:
                 command = [sys.executable, "-P", "-m", PROGRAM]
-                self._process = subprocess.Popen(command, stdin=theirs.fileno())
-            known = pickle.dumps(self._settings)
+                self._process = subprocess.Popen(command, stdin=theirs.fileno(), stdout=_log_output())
             ours.sendall(PREAMBLE.pack(len(known)) + known)
         except OSError as error:
-            ours.close()
             _log.warning("event_log_spool_process_not_started", error=str(error))
             return
         ours.setblocking(False)
+        self._lost_at = time.monotonic()
         self._socket = ours
 
     def _forget(self, process: "subprocess.Popen[bytes]") -> None:
@@ -172,99 +195,84 @@ class Lane:
         except IndexError:
             return False
 
+    def _lingers(self) -> bool:
+        """It was lost, and is still there after all the time that a last try to hand on may take."""
+        lost = self._connection is None and self._socket is None
+        return lost and time.monotonic() - self._lost_at > self._timeout + _END_SECONDS
+
     def _abort(self) -> None:
         loop, connection = self._loop, self._connection
         if loop is not None and connection is not None:
-            with suppress(RuntimeError):  # the loop has ended
+            try:
                 loop.call_soon_threadsafe(connection.close)
+            except RuntimeError:  # the loop has ended, and nobody waits
+                self._forsake()
+
+    def _forsake(self) -> None:
+        """Its loop has ended without a word."""
+        connection, self._connection = self._connection, None
+        self._speaks = False
+        self._sent.clear()
+        self._under_way = 0
+        if connection is not None:
+            connection.end()
 
     def _answered(self, durable: int, waiting: int, report: Report | None) -> None:
-        """The oldest `durable` appends are on the disk."""
+        """The oldest `durable` appends are on the disk. The first answer is for none: the process is there."""
+        filling = waiting and not self._waiting
         self._waiting = waiting
+        if not self._speaks:
+            self._speaks = True
+            catalogue.EVENT_LOG_SPOOL_PROCESS_UP.set(1)
         if durable:
             self._pause = _FIRST_PAUSE_SECONDS
             done = [self._sent.popleft() for _ in range(durable)]
             self._under_way -= sum([one.size for one in done])
             self._seconds.observe(time.perf_counter() - done[0].at)
             for one in done:
-                one.done(None)
+                _call_back(one.done, None)
+        if filling:
+            self._filling()
         if report is not None:
-            for handed in report.appends:
-                count(handed.topic, handed.records, handed.size, handed.seconds, handed.error)
-            for topic, records in report.refused.items():
-                catalogue.EVENT_LOG_REFUSED_RECORDS.labels(topic).inc(records)
-            if any(handed.error is None for handed in report.appends):
-                self._handed_on()
+            self._count(report)
+
+    def _count(self, report: Report) -> None:
+        for handed in report.appends:
+            count(handed.topic, handed.records, handed.size, handed.seconds, handed.error)
+        for topic, records in report.refused.items():
+            catalogue.EVENT_LOG_REFUSED_RECORDS.labels(topic).inc(records)
+        if any(handed.error is None for handed in report.appends):
+            self._handed_on()
 
     def _lost(self) -> None:
         """The process is gone: what it has not answered is kept otherwise."""
         self._connection = None
+        self._speaks = False
+        self._lost_at = time.monotonic()
         left, self._sent = self._sent, deque()
         self._under_way = self._waiting = 0
+        catalogue.EVENT_LOG_SPOOL_PROCESS_UP.set(0)
         if self._closing or self._loop is None:
+            for one in left:
+                _call_back(one.done, EventLogUnavailable("the log is closed: nothing is known to be accepted"))
             return
+        catalogue.EVENT_LOG_SPOOL_PROCESS_LOST.inc()
         _log.error("event_log_spool_process_lost", appends=len(left))
         for one in left:
             self._otherwise(self._loop, one.content, one.records, one.size, one.done)
         self._on_loss()
 
 
-class _Connection:
-    """The loop's end of the socket. It sends at once: a transport would at the end of the loop's turn."""
+def _call_back(done: Done, error: BaseException | None) -> None:
+    try:
+        done(error)
+    except Exception:  # the others' letters must not be lost with it
+        _log.exception("event_log_spool_call_failed")
 
-    def __init__(self, lane: Lane, loop: asyncio.AbstractEventLoop, ours: socket.socket) -> None:
-        self._lane = lane
-        self._loop = loop
-        self._socket = ours
-        self._unsent = bytearray()
-        self._received = bytearray()
-        self._open = True
-        loop.add_reader(ours, self._readable)
 
-    def send(self, message: bytes) -> None:
-        """All of it, in order, now or as soon as the socket takes it."""
-        if self._unsent:
-            self._unsent += message
-            return
-        try:
-            sent = self._socket.send(message)
-        except BlockingIOError:
-            sent = 0
-        except OSError:  # the process is gone: reading tells
-            return
-        if sent < len(message):
-            self._unsent += memoryview(message)[sent:]
-            self._loop.add_writer(self._socket, self._writable)
-
-    def close(self) -> None:
-        """Nothing more is sent, and nothing more is heard."""
-        if self._open:
-            self._open = False
-            self._loop.remove_reader(self._socket)
-            self._loop.remove_writer(self._socket)
-            self._socket.close()
-            self._lane._lost()
-
-    def _writable(self) -> None:
-        try:
-            del self._unsent[: self._socket.send(self._unsent)]
-        except BlockingIOError:
-            return
-        except OSError:
-            self._unsent.clear()
-        if not self._unsent:
-            self._loop.remove_writer(self._socket)
-
-    def _readable(self) -> None:
-        try:
-            data = self._socket.recv(_RECEIVE_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self.close()
-            return
-        self._received += data
-        for answer in answers_in(self._received):
-            self._lane._answered(*answer)
+def _log_output() -> int | None:
+    """Where this process's log goes, for the other's; None: to its standard output."""
+    for handler in logging.getLogger().handlers:
+        with suppress(AttributeError, OSError, ValueError):
+            return int(handler.stream.fileno())  # type: ignore[attr-defined]
+    return None

@@ -93,7 +93,13 @@ class Spool:
         if self._closed or self._apart is None:
             return
         if self._lane is None:
-            self._lane = Lane(self._apart, self._handed_on_apart, self._keep_otherwise, self._drain.look)
+            self._lane = Lane(
+                self._apart,
+                self._keep_otherwise,
+                filling=self._show,
+                handed_on=self._handed_on_apart,
+                lost=self._drain.look,
+            )
         self._lane.tend()
         self._show()  # what waits there is told with each answer, and shown once a second
 

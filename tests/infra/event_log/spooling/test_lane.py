@@ -1,14 +1,17 @@
 """What an event loop gives the spool's own process is durable once that says so, whatever becomes of the process."""
 
 import asyncio
+import errno
 import os
 import random
 import signal
+import socket
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -243,6 +246,99 @@ def test_what_a_killed_process_had_kept_is_handed_on_by_this_one(start: Start, t
 
     on_a_loop(log, run)
     assert not spoolers(), "it was not started again, as nobody tended"
+
+
+class _Broken:
+    """A socket whose next sends fail, as when the kernel has no memory for them, while the other side lives."""
+
+    def __init__(self, inner: socket.socket) -> None:
+        self._inner = inner
+        self.failing = True
+
+    def send(self, data: bytes) -> int:
+        if self.failing:
+            raise OSError(errno.ENOBUFS, "no room")
+        return self._inner.send(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def test_what_could_not_be_sent_is_not_taken_for_what_was(start: Start) -> None:
+    log = start()
+
+    async def run(keeping: Keeping) -> None:
+        connection = log._spool._lane._connection  # type: ignore[union-attr]
+        assert connection is not None
+        broken = _Broken(connection._socket)
+        connection._socket = broken  # type: ignore[assignment]
+        first = asyncio.ensure_future(keeping.keep("not sent"))
+        second = asyncio.ensure_future(keeping.keep("after it"))
+        await asyncio.sleep(0)
+        broken.failing = False
+        await asyncio.gather(first, second)
+
+    on_a_loop(log, run)
+    log.close()
+    assert {b"not sent", b"after it"} <= values(start())
+
+
+def test_a_call_back_that_fails_leaves_the_others_alone(start: Start) -> None:
+    log = start()
+
+    async def run(keeping: Keeping) -> None:
+        loop, heard = asyncio.get_running_loop(), [loop_future() for _ in range(5)]
+
+        def done(place: int) -> Callable[[BaseException | None], None]:
+            def call(error: BaseException | None) -> None:
+                heard[place].set_result(error)
+                if place == 1:
+                    raise RuntimeError("a fault")
+
+            return call
+
+        for place in range(5):
+            assert log.keep_from_loop(loop, TOPIC, [record(str(place), 0)], done(place))
+        assert await asyncio.wait_for(asyncio.gather(*heard), 10) == [None] * 5
+
+    on_a_loop(log, run)
+
+
+def loop_future() -> "asyncio.Future[BaseException | None]":
+    return asyncio.get_running_loop().create_future()
+
+
+@pytest.mark.parametrize("leaving", [True, False])
+def test_the_last_pass_hands_on_everything(start: Start, tmp_path: Path, leaving: bool) -> None:
+    """Many batches wait as the gateway ends; whoever still tends does not end the process that hands them on."""
+    log = start()
+
+    async def run(keeping: Keeping) -> None:
+        await asyncio.gather(*(keeping.keep(f"{number} {'x' * 2000}") for number in range(2000)))
+        if leaving:
+            log.leave()
+            log.tend()
+        began = time.monotonic()
+        await asyncio.to_thread(log.close)
+        assert time.monotonic() - began < 20, "it waited for a process that did not know"
+
+    on_a_loop(log, run)
+    assert not left_behind(tmp_path / "spool")
+    assert len(values(start())) >= 2000
+
+
+def test_nothing_waits_for_a_process_that_starts(start: Start) -> None:
+    log = start()
+
+    async def run() -> None:
+        keeping = Keeping(log)
+        await asyncio.to_thread(log.tend)
+        await keeping.keep("while it starts")
+        assert (keeping.apart, keeping.here) == (0, 1)
+        await keeping.until_apart()
+        log.leave()
+
+    asyncio.run(run())
 
 
 def test_signals_to_everybody_leave_it_to_its_gateway(start: Start) -> None:
