@@ -9,8 +9,8 @@ threads, say what a core does. At half of the rate that was reached then, reques
 one's time from when it was due to the last byte of its answer counts: that is added latency. Nothing is taken off it.
 What load, HTTP server, sockets and machine take of it by themselves stands beside it: the same load at the same rate on
 the same server around an application that answers at once. So do how late the load was, how long the disk takes to make
-an answer durable, and the same load on a gateway that encodes its interactions and keeps none, which says what durable
-answers cost.
+an answer durable, the same load on a gateway whose own threads keep the spool (`event_log.spool_process = false`), and
+on one that encodes its interactions and keeps none, which says what durable answers cost.
 """
 
 import argparse
@@ -33,7 +33,7 @@ import numpy as np
 import psutil
 
 from infra.settings import Settings
-from infra.settings.infrastructure import ModelSettings
+from infra.settings.infrastructure import EventLogSettings, ModelSettings
 from infra.settings.serving import ServingSettings
 from tests.benchmarks.gateway_client import Outcome, awake, load
 from tests.benchmarks.gateway_double import ANSWER_TOKENS, serve, serve_bare
@@ -92,21 +92,22 @@ class Bench:
 
 
 @contextmanager
-def running(recording: bool = True) -> Iterator[Bench]:
+def running(recording: bool = True, apart: bool = True) -> Iterator[Bench]:
     """A gateway on the double with an embedded log and store in a folder of its own; without `recording` it forgets
-    what it answered."""
+    what it answered, without `apart` its own threads keep the spool."""
     with tempfile.TemporaryDirectory(prefix="plaudit-bench-") as folder, ProcessPoolExecutor(1, _spawn) as pool:
         base = make_tiny_model(Path(folder) / "tiny")
         settings = Settings(
             data_dir=Path(folder) / "data",
             model=ModelSettings(base=str(base), dtype="float32", device="cpu", threads=1),
             serving=ServingSettings(replica="bench"),
+            event_log=EventLogSettings(spool_process=recording and apart),
         )
         port = free_port()
         ours, theirs = _spawn.Pipe()
         process = _spawn.Process(target=serve, args=(settings, port, theirs, cores()[0], recording), daemon=True)
         with _started(process, port, ours):
-            if recording:
+            if recording and apart:
                 _spool_beside_the_load(process)
             yield Bench(port, ours, pool, Path(folder))
 
@@ -199,14 +200,12 @@ def measure(quick: bool = False) -> dict[str, Any]:
             }
             row |= {f"flush{q}": float(np.percentile(flushes, q)) for q in (50, 99)}
             rows.append(row)
-    with (
-        core_awake(),
-        running(recording=False) as forgetful,
-    ):  # by itself: two gateways on one core would disturb each other
-        forgetful.load(count // 2)
-        for row in rows:
-            unkept, cpu = forgetful.load(count, rate=row["per_second"] / 2)
-            row |= _percentiles("unkept", unkept.latencies) | {"unkept_busy": cpu.gateway / unkept.wall_seconds}
+    for name, recording in (("unkept", False), ("threads", True)):  # each by itself: two on one core would disturb
+        with core_awake(), running(recording=recording, apart=False) as other:
+            other.load(count // 2)
+            for row in rows:
+                found, cpu = other.load(count, rate=row["per_second"] / 2)
+                row |= _percentiles(name, found.latencies) | {f"{name}_busy": cpu.gateway / found.wall_seconds}
     names = rows[0].keys()
     return {
         "requests": count,
@@ -245,6 +244,9 @@ def table(result: dict[str, Any]) -> str:
             line("the same, 99.9th percentile", "p99.9", 1000),
             line("share of the gateway's core that it takes then, %", "busy", 100),
             line("share of the other core that keeping the spool takes then, %", "spool_busy", 100),
+            line("the same load where threads of the gateway keep the spool, median, ms", "threads50", 1000),
+            line("the same, 99th percentile", "threads99", 1000),
+            line("share of the gateway's core that it takes then, %", "threads_busy", 100),
             line("the same load without keeping interactions, median, ms", "unkept50", 1000),
             line("the same, 99th percentile", "unkept99", 1000),
             line("share of the gateway's core that it takes then, %", "unkept_busy", 100),

@@ -242,7 +242,7 @@ def test_what_a_killed_process_had_kept_is_handed_on_by_this_one(start: Start, t
             holder.execute("ROLLBACK")
             holder.close()
         found = "what was left to be on the log"
-        await asyncio.to_thread(wait_until, lambda: (0, b"kept apart") in stored(log), START_SECONDS, found)
+        await asyncio.to_thread(wait_until, lambda: (0, b"kept apart") in stored(log), 20.0, found)
 
     on_a_loop(log, run)
     assert not spoolers(), "it was not started again, as nobody tended"
