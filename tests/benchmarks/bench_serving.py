@@ -1,4 +1,5 @@
-"""Serving, measured: `make bench-serving`, or `python -m tests.benchmarks.bench_serving [--quick] [--no-page]`.
+"""Serving, measured: `make bench-serving`, or `python -m tests.benchmarks.bench_serving [--quick] [--no-page]
+[--only gateway|engine]`.
 
 Runs what `bench_serving_gateway` and `bench_serving_engine` measure, one after the other, and writes
 docs/benchmarks/serving.md: tables between two marks, the words around them are people's. Run it alone on the machine.
@@ -33,6 +34,10 @@ Made by `make bench-serving`. What is measured, and how, stands at the head of
 """
 
 
+def _short(module: str) -> str:
+    return module.rpartition("_")[2]
+
+
 def render(results: dict[str, dict[str, Any]], quick: bool) -> str:
     """The measured part of the page."""
     libraries = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES)
@@ -60,9 +65,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
     parser.add_argument("--no-page", action="store_true", help="leave docs/benchmarks alone")
+    parser.add_argument("--only", choices=[_short(module) for module in PARTS.values()], help="measure one part again")
     options = parser.parse_args()
     results: dict[str, dict[str, Any]] = {}
+    if options.only:
+        results = json.loads(PAGE.with_suffix(".json").read_text(encoding="utf-8"))
     for module in PARTS.values():
+        if options.only and _short(module) != options.only:
+            continue
         results[module] = importlib.import_module(module).measure(quick=options.quick)
         text = render(results, options.quick)
         print(text, flush=True)

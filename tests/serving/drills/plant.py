@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,14 @@ class GatewayPlant:
         self.client.close()
 
 
+def _lines_of(response: httpx.Response) -> Iterator[str]:
+    """The lines of a stream. httpx's own end wherever Unicode ends a line, and a random model says all of Unicode."""
+    left = b""
+    for data in response.iter_bytes():
+        *lines, left = (left + data).split(b"\n")
+        yield from (line.decode() for line in lines)
+
+
 class Streamed:
     """A stream read piece by piece; leave it early by closing."""
 
@@ -141,7 +150,7 @@ class Streamed:
         self._opened = plant.client.stream("POST", "/v1/chat/completions", json=body)
         self.response = self._opened.__enter__()
         self.response_id = self.response.headers.get("x-plaudit-response-id", "")
-        self._lines = self.response.iter_lines()
+        self._lines = _lines_of(self.response)
         self.text, self.done = "", False
 
     def read(self, characters: float = float("inf")) -> "Streamed":
