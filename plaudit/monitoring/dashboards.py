@@ -158,6 +158,13 @@ INGEST = Dashboard(
                     ],
                     "bytes",
                 ),
+                Panel(
+                    "Spool's own process",
+                    [
+                        ("sum by (instance) (plaudit_event_log_spool_process_up)", "up: {{instance}}"),
+                        (f"sum(increase(plaudit_event_log_spool_process_lost_total{_R}))", "lost"),
+                    ],
+                ),
             ],
         ),
         (

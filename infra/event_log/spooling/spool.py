@@ -138,9 +138,10 @@ class Spool:
         self._drain.close_files()
 
     def _submitted(self, keeping: Keeping) -> Acknowledgement:
+        size = keeping.size  # not the append itself, which holds its future: nothing is to be left to the collector
         with self._lock:
-            self._queued += keeping.size
-        keeping.future.add_done_callback(lambda _: self._settled(keeping.size))
+            self._queued += size
+        keeping.future.add_done_callback(lambda _: self._settled(size))
         self._started_writer().submit(keeping)
         return keeping.future
 
