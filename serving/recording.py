@@ -142,8 +142,9 @@ class Recorder:
             self._mailbox = Mailbox(loop)
         mailbox, taken = self._mailbox, self._take()
         if taken:
-            records, landed = _records(taken, self._most_bytes), partial(self._landed, loop, taken)
+            landed = partial(self._landed, loop, taken)
             try:
+                records = _records(taken, self._most_bytes)
                 self._apart = self._from_loop is not None and self._from_loop.keep_from_loop(
                     loop, self._topic, records, landed
                 )

@@ -15,6 +15,9 @@ from infra.contracts.errors import PlauditError
 POLL_BYTES = 32 * 1024 * 1024
 """A poll stops collecting once it holds this much, whatever `max_records` says."""
 
+Done = Callable[[BaseException | None], None]
+"""Called with None once something is durable, or with the error for which it is not."""
+
 KEPT_FOR_EVER = ".erasures"
 """Topics of this ending are never cut: a store restored from a backup of any age must find them whole."""
 
@@ -163,11 +166,7 @@ class KeepsFromLoop(KeepsLocally, Protocol):
     lock would be the loop's."""
 
     def keep_from_loop(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        topic: str,
-        records: Sequence[Record],
-        done: Callable[[BaseException | None], None],
+        self, loop: asyncio.AbstractEventLoop, topic: str, records: Sequence[Record], done: Done
     ) -> bool:
         """As `keep`, called on `loop`, which calls `done` later: with None once every record is durable, or with an
         error. False, and nothing was done: it cannot be had now, `keep` is to be used."""

@@ -6,7 +6,7 @@ what is appended. See `infra.runtime.tracing`.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -14,7 +14,7 @@ import msgspec
 
 from infra.contracts import Interaction
 from infra.contracts.clock import Clock
-from infra.event_log.port import Consumer, EventLog, KeepsFromLoop, KeepsLocally, Position, Record, StoredRecord
+from infra.event_log.port import Consumer, Done, EventLog, KeepsFromLoop, KeepsLocally, Position, Record, StoredRecord
 from infra.runtime import tracing
 from infra.settings import Settings
 
@@ -95,11 +95,7 @@ class TracedLoopLog(TracedKeepingLog):
     """The same around a log that is a `port.KeepsFromLoop` too."""
 
     def keep_from_loop(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        topic: str,
-        records: Sequence[Record],
-        done: Callable[[BaseException | None], None],
+        self, loop: asyncio.AbstractEventLoop, topic: str, records: Sequence[Record], done: Done
     ) -> bool:
         traced = self._traced(topic, records)
         taken = bool(self.inner.keep_from_loop(loop, topic, traced, done))  # type: ignore[attr-defined]

@@ -15,9 +15,8 @@ from infra.contracts.clock import Clock
 from infra.event_log.deadlines import Acknowledgement
 from infra.event_log.embedded.log import SqliteEventLog
 from infra.event_log.partitioning import place
-from infra.event_log.port import EventLogUnavailable, Record
+from infra.event_log.port import Done, EventLogUnavailable, Record
 from infra.event_log.spooling.claiming import left_behind
-from infra.event_log.spooling.lane import Done
 from infra.event_log.spooling.spool import Spool
 from infra.settings.infrastructure import EventLogSettings
 from infra.settings.root import Settings

@@ -22,13 +22,12 @@ from typing import NamedTuple
 import structlog
 
 from infra.event_log.observing import count
-from infra.event_log.port import EventLogUnavailable
+from infra.event_log.port import Done, EventLogUnavailable
 from infra.event_log.spooling.connection import Connection
 from infra.event_log.spooling.lane_wire import APPEND, PREAMBLE, Report
 from infra.metrics import catalogue
 from infra.settings.root import Settings
 
-Done = Callable[[BaseException | None], None]
 Otherwise = Callable[[asyncio.AbstractEventLoop, bytes, int, int, Done], None]
 """(loop, content, records, size of their values, done): keeps it by other means and has `done` called on the loop."""
 PROGRAM = "infra.runtime.spooler"

@@ -14,8 +14,7 @@ import structlog
 
 from infra.event_log.deadlines import Acknowledgement, fail, failed, resolve
 from infra.event_log.partitioning import place
-from infra.event_log.port import Consumer, EventLog, EventLogUnavailable, Position, Record
-from infra.event_log.spooling.lane import Done
+from infra.event_log.port import Consumer, Done, EventLog, EventLogUnavailable, Position, Record
 from infra.event_log.spooling.spool import Spool
 from infra.metrics import catalogue
 from infra.settings.infrastructure import EventLogSettings

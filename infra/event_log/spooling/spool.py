@@ -11,11 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from infra.event_log.deadlines import Acknowledgement, failed
-from infra.event_log.port import EventLog, EventLogUnavailable, Position, Record
+from infra.event_log.port import Done, EventLog, EventLogUnavailable, Position, Record
 from infra.event_log.spooling.claiming import claim
 from infra.event_log.spooling.drain import Drain
 from infra.event_log.spooling.files import content_of
-from infra.event_log.spooling.lane import Done, Lane
+from infra.event_log.spooling.lane import Lane
 from infra.event_log.spooling.writer import FlushWriter, Keeping
 from infra.metrics import catalogue
 from infra.settings.infrastructure import EventLogSettings
