@@ -78,7 +78,7 @@ class Apart:
 
     def _answer(self, durable: int, report: bytes = b"") -> None:
         with self._sending:
-            self._connection.sendall(ANSWER.pack(durable, len(report), self._drain.waiting_bytes()) + report)
+            self._connection.sendall(ANSWER.pack(len(report), durable, self._drain.waiting_bytes()) + report)
 
 
 class _Watched:

@@ -9,7 +9,7 @@ PREAMBLE = struct.Struct("<I")
 APPEND = struct.Struct("<III")
 """Before each append: length of its content, its records, the bytes of their values."""
 ANSWER = struct.Struct("<IIQ")
-"""How many appends more are durable, the length of the `Report` that follows (0: none), the bytes that wait."""
+"""Length of the `Report` that follows (0: none), how many appends more are durable, the bytes that wait."""
 
 
 class Handed(msgspec.Struct, array_like=True, frozen=True):
@@ -35,27 +35,26 @@ decode_report = msgspec.msgpack.Decoder(Report).decode
 
 def appends_in(received: bytearray) -> list[tuple[bytes, int, int]]:
     """(content, records, size) of every append that is whole; they are taken from `received`."""
-    found, at = [], 0
-    while at + APPEND.size <= len(received):
-        length, records, size = APPEND.unpack_from(received, at)
-        start = at + APPEND.size
-        if start + length > len(received):
-            break
-        at = start + length
-        found.append((bytes(received[start:at]), records, size))
-    del received[:at]
-    return found
+    return [(content, records, size) for (_, records, size), content in _whole(received, APPEND)]
 
 
 def answers_in(received: bytearray) -> list[tuple[int, int, Report | None]]:
     """(durable, waiting, report) of every answer that is whole; they are taken from `received`."""
+    return [
+        (durable, waiting, decode_report(report) if report else None)
+        for (_, durable, waiting), report in _whole(received, ANSWER)
+    ]
+
+
+def _whole(received: bytearray, head: struct.Struct) -> list[tuple[tuple[int, int, int], bytes]]:
+    """Heads, which begin with the length of their bodies, and bodies."""
     found, at = [], 0
-    while at + ANSWER.size <= len(received):
-        durable, length, waiting = ANSWER.unpack_from(received, at)
-        start = at + ANSWER.size
-        if start + length > len(received):
+    while at + head.size <= len(received):
+        first, second, third = head.unpack_from(received, at)
+        start = at + head.size
+        if start + first > len(received):
             break
-        at = start + length
-        found.append((durable, waiting, decode_report(received[start:at]) if length else None))
+        at = start + first
+        found.append(((first, second, third), bytes(received[start:at])))
     del received[:at]
     return found

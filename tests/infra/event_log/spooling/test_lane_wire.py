@@ -38,11 +38,11 @@ def test_answers(answers: list[tuple[int, int, Report | None]], cuts: list[int])
     sent = b""
     for durable, waiting, report in answers:
         body = encode_report(report) if report is not None else b""
-        sent += ANSWER.pack(durable, len(body), waiting) + body
+        sent += ANSWER.pack(len(body), durable, waiting) + body
     assert in_pieces(sent, cuts, answers_in) == answers
 
 
 def test_an_append_as_bytes() -> None:
-    """What another version would have to read: little-endian length, records and size, then the content."""
+    """Little-endian: length, records and size, then the content; an answer's length, count and what waits."""
     assert APPEND.pack(3, 1, 2) + b"abc" == bytes.fromhex("03000000 01000000 02000000") + b"abc"
-    assert ANSWER.pack(2, 0, 5) == bytes.fromhex("02000000 00000000 0500000000000000")
+    assert ANSWER.pack(0, 2, 5) == bytes.fromhex("00000000 02000000 0500000000000000")
