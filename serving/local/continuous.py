@@ -10,8 +10,10 @@ from torch import Tensor
 from infra.metrics import catalogue as metrics
 from infra.models.kv_prefixes import KvPrefixes, common, copy_lane, fill
 from infra.models.kv_tables import KvMemory, Lane
+from infra.models.lean.choirs import Choirs
 from infra.models.lean.forced import shape_of
-from infra.models.lean.ragged import Span, hidden_states, lay_out, logits
+from infra.models.lean.ragged import hidden_states, logits
+from infra.models.lean.steps import Span, lay_out
 from infra.models.lean.voices import Voice
 from infra.models.loading import LoadedModel
 from infra.models.port import GenerationRequest
@@ -75,6 +77,7 @@ class ContinuousBatch:
         self.rows: list[Row] = []
         self.prompts = Prompts(0, 0)
         self._unloaded: WeakSet[Voice] = WeakSet()
+        self._choirs = Choirs()
         self._clear()
 
     def full(self) -> bool:
@@ -117,7 +120,7 @@ class ContinuousBatch:
         if not spans:
             return
         metrics.SERVING_BATCH_ROWS.observe(len(rows))
-        step = lay_out(spans)
+        step = lay_out(spans, self._choirs)
         hidden = hidden_states(step)
         for span in spans:
             span.lane.length += len(span.ids)
@@ -137,6 +140,7 @@ class ContinuousBatch:
     def forget(self, voice: Voice) -> None:
         """Nothing computed with these weights is used any more, once the rows that run with them have ended."""
         self._unloaded.add(voice)
+        self._choirs.forget(voice)
         self._prefixes.forget(voice)
 
     def _clear(self) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 
 from infra.models.kv_tables import KvMemory, KvShape, Lane
-from infra.models.lean.ragged import Span, hidden_states, lay_out, logits
+from infra.models.lean.ragged import hidden_states, logits
+from infra.models.lean.steps import Span, lay_out
 from infra.models.lean.voices import Voice
 
 Sequences = Sequence[Sequence[int]]

@@ -8,16 +8,35 @@ import torch
 from torch import Tensor
 
 from infra.models.lean.layers import Product
-from infra.models.lean.packed import packed
+from infra.models.lean.packed import linear, packed
+from infra.models.lean.threads import SMALL, OneThread
 from infra.models.lean.weights import PARTS, Layer, LeanDecoder, lean_decoder
 
 
 @dataclass(frozen=True)
 class Beside:
-    """LoRA of one product, W x + B (A x): a [R, I] of all modules the product joins, b [O, R] with the scale in it."""
+    """LoRA of one product, W x + B (A x): a [R, I] of all modules the product joins, b [O, R] with the scale in it.
+    `layout`: a, packed where that is faster."""
 
     a: Tensor
     b: Tensor
+    layout: Tensor | None
+
+    @classmethod
+    def of(cls, a: Tensor, b: Tensor) -> "Beside":
+        return cls(a, b, packed(a))
+
+    def add_to(self, out: Tensor, x: Tensor, silent: Tensor | None = None) -> None:
+        """out [T, O] += B (A x) of x [T, I], without what A x says where `silent` [T, R]."""
+        if x.device.type == "cpu" and len(x) * self.a.shape[0] * (x.shape[1] + out.shape[1]) <= SMALL:
+            with OneThread():
+                self._add_to(out, x, silent)
+        else:
+            self._add_to(out, x, silent)
+
+    def _add_to(self, out: Tensor, x: Tensor, silent: Tensor | None) -> None:
+        low = linear(x, self.a, None, self.layout)
+        out.addmm_(low if silent is None else low.masked_fill_(silent, 0), self.b.t())
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,4 +121,4 @@ def _joined(found: list[tuple[Tensor, Tensor] | None], outputs: list[int], scale
             b[row : row + size, column : column + rank] = pair[1].to(like.device).float() * scale
             column += rank
         row += size
-    return Beside(a.to(like.dtype), b.to(like.dtype))
+    return Beside.of(a.to(like.dtype), b.to(like.dtype))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def acknowledged_by_the_killed(program: str, folder: Path, after: int) -> set[int]:
-    """The numbers of all whole `ack NUMBER` lines of `program`, which is given the folder and gets SIGKILL after so many.
+    """The numbers of all whole `ack NUMBER` lines of `program`, which gets the folder, and SIGKILL after so many.
 
     Its last line may be cut anywhere: Python that writes unbuffered (`PYTHONUNBUFFERED`) sends a line in pieces.
     """

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from infra.models.kv_tables import KvMemory
+from infra.models.lean.choirs import Choirs
 from infra.models.lean.forced import shape_of
-from infra.models.lean.ragged import Span, hidden_states, lay_out, logits
+from infra.models.lean.ragged import hidden_states, logits
+from infra.models.lean.steps import Span, lay_out
 from infra.models.lean.voices import Voice, voice_of, with_lora
 from infra.models.lean.weights import lay_together
 from tests.infra.models.lean.test_forward import KINDS
@@ -93,10 +95,13 @@ ROWS = st.lists(
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
-@settings(max_examples=6, deadline=None)
-@given(rows=ROWS)
-def test_a_row_is_computed_as_if_it_were_alone(kind: str, rows: list[tuple[int, list[int], int, int, int]]) -> None:
+@settings(max_examples=12, deadline=None)
+@given(rows=ROWS, together=st.booleans())
+def test_a_row_is_computed_as_if_it_were_alone(
+    kind: str, rows: list[tuple[int, list[int], int, int, int]], together: bool
+) -> None:
     here = world(kind)
+    choirs = Choirs() if together else None
     memory = KvMemory(shape_of(here.voices[0]), limit_bytes=1 << 30, longest=512, max_rows=8)
     found: list[list[Tensor]] = [[] for _ in rows]
     lanes: dict[int, Any] = {}
@@ -113,7 +118,7 @@ def test_a_row_is_computed_as_if_it_were_alone(kind: str, rows: list[tuple[int, 
         clock += 1
         if not spans:
             continue
-        step = lay_out(spans)
+        step = lay_out(spans, choirs)
         hidden = hidden_states(step)
         for i, span, last in zip(going, spans, step.lasts.tolist(), strict=True):
             span.lane.length += len(span.ids)
