@@ -110,7 +110,7 @@ def start(settings: Settings, listener: socket.socket, shutdown: Shutdown, waiti
     await_ready(health, lambda: _failed(gateway, app), shutdown, waiting)
     if shutdown.stop.is_set():
         return None
-    ease_process()
+    ease_process(threads_work=True)
     scheduler.start()
     health.add("scheduler", scheduler.healthy)
     log.info("up_ready", url=url_of(listener), jobs=[job.name for job in jobs])

@@ -131,6 +131,7 @@ def serve(settings: Settings, before_scrape: Callable[[Context], Sequence[Callab
     context = open_context(settings)
     health = Health()
     try:
-        run_until_signal(build_gateway(context, health, before_scrape=before_scrape(context)), settings.serving, health)
+        app = build_gateway(context, health, before_scrape=before_scrape(context))
+        run_until_signal(app, settings.serving, health, threads_work=not settings.event_log.spool_process)
     finally:
         context.close()

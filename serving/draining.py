@@ -44,8 +44,8 @@ class DrainingServer(SweepingServer):
         self._captured_signals.clear()  # uvicorn would raise them again at the end: exit by a signal, nothing closed
 
 
-def run_until_signal(app: ASGIApp, settings: ServingSettings, health: Health) -> None:
-    """Serve until SIGTERM or SIGINT."""
+def run_until_signal(app: ASGIApp, settings: ServingSettings, health: Health, *, threads_work: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT. `threads_work`: as `ease_process` has it."""
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -60,5 +60,5 @@ def run_until_signal(app: ASGIApp, settings: ServingSettings, health: Health) ->
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=int(settings.drain_grace_seconds),
     )
-    ease_process()
+    ease_process(threads_work=threads_work)
     DrainingServer(config, health, settings).run()

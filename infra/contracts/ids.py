@@ -15,6 +15,10 @@ from collections.abc import Callable, Sequence
 _EMPTY_HASH = hashlib.blake2b(digest_size=8)
 _lock = threading.Lock()
 _last = 0
+_random = b""
+_used = 0
+_RANDOM_BYTES = 4096
+"""Asked of the system at once: each asking gives the interpreter's lock away in the middle of a request."""
 
 
 def uuid7() -> uuid.UUID:
@@ -26,14 +30,28 @@ def uuid7() -> uuid.UUID:
 
 
 def _uuid7() -> int:
-    global _last
+    global _last, _random, _used
     with _lock:
         # A tick is 1/4096 ms; never step back, so ids of one process sort by creation.
         tick = max(time.time_ns() * 4096 // 1_000_000, _last + 1)
         _last = tick
+        if _used == len(_random):
+            _random, _used = os.urandom(_RANDOM_BYTES), 0
+        drawn = _random[_used : _used + 8]
+        _used += 8
     milliseconds, sub = divmod(tick, 4096)
     value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76 | sub << 64 | 0b10 << 62
-    return value | int.from_bytes(os.urandom(8)) >> 2
+    return value | int.from_bytes(drawn) >> 2
+
+
+def _after_fork() -> None:
+    """A child draws its own bits, and does not wait for a thread that it does not have."""
+    global _lock, _random, _used
+    _lock, _random, _used = threading.Lock(), b"", 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def uuid7_time(value: uuid.UUID) -> float:

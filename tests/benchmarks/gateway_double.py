@@ -20,6 +20,7 @@ from infra.models.loading import LoadedModel
 from infra.models.port import GenerationRequest, GenerationResult
 from infra.settings import Settings
 from ingest.codec import INTERACTION_CODEC
+from serving.connections import Http11Protocol
 from serving.engines import make_engine
 from serving.process import ease_process
 from serving.recording import Recorder
@@ -101,7 +102,9 @@ def serve(settings: Settings, port: int, pipe: Connection, core: int | None = No
         serving.service.Recorder = ForgetfulRecorder  # type: ignore[misc]  # in this process, which does nothing else
     configure_logging(settings, process="bench")
     context = open_context(settings)
-    _run(build_gateway(context, engine_of=engine_of), port, settings.serving.keep_alive_seconds, pipe)
+    app = build_gateway(context, engine_of=engine_of)
+    threads_work = recording and not settings.event_log.spool_process
+    _run(app, port, settings.serving.keep_alive_seconds, pipe, threads_work)
 
 
 def serve_bare(port: int, pipe: Connection, core: int | None = None) -> None:
@@ -121,14 +124,14 @@ async def _bare(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": _BARE_BODY})
 
 
-def _run(app: ASGIApp, port: int, keep_alive_seconds: int, pipe: Connection) -> None:
+def _run(app: ASGIApp, port: int, keep_alive_seconds: int, pipe: Connection, threads_work: bool = False) -> None:
     import uvicorn
 
     config = uvicorn.Config(
         app,
         port=port,
         loop="uvloop",
-        http="httptools",
+        http=Http11Protocol,
         ws="none",
         log_config=None,
         access_log=False,
@@ -137,7 +140,7 @@ def _run(app: ASGIApp, port: int, keep_alive_seconds: int, pipe: Connection) -> 
         timeout_keep_alive=keep_alive_seconds,
         lifespan="auto",
     )
-    ease_process()
+    ease_process(threads_work=threads_work)
     threading.Thread(target=uvicorn.Server(config).run, name="server", daemon=True).start()
     while (wanted := pipe.recv()) != "end":
         children = psutil.Process().children(recursive=True)

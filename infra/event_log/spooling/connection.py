@@ -7,11 +7,11 @@ from contextlib import suppress
 
 import structlog
 
-from infra.event_log.spooling.lane_wire import Report, answers_in
+from infra.event_log.spooling.lane_wire import ANSWER, Report, answers_in
 
 Answered = Callable[[int, int, Report | None], None]
 Lost = Callable[[], None]
-_RECEIVE_BYTES = 1 << 16
+_RECEIVE_BYTES = 1 << 12
 
 _log = structlog.get_logger(__name__)
 
@@ -89,8 +89,13 @@ class Connection:
         if not data:
             self.close()
             return
-        self._received += data
         try:
+            if len(data) == ANSWER.size and not self._received:  # nearly always: one answer without a report
+                length, durable, waiting = ANSWER.unpack(data)
+                if not length:
+                    self._answered(durable, waiting, None)
+                    return
+            self._received += data
             for answer in answers_in(self._received):
                 self._answered(*answer)
         except Exception:  # who knows what was answered then: all that waits is kept otherwise

@@ -30,6 +30,16 @@ def test_ids_rise_even_when_the_clock_steps_back(monkeypatch: pytest.MonkeyPatch
     assert uuid7() > before
 
 
+def test_a_forked_process_draws_bits_of_its_own() -> None:
+    """They are asked for by the page, and a child has a copy of its parent's."""
+    program = (
+        "import os; from infra.contracts import uuid7; uuid7(); child = os.fork();"
+        "child and os.waitpid(child, 0); print(*(uuid7().int & (1 << 62) - 1 for _ in range(600)), flush=True)"
+    )
+    lines = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert len(lines) == len(set(lines)) == 1200, "more than a page each, and no bits twice"
+
+
 def test_the_bits_are_those_of_rfc_9562() -> None:
     for _ in range(1000):
         before = time.time()
