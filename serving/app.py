@@ -122,6 +122,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
     return Response(body, error.status_code, error.headers, media_type="application/json")
 
 
+def threads_work_in(settings: Settings) -> bool:
+    """Whether threads of the gateway's process write the log, or keep the spool, all the time."""
+    return not (settings.event_log.spool_process and settings.event_log.spool_limit_bytes)
+
+
 def serve(settings: Settings, before_scrape: Callable[[Context], Sequence[Callable[[], None]]] = lambda _: ()) -> None:
     """Run the gateway on `serving.host:serving.port` until SIGTERM or SIGINT; answers in progress are finished."""
     from infra.runtime import configure_logging, open_context
@@ -132,6 +137,6 @@ def serve(settings: Settings, before_scrape: Callable[[Context], Sequence[Callab
     health = Health()
     try:
         app = build_gateway(context, health, before_scrape=before_scrape(context))
-        run_until_signal(app, settings.serving, health, threads_work=not settings.event_log.spool_process)
+        run_until_signal(app, settings.serving, health, threads_work=threads_work_in(settings))
     finally:
         context.close()

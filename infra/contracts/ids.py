@@ -35,7 +35,7 @@ def _uuid7() -> int:
         # A tick is 1/4096 ms; never step back, so ids of one process sort by creation.
         tick = max(time.time_ns() * 4096 // 1_000_000, _last + 1)
         _last = tick
-        if _used == len(_random):
+        if _used >= len(_random):
             _random, _used = os.urandom(_RANDOM_BYTES), 0
         drawn = _random[_used : _used + 8]
         _used += 8

@@ -184,11 +184,9 @@ class LocalEngine:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._closed or batch.rows or len(self._queue) or self._gone)
-                gone, self._gone = self._gone, []
                 if self._closed and not batch.rows:
                     return
-            for voice in gone:
-                batch.forget(voice)
+            self._forget()
             try:
                 self._admit()
                 if self._abandoned:
@@ -198,6 +196,12 @@ class LocalEngine:
             except Exception as error:  # one bad step must not end the engine
                 log.exception("generation_failed", rows=len(batch.rows))
                 batch.fail(EngineFailed(f"the answer could not be computed ({type(error).__name__}: {error})"))
+
+    def _forget(self) -> None:
+        with self._changed:
+            gone, self._gone = self._gone, []
+        for voice in gone:
+            self._batch.forget(voice)
 
     def _admit(self) -> None:
         """Let those begin whose turn it is and for whom there is room. Making room is done without the lock."""

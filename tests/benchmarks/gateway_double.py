@@ -95,7 +95,7 @@ def serve(settings: Settings, port: int, pipe: Connection, core: int | None = No
     """The gateway as `plaudit serve` runs it, on the double. It answers `cpu` with its CPU seconds and those of the
     processes it has started, `rss` with the memory of each of the two."""
     from infra.runtime import configure_logging, open_context
-    from serving.app import build_gateway
+    from serving.app import build_gateway, threads_work_in
 
     stay_on(core)
     if not recording:
@@ -103,7 +103,7 @@ def serve(settings: Settings, port: int, pipe: Connection, core: int | None = No
     configure_logging(settings, process="bench")
     context = open_context(settings)
     app = build_gateway(context, engine_of=engine_of)
-    threads_work = recording and not settings.event_log.spool_process
+    threads_work = recording and threads_work_in(settings)
     _run(app, port, settings.serving.keep_alive_seconds, pipe, threads_work)
 
 

@@ -10,17 +10,20 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from weakref import WeakSet
 
+import structlog
 import torch
 from torch import Tensor
 
 from infra.models.lean.voices import Beside, Voice
+
+log = structlog.get_logger()
 
 MOST = 4
 """Adapters that are joined at most: every token is multiplied with all of them."""
 MOST_TOKENS = 128
 """Tokens of a step up to which joining pays: beyond, the products cost more than their number."""
 PATIENCE = 64
-"""Steps that must pass between two joinings: one costs as much as a few steps."""
+"""Steps that are computed one after the other between two joinings: one costs as much as a few steps."""
 
 
 class Joined(NamedTuple):
@@ -59,7 +62,8 @@ class Choirs:
 
     def of(self, voices: Sequence[Voice]) -> Choir | None:
         """A choir in which all of `voices` are, each with LoRA beside the same base; None where they are to be computed
-        one after the other: too many, one that is let go of, or another choir was made a moment ago."""
+        one after the other: too many, one that is let go of (until its last answer has ended), no memory, or another
+        choir was made a moment ago."""
         choir = self._choir
         if choir is not None and all(choir.has(voice) for voice in voices):
             return choir
@@ -69,8 +73,12 @@ class Choirs:
             self._rest -= 1
             return None
         self._rest = PATIENCE
-        others = [own for own in (() if choir is None else choir.voices) if own not in voices]
-        self._choir = join([*voices, *others][:MOST])
+        before, choir, self._choir = (() if choir is None else choir.voices), None, None  # not both at once
+        others = [own for own in before if own not in voices and own.lean is voices[0].lean]
+        try:
+            self._choir = join([*voices, *others][:MOST])
+        except (MemoryError, RuntimeError) as error:  # it only makes them faster
+            log.warning("adapters_not_joined", adapters=len(voices), error=str(error))
         return self._choir
 
     def forget(self, voice: Voice) -> None:

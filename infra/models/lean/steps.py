@@ -84,8 +84,8 @@ class Together(NamedTuple):
 @dataclass(frozen=True)
 class Step:
     """Tokens [T] laid out for one pass. `runs` are the tokens of each set of weights, `adapted` those of each adapter
-    that lies beside them, unless they are computed `together`; `lasts` [spans] the index of the last token of each
-    span, in the order given."""
+    that lies beside them; with `together` those are computed as one instead. `lasts` [spans] is the index of the last
+    token of each span, in the order given."""
 
     ids: Tensor
     positions: Tensor

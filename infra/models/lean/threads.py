@@ -2,7 +2,7 @@
 
 A product of a LoRA matrix with a few rows takes some thirty microseconds; threads that have gone to sleep in between,
 as they soon do in our processes (`GOMP_SPINCOUNT`), take twice that to be woken and to be waited for. The sums are the
-same in the same order.
+same in the same order. Only oneDNN's products heed it; MKL's, in fp32, have a number of their own.
 
 torch's own `set_num_threads` is not for this: threads that compute for the first time take its figure over for good.
 OpenMP's belongs to the thread that calls.
@@ -22,7 +22,7 @@ SMALL = 1 << 22
 
 
 class OneThread:
-    """While it is entered, the products of this thread take no other one. Does nothing where torch has no OpenMP."""
+    """While it is entered, oneDNN's products of this thread take no other one. Does nothing without torch's OpenMP."""
 
     def __init__(self) -> None:
         self._set = _setter()
@@ -46,17 +46,16 @@ def _setter() -> Any:
     """`omp_set_num_threads` of the OpenMP that torch computes with, or None. It is called with the interpreter's lock
     held: it only sets a number, and giving the lock away two hundred times a step would cost more than that."""
     before = torch.get_num_threads()  # loads it, and gives this thread its figure
-    found = [Path(each["filepath"]) for each in threadpool_info() if each["user_api"] == "openmp"]
-    own = [path for path in found if Path(torch.__file__).parent in path.parents]
-    for path in own or found:
-        try:
-            setter = ctypes.PyDLL(str(path)).omp_set_num_threads
-        except (OSError, AttributeError):
-            continue
-        setter.argtypes, setter.restype = [ctypes.c_int], None
-        setter(1)
-        heard = torch.get_num_threads() == 1
-        setter(before)
-        if heard:
-            return setter
-    return None
+    found = [Path(each["filepath"]).resolve() for each in threadpool_info() if each["user_api"] == "openmp"]
+    own = [path for path in found if Path(torch.__file__).resolve().parent in path.parents] or found
+    if len(own) != 1:  # others compute with theirs, which is not to be touched
+        return None
+    try:
+        setter = ctypes.PyDLL(str(own[0])).omp_set_num_threads
+    except (OSError, AttributeError):
+        return None
+    setter.argtypes, setter.restype = [ctypes.c_int], None
+    setter(before + 1)
+    heard = torch.get_num_threads() == before + 1
+    setter(before)
+    return setter if heard else None

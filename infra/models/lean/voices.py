@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from infra.models.errors import AdapterRefused
 from infra.models.lean.layers import Product
 from infra.models.lean.packed import linear, packed
 from infra.models.lean.threads import SMALL, OneThread
@@ -28,7 +29,7 @@ class Beside:
 
     def add_to(self, out: Tensor, x: Tensor, silent: Tensor | None = None) -> None:
         """out [T, O] += B (A x) of x [T, I], without what A x says where `silent` [T, R]."""
-        if x.device.type == "cpu" and len(x) * self.a.shape[0] * (x.shape[1] + out.shape[1]) <= SMALL:
+        if self.layout is not None and len(x) * self.a.shape[0] * (x.shape[1] + out.shape[1]) <= SMALL:
             with OneThread():
                 self._add_to(out, x, silent)
         else:
@@ -121,4 +122,9 @@ def _joined(found: list[tuple[Tensor, Tensor] | None], outputs: list[int], scale
             b[row : row + size, column : column + rank] = pair[1].to(like.device).float() * scale
             column += rank
         row += size
-    return Beside.of(a.to(like.dtype), b.to(like.dtype))
+    a, b = a.to(like.dtype), b.to(like.dtype)
+    if not (torch.isfinite(a).all() and torch.isfinite(b).all()):  # joined with others, it would be heard in theirs
+        raise AdapterRefused(
+            f"weights or lora_alpha are too large for {like.dtype}: retrain it", code="adapter_corrupt"
+        )
+    return Beside.of(a, b)

@@ -3,6 +3,7 @@
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import pytest
 from hypothesis import given, settings
@@ -10,12 +11,15 @@ from hypothesis import strategies as st
 
 from infra.contracts import SamplingParameters
 from infra.models.generate import generate
+from infra.models.lean.ragged import hidden_states
+from infra.models.lean.steps import Step
 from infra.models.lean.voices import Voice
 from infra.models.loading import LoadedModel, load_folder
 from infra.models.merging import merged_copy
 from infra.models.port import GenerationRequest, GenerationResult
 from infra.models.voices import adapter_voice, base_voice
 from serving.engine_errors import AnswerTooLarge, EngineFailed
+from serving.local import continuous
 from serving.local.continuous import ContinuousBatch
 from serving.local.waiting import Together, Waiting
 from tests.models_fixtures import make_tiny_lora
@@ -252,3 +256,31 @@ def test_a_caller_that_gave_up_waiting_gets_no_row(world: World) -> None:
     item.future.cancel()
     assert batch.admit(item)
     assert batch.rows == []
+
+
+def test_adapters_that_answer_at_once_are_computed_together(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[Step] = []
+    monkeypatch.setattr(continuous, "hidden_states", lambda step: steps.append(step) or hidden_states(step))
+    batch = world.batch()
+    items = [world.item(request(PROMPTS[1]), which) for which in (1, 2, 0)]
+    assert all(batch.admit(item) for item in items)
+    run(batch)
+    assert all(step.together is not None for step in steps if len(step.adapted) == 2)
+    assert sum(step.together is not None for step in steps) >= 5
+    for which, item in zip((1, 2, 0), items, strict=True):
+        assert item.future.result(0).token_ids == world.alone(which, request(PROMPTS[1])).token_ids
+
+
+def test_nothing_is_kept_of_an_adapter_that_is_let_go_of(world: World, tmp_path: Path) -> None:
+    make_tiny_lora(world.loaded, tmp_path / "c", seed=3)
+    voice = adapter_voice(world.loaded, world.base, tmp_path / "c")
+    gone = ref(voice)
+    batch = world.batch()
+    for item in (Waiting(request(), Future(), Together(None, voice)), world.item(request(), 1)):
+        assert batch.admit(item)
+    del item
+    batch.step()
+    batch.forget(voice)
+    run(batch)
+    del voice
+    assert gone() is None

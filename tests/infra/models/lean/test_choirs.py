@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from infra.models.errors import AdapterRefused
 from infra.models.kv_tables import KvMemory
 from infra.models.lean import choirs as module
 from infra.models.lean.choirs import MOST, PATIENCE, Choirs, join
@@ -63,7 +64,7 @@ def test_joined_they_say_what_each_says_alone() -> None:
     assert not torch.allclose(alone[0], alone[1], atol=0.1), "adapters that say the same would prove nothing"
 
 
-def test_in_bf16_not_a_bit_changes() -> None:
+def test_in_bf16_ranks_that_onednn_takes_in_pairs_change_no_bit() -> None:
     base, (a, b) = voices(2, torch.bfloat16, rank=4)
     speakers = [a, b, base, a, b]
     assert torch.equal(said(speakers, Choirs()), said(speakers, None))
@@ -94,6 +95,40 @@ def test_a_choir_of_unlike_voices_by_hand() -> None:
     (masked,) = [s for s, c in zip(choir.silent([b, a]), choir.layouts, strict=True) if c.tolist() == [0, 0]]
     assert masked.tolist() == [[True, True], [False, False]]
     assert torch.equal(choir.lora[1]["qkv"].beside.a, torch.cat([a.lora[1]["qkv"].a, b.lora[1]["qkv"].a]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_weights_that_are_not_finite_are_refused(dtype: torch.dtype) -> None:
+    """By what they are scaled with, too: joined with others, they would be heard in what those say."""
+    model, base = base_voice(dtype)
+    name = "layers.0.self_attn.q_proj"
+    a, b = pairs_of(model, TARGETS["all"], 0)[name]
+    assert with_lora(base, {name: (a, b)}, 1.0) is not None
+    with pytest.raises(AdapterRefused, match="too large for"):
+        with_lora(base, {name: (a, b)}, 3e38 / float(b.abs().max()) * 1.5)
+
+
+def test_where_there_is_no_memory_for_a_choir_each_is_computed_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(voices: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: not enough memory")
+
+    _, (a, b) = voices(2)
+    choirs = Choirs()
+    monkeypatch.setattr(module, "join", full)
+    assert [choirs.of([a, b]) for _ in range(PATIENCE)] == [None] * PATIENCE
+    monkeypatch.undo()
+    assert choirs.of([a, b]) is None, "it is not tried at each step"
+    assert choirs.of([a, b]) is not None
+
+
+def test_voices_of_another_base_are_not_taken_along() -> None:
+    _, (a, b) = voices(2)
+    _, (c, d) = voices(2)
+    choirs = Choirs()
+    assert choirs.of([a, b]) is not None
+    found = [choirs.of([c, d]) for _ in range(PATIENCE + 1)][-1]
+    assert found is not None
+    assert found.voices == (c, d)
 
 
 def test_one_adapter_needs_no_choir_and_many_tokens_have_none() -> None:
