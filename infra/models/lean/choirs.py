@@ -48,7 +48,8 @@ class Choir:
     def silent(self, speakers: Sequence[Voice]) -> tuple[Tensor, ...]:
         """For each layout [T, R]: which columns are not of the voice that speaks token t."""
         places = {id(voice): place for place, voice in enumerate(self.voices)}
-        owners = torch.tensor([places[id(voice)] for voice in speakers], device=self.layouts[0].device)[:, None]
+        device = self.voices[0].lean.embedding.device
+        owners = torch.tensor([places[id(voice)] for voice in speakers], device=device)[:, None]
         return tuple(owners != columns for columns in self.layouts)
 
 

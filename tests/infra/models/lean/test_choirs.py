@@ -131,6 +131,12 @@ def test_voices_of_another_base_are_not_taken_along() -> None:
     assert found.voices == (c, d)
 
 
+def test_adapters_that_change_nothing_are_joined_like_others() -> None:
+    _, base = base_voice()
+    nothing = [found for _ in range(2) if (found := with_lora(base, {}, 1.0)) is not None]
+    assert torch.equal(said(nothing, Choirs()), said([base, base], None))
+
+
 def test_one_adapter_needs_no_choir_and_many_tokens_have_none() -> None:
     base, (a, b) = voices(2)
     assert step_of([a, base, a], Choirs()).together is None
