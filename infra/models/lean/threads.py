@@ -1,7 +1,8 @@
 """Small products on one thread: waking OpenMP's other threads for them costs more than they save.
 
 Threads that have gone to sleep in between, as they soon do in our processes (`GOMP_SPINCOUNT`), take longer to be woken
-and waited for than the product of a LoRA matrix with a few rows takes. The sums are the same in the same order. Only oneDNN's products heed it; MKL's, in fp32, have a number of their own.
+and waited for than the product of a LoRA matrix with a few rows takes. The sums are the same in the same order. Only
+oneDNN's products heed it; MKL's, in fp32, have a number of their own.
 
 torch's own `set_num_threads` is not for this: threads that compute for the first time take its figure over for good.
 OpenMP's belongs to the thread that calls.
