@@ -48,7 +48,7 @@ EVENT_LOG_SPOOL_BYTES = OnceSet(
 )
 EVENT_LOG_SPOOL_PROCESS_UP = OnceSet(
     "plaudit_event_log_spool_process_up",
-    "1 while a process of its own keeps the spool, 0 after it was lost: then threads of this one do.",
+    "1 while a process of its own keeps the spool, 0 while one should and does not: then threads of this one do.",
     registry=REGISTRY,
 )
 EVENT_LOG_SPOOL_PROCESS_LOST = Counter(

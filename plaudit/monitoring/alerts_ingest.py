@@ -107,5 +107,12 @@ def logs_group() -> Group:
                 "critical",
                 "{{ $value | humanize1024 }}B wait on local disk for a log that does not answer",
             ),
+            Alert(
+                "SpoolProcessAway",
+                "min by (instance) (plaudit_event_log_spool_process_up) == 0",
+                300.0,
+                "warning",
+                "{{ $labels.instance }}: threads keep the spool, as no process of its own does; answers take longer",
+            ),
         ],
     )

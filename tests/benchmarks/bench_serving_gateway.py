@@ -35,7 +35,7 @@ import psutil
 from infra.settings import Settings
 from infra.settings.infrastructure import EventLogSettings, ModelSettings
 from infra.settings.serving import ServingSettings
-from tests.benchmarks.gateway_client import Outcome, awake, load
+from tests.benchmarks.gateway_client import Outcome, load
 from tests.benchmarks.gateway_double import ANSWER_TOKENS, serve, serve_bare
 from tests.fixtures.helpers import free_port, wait_until
 from tests.models_fixtures import make_tiny_model
@@ -144,22 +144,6 @@ def _started(process: SpawnProcess, port: int, pipe: Connection) -> Iterator[Non
         process.kill()
 
 
-@contextmanager
-def core_awake() -> Iterator[None]:
-    """The core of the load does not sleep meanwhile."""
-    core = cores()[1]
-    if core is None:
-        yield
-        return
-    process = _spawn.Process(target=awake, args=(core,), daemon=True)
-    process.start()
-    try:
-        yield
-    finally:
-        process.kill()
-        process.join()
-
-
 def flush_seconds(folder: Path, count: int) -> list[float]:
     """How long the disk takes to make 8 KiB durable: an answer waits for one such flush, or for two."""
     taken = []
@@ -177,7 +161,7 @@ def measure(quick: bool = False) -> dict[str, Any]:
     latency in seconds at half of that rate."""
     count, runs = (600, 1) if quick else (6000, RUNS)
     rows: list[dict[str, float]] = []
-    with core_awake(), running() as bench, running_bare() as bare:
+    with running() as bench, running_bare() as bare:
         bench.load(count // 2)  # caches, pages of the log
         bare.load(count // 2)
         for _ in range(runs):
@@ -201,7 +185,7 @@ def measure(quick: bool = False) -> dict[str, Any]:
             row |= {f"flush{q}": float(np.percentile(flushes, q)) for q in (50, 99)}
             rows.append(row)
     for name, recording in (("unkept", False), ("threads", True)):  # each by itself: two on one core would disturb
-        with core_awake(), running(recording=recording, apart=False) as other:
+        with running(recording=recording, apart=False) as other:
             other.load(count // 2)
             for row in rows:
                 found, cpu = other.load(count, rate=row["per_second"] / 2)

@@ -5,8 +5,10 @@ what the load does for a request is one send and one receive.
 Closed: each connection sends its next request when the last is answered. Open: requests begin when they are due, at
 exponential distances (Poisson), on whichever connection is free; latency counts from when they were due, so that
 neither a late load nor a busy connection hides anything. How late the load itself was is told beside it. It sleeps
-between answers, to the microsecond, as another process may work for the gateway on its core; and as a virtual machine's
-core that sleeps wakes late, which would be counted as the gateway's, `awake` keeps it from that.
+between answers, to the microsecond, as another process may work for the gateway on its core. Nothing else keeps that
+core awake: it wakes late where it is a virtual machine's, but what would keep it busy instead, at however low a
+priority, may hold it for a tick of the scheduler when load or spool want it, and slows the gateway where the two cores
+are threads of one.
 """
 
 import gc
@@ -183,14 +185,6 @@ def stay_on(core: int | None) -> None:
     """Keep this process, with the threads it will have, on one core; None: wherever the system puts it."""
     if core is not None:
         os.sched_setaffinity(0, {core})
-
-
-def awake(core: int) -> None:
-    """Work for ever on a core, at the lowest priority there is: it takes nobody's time and never rests."""
-    stay_on(core)
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    while True:
-        pass
 
 
 def load(

@@ -172,14 +172,19 @@ class Lane:
             ours.sendall(PREAMBLE.pack(len(known)) + known)
         except OSError as error:
             _log.warning("event_log_spool_process_not_started", error=str(error))
+            catalogue.EVENT_LOG_SPOOL_PROCESS_UP.set(0)
             return
         ours.setblocking(False)
         self._lost_at = time.monotonic()
         self._socket = ours
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it has ended: the next one to keep something will hear the process
+                self._loop.call_soon_threadsafe(self.ready, self._loop)  # to hear it though nothing is to be kept
 
     def _forget(self, process: "subprocess.Popen[bytes]") -> None:
         if not self._closing:
             _log.warning("event_log_spool_process_ended", pid=process.pid, status=process.returncode)
+            catalogue.EVENT_LOG_SPOOL_PROCESS_UP.set(0)  # it may have ended without a word
         if self._socket is not None:
             self._socket.close()
         self._process = self._socket = None

@@ -97,6 +97,7 @@ CASES: tuple[Case, ...] = (
         10,
         {f"plaudit_event_log_spool_limit_bytes{{{INSTANCE}}}": "1000x20"},
     ),
+    one("SpoolProcessAway", f"plaudit_event_log_spool_process_up{{{INSTANCE}}}", "1 0x10", "1 0x3 1x7", 8),
     one("TargetDown", f"up{{{INSTANCE}}}", "1 0x10", "1x10", 5),
     one("NoGateway", f"up{{{INSTANCE}}}", "1 1 stale", "1x10", 8),
     one("NoGateway", f"up{{{INSTANCE}}}", "0x10", "1x10", 8, {'up{instance="c",job="consumer"}': "1x10"}),

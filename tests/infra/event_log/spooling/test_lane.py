@@ -22,6 +22,7 @@ from infra.event_log.embedded.keeping import KeepingEventLog
 from infra.event_log.factory import open_event_log
 from infra.event_log.partitioning import InvalidRecord
 from infra.event_log.port import KeepsFromLoop
+from infra.event_log.spooling import lane
 from infra.event_log.spooling.claiming import left_behind
 from infra.metrics import catalogue
 from infra.settings import Settings
@@ -391,6 +392,45 @@ def test_a_log_that_is_away_fills_the_spool_and_what_is_left_is_adopted(start: S
     on_a_loop(log, run)
     assert left_behind(tmp_path / "spool")
     assert {str(number).encode() for number in range(20)} <= values(start())
+
+
+def test_operators_see_a_process_that_never_speaks(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane, "PROGRAM", "infra.runtime.no_such_program")
+    up = catalogue.EVENT_LOG_SPOOL_PROCESS_UP
+    up.set(1)
+    log = start()
+
+    async def run() -> None:
+        keeping = Keeping(log)
+        await keeping.keep("by threads")
+        began = time.monotonic()
+        while up._value.get() != 0:
+            assert time.monotonic() - began < START_SECONDS, "nobody is told"
+            await asyncio.to_thread(log.tend)
+            await asyncio.sleep(0.05)
+        log.leave()
+
+    asyncio.run(run())
+    log.close()
+    assert values(start()) == {b"by threads"}
+
+
+def test_operators_see_that_it_is_back_although_nothing_is_to_be_kept(start: Start) -> None:
+    log = start()
+    up = catalogue.EVENT_LOG_SPOOL_PROCESS_UP
+
+    async def run(keeping: Keeping) -> None:
+        assert up._value.get() == 1
+        for process in spoolers():
+            process.kill()
+        for wanted in (0, 1):
+            began = time.monotonic()
+            while up._value.get() != wanted:
+                assert time.monotonic() - began < START_SECONDS, f"it is never {wanted}"
+                await asyncio.to_thread(log.tend)
+                await asyncio.sleep(0.02)
+
+    on_a_loop(log, run)
 
 
 def test_by_setting_there_is_none(start: Start) -> None:
