@@ -17,7 +17,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import os
 import re
 import struct
 import uuid
@@ -26,6 +25,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from infra.contracts import PlauditError
+from infra.contracts.ids import eight_random_bytes
 
 HEADER = "x-plaudit-feedback-token"
 """Response header of the gateway that carries the token of the answer."""
@@ -87,8 +87,7 @@ def issue(
 ) -> str:
     """A token, 90 characters for ids of our own, for feedback of one person (or, without user key, of the one who
     asked) on one response. Raises ValueError for ids too long or not ASCII, and instants out of [0, 2^32)."""
-    random = os.urandom(8)
-    body = _HEAD.pack(_VERSION, int(issued_at), int(expires_at), random) + _pack_response(response_id)
+    body = _HEAD.pack(_VERSION, int(issued_at), int(expires_at), eight_random_bytes()) + _pack_response(response_id)
     body += _pack_user(user_key)
     return base64.urlsafe_b64encode(body + _tag(secret, project, body)).rstrip(b"=").decode()
 

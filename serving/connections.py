@@ -4,6 +4,9 @@
 offers HTTP/2 with every first request in the clear. httptools stops at the end of such a head, so that the request
 would arrive without its body.
 
+**Heads that go out alone.** uvicorn writes head and body of an answer one after the other, and uvloop hands each to the
+system at once: two segments, and whoever reads them is woken twice.
+
 **Connections that ask for nothing** are closed before they are all that this process may have open.
 
 uvicorn gives a connection time between two requests, and the gateway a request time for its body and its answer. Nobody
@@ -11,10 +14,11 @@ gives a head time to come: a connection that was opened and never used, one that
 and one that trickles bytes after its answer would be held for ever, each with one of the process's descriptors.
 """
 
+import asyncio
 import re
 import time
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import structlog
 import uvicorn
@@ -23,11 +27,52 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 log = structlog.get_logger()
 
 
+_HEAD, _LENGTH, _END = b"HTTP/1.1 ", b"\r\ncontent-length: ", b"\r\n\r\n"
 _UPGRADE = re.compile(rb"\r\nupgrade(?=:)", re.IGNORECASE)
 
 
+class JoiningTransport:
+    """A transport that holds a head which tells the length of its body until that comes: it is on its way. What is
+    streamed tells none, and its head goes out at once."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self._head = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Write it, or hold it as a head."""
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data.startswith(_HEAD) and _LENGTH in data and data.endswith(_END):
+            self._head = data
+            return
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """Write a head that has no body after all."""
+        if self._head and not self._transport.is_closing():
+            self.write(b"")
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self.flush()
+        self._transport.close()
+
+
 class Http11Protocol(HttpToolsProtocol):
-    """Answers in HTTP/1.1 whatever else is offered."""
+    """Answers in HTTP/1.1 whatever else is offered, head and body together where both are there."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Called by the loop."""
+        super().connection_made(cast(asyncio.Transport, JoiningTransport(transport)))
+
+    def on_response_complete(self) -> None:
+        """Called after the last of a response."""
+        cast(JoiningTransport, self.transport).flush()
+        super().on_response_complete()
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop with each piece of what the client sends."""

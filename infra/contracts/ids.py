@@ -30,18 +30,29 @@ def uuid7() -> uuid.UUID:
 
 
 def _uuid7() -> int:
-    global _last, _random, _used
+    global _last
     with _lock:
         # A tick is 1/4096 ms; never step back, so ids of one process sort by creation.
         tick = max(time.time_ns() * 4096 // 1_000_000, _last + 1)
         _last = tick
-        if _used >= len(_random):
-            _random, _used = os.urandom(_RANDOM_BYTES), 0
-        drawn = _random[_used : _used + 8]
-        _used += 8
+        drawn = _drawn()
     milliseconds, sub = divmod(tick, 4096)
     value = (milliseconds & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76 | sub << 64 | 0b10 << 62
     return value | int.from_bytes(drawn) >> 2
+
+
+def eight_random_bytes() -> bytes:
+    """Of the system's random bytes, each given once."""
+    with _lock:
+        return _drawn()
+
+
+def _drawn() -> bytes:
+    global _random, _used
+    if _used >= len(_random):
+        _random, _used = os.urandom(_RANDOM_BYTES), 0
+    _used += 8
+    return _random[_used - 8 : _used]
 
 
 def _after_fork() -> None:

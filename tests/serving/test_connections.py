@@ -1,4 +1,5 @@
-"""Who holds a connection and asks for nothing is let go of; who waits for an answer never is."""
+"""Who holds a connection and asks for nothing is let go of, who waits for an answer never; heads go with their
+bodies."""
 
 import asyncio
 import socket
@@ -10,9 +11,11 @@ from typing import Any
 
 import pytest
 import uvicorn
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
-from serving.connections import Http11Protocol, Loiterers, SweepingServer
+from serving.connections import Http11Protocol, JoiningTransport, Loiterers, SweepingServer
 from tests.fixtures.helpers import free_port, wait_until
 
 HEAD = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 40\r\n"
@@ -56,7 +59,8 @@ def test_each_new_request_gives_a_connection_its_time_anew() -> None:
 
 
 async def _slow(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answers in the middle of the body when the path says so, else after two seconds; `/echo` with the body."""
+    """Answers in the middle of the body when the path says so, else after two seconds; `/echo` with the body.
+    `/hello` at once, `/fails` after its head."""
     if scope["path"] == "/echo":
         body = b""
         while (message := await receive()).get("more_body"):
@@ -64,6 +68,12 @@ async def _slow(scope: Scope, receive: Receive, send: Send) -> None:
         body += message.get("body", b"")
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
         await send({"type": "http.response.body", "body": body})
+        return
+    if scope["path"] in ("/hello", "/fails"):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+        if scope["path"] == "/fails":
+            raise ValueError("after the head")
+        await send({"type": "http.response.body", "body": b"hello"})
         return
     if scope["path"] != "/early":
         await asyncio.sleep(2.0)
@@ -125,6 +135,77 @@ def test_a_request_that_offers_another_protocol_keeps_its_body(port: int, offer:
                 answer += piece
             assert answer.startswith(b"HTTP/1.1 200")
             assert answer.endswith(b"\r\n\r\n" + TEXT)
+
+
+LENGTH = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+class _Wire:
+    """A transport that keeps what it was given, piece by piece."""
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.closed = False
+
+    def write(self, data: bytes) -> None:
+        assert not self.closed
+        self.sent.append(data)
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_head_that_tells_a_length_goes_out_with_its_body() -> None:
+    wire = _Wire()
+    joining = JoiningTransport(wire)
+    for piece in (LENGTH, b"hello", CHUNKED, b"2\r\nhi\r\n", LENGTH, b"hel", b"lo"):
+        joining.write(piece)
+    assert wire.sent == [LENGTH + b"hello", CHUNKED, b"2\r\nhi\r\n", LENGTH + b"hel", b"lo"]
+    joining.write(LENGTH)
+    joining.close()  # the application failed before the body
+    assert wire.sent[-1] == LENGTH
+    joining.flush()
+    joining.close()
+    assert wire.sent[-1] == LENGTH
+    assert len(wire.sent) == 6
+
+
+@given(st.lists(st.sampled_from([LENGTH, CHUNKED, b"", b"hello", LENGTH[:-2], b"HTTP/1.1 no head", None])))
+def test_nothing_is_lost_or_changes_places(pieces: list[bytes | None]) -> None:
+    wire = _Wire()
+    joining = JoiningTransport(wire)
+    written = b""
+    for piece in pieces:
+        if piece is None:
+            joining.flush()
+            assert b"".join(wire.sent) == written
+        else:
+            joining.write(piece)
+            written += piece
+    joining.close()
+    assert b"".join(wire.sent) == written
+    assert wire.closed
+
+
+@pytest.mark.parametrize(("method", "body"), [("GET", b"hello"), ("HEAD", b"")])
+def test_head_and_body_are_one_segment_and_a_head_alone_comes_too(port: int, method: str, body: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        for _ in range(3):
+            connection.sendall(f"{method} /hello HTTP/1.1\r\nHost: h\r\n\r\n".encode())
+            answer = connection.recv(4096)
+            assert b"\r\ncontent-length: 5\r\n" in answer
+            assert answer.endswith(b"\r\n\r\n" + body)
+
+
+def test_a_head_comes_although_the_application_fails_after_it(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(b"GET /fails HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert b"\r\ncontent-length: 5\r\n" in connection.recv(4096)
+        assert connection.recv(4096) == b"", "and the end of the connection, so that nobody waits for the body"
 
 
 def _over(connection: socket.socket, trickled: bytes) -> bool:

@@ -37,4 +37,4 @@ def _multiplies(dtype: torch.dtype) -> bool:
     """Whether oneDNN has kernels for `dtype` here that gain by a packed weight."""
     if dtype == torch.bfloat16:
         return cpu_multiplies_bf16()
-    return dtype == torch.float32 and torch.backends.mkldnn.is_available()
+    return dtype == torch.float32 and bool(torch._C._has_mkldnn)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.contracts import new_response_id, stable_hash, stable_hashes, user_key_of, user_keys, uuid7
-from infra.contracts.ids import uuid7_time
+from infra.contracts.ids import eight_random_bytes, uuid7_time
 
 
 def test_ids_of_a_process_rise_strictly_across_threads() -> None:
@@ -38,6 +38,14 @@ def test_a_forked_process_draws_bits_of_its_own() -> None:
     )
     lines = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert len(lines) == len(set(lines)) == 1200, "more than a page each, and no bits twice"
+
+
+def test_random_bytes_are_given_once() -> None:
+    drawn = [eight_random_bytes() for _ in range(1500)]
+    drawn += [(uuid7().int & (1 << 62) - 1).to_bytes(8) for _ in range(600)]
+    assert len({value[-7:] for value in drawn}) == len(drawn), "two pages, shared with the ids"
+    ones = sum(int.from_bytes(value).bit_count() for value in drawn[:1500])
+    assert abs(ones / (1500 * 64) - 0.5) < 0.01
 
 
 def test_the_bits_are_those_of_rfc_9562() -> None:

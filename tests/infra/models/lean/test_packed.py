@@ -34,7 +34,7 @@ def test_in_fp32_it_is_the_product_up_to_rounding(rows: int) -> None:
     x, weight, bias = _drawn(rows)
     layout = packed(weight)
     if layout is None:
-        assert not torch.backends.mkldnn.is_available(), "torch has oneDNN here"
+        assert not torch._C._has_mkldnn, "torch has oneDNN here"
         return
     exact = x.double() @ weight.double().t()
     bound = 96 * 2.0**-24 * (x.double().abs() @ weight.double().abs().t())  # n u |x| |w|, whatever the order of sums
