@@ -17,7 +17,6 @@ from infra.contracts import BASE_ADAPTER, AdapterRef, Clock, Experiment, Fingerp
 from infra.contracts.adapters import parse_ref
 from infra.db import Database
 from infra.metrics import catalogue as metrics
-from infra.runtime.threads import stand_back
 from infra.settings.ab_testing import AbTestingSettings
 from infra.settings.breakers import BreakerSettings
 from serving.breakers import Breakers
@@ -186,19 +185,15 @@ class Adapters:
 
 
 class Repeating(threading.Thread):
-    """Calls `work` for ever; a failure is logged and tried again: what is proven goes on serving meanwhile. Unless it
-    `computes`, it does not interrupt the event loop by waking up."""
+    """Calls `work` for ever; a failure is logged and tried again: what is proven goes on serving meanwhile."""
 
-    def __init__(self, work: Callable[[], None], every_seconds: float, *, name: str, computes: bool = False) -> None:
+    def __init__(self, work: Callable[[], None], every_seconds: float, *, name: str) -> None:
         super().__init__(name=name, daemon=True)
         self._work = work
-        self._computes = computes
         self._every_seconds = every_seconds
         self._stopping = threading.Event()
 
     def run(self) -> None:
-        if not self._computes:
-            stand_back()
         while not self._stopping.is_set():
             try:
                 self._work()

@@ -42,11 +42,11 @@ class JoiningTransport:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | bytearray | memoryview) -> None:
         """Write it, or hold it as a head."""
         if self._head:
-            data, self._head = self._head + data, b""
-        elif data.startswith(_HEAD) and _LENGTH in data and data.endswith(_END):
+            data, self._head = self._head + bytes(data), b""
+        elif isinstance(data, bytes) and data.startswith(_HEAD) and _LENGTH in data and data.endswith(_END):
             self._head = data
             return
         self._transport.write(data)

@@ -238,15 +238,15 @@ class Gateway:
         self._engine, self._problem = engine, None
         log.info("base_model_loaded", base_model_hash=loaded.base_model_hash, device=str(loaded.device))
         # Two threads for adapters, so that one being loaded does not hold up a rollback.
-        self._repeat(adapters.reconcile, self.settings.reconcile_every_seconds, "reconcile", computes=True)
+        self._repeat(adapters.reconcile, self.settings.reconcile_every_seconds, "reconcile")
         self._repeat(adapters.refresh, self.settings.refresh_every_seconds, "refresh")
         self._repeat(self._honeypots.refresh, self.settings.duels.honeypot_refresh_seconds, "honeypots")
         started_late()
 
-    def _repeat(self, work: Callable[[], None], every_seconds: float, name: str, computes: bool = False) -> None:
+    def _repeat(self, work: Callable[[], None], every_seconds: float, name: str) -> None:
         with self._starting:
             if not self._closing.is_set():
-                thread = Repeating(work, every_seconds, name=name, computes=computes)
+                thread = Repeating(work, every_seconds, name=name)
                 self._repeating.append(thread)
                 thread.start()
 

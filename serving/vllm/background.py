@@ -6,7 +6,6 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from infra.runtime.threads import stand_back
 from serving.engine_errors import EngineFailed
 
 T = TypeVar("T")
@@ -18,7 +17,7 @@ class Background:
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self.loop.run_forever, name=name, daemon=True)
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -40,10 +39,6 @@ class Background:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
-
-    def _run(self) -> None:
-        stand_back()  # what it waits for takes longer than the gateway's loop, which asks it
-        self.loop.run_forever()
 
 
 async def _cancel_all() -> None:

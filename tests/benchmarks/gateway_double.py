@@ -18,7 +18,6 @@ import serving.service
 from infra.contracts import Interaction
 from infra.models.loading import LoadedModel
 from infra.models.port import GenerationRequest, GenerationResult
-from infra.runtime.threads import stand_back
 from infra.settings import Settings
 from ingest.codec import INTERACTION_CODEC
 from serving.connections import Http11Protocol
@@ -65,7 +64,6 @@ class InstantEngine:
         return getattr(self._inner, name)
 
     def _run(self) -> None:
-        stand_back()  # as the thread that asks vLLM does
         result = self._result
         steps = list(zip(result.token_ids, result.logprobs_raw, result.logprobs_sampled, strict=True))
         while (item := self._items.get()) is not None:

@@ -1,7 +1,6 @@
 """What the gateway does beyond answering: duels, honeypots, what is stored, what is refused, how it ends."""
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -281,12 +280,3 @@ def test_unknown_paths_and_methods_have_openai_s_shape(served: Served) -> None:
         reply = served.client.request(method, path)
         assert (reply.status_code, set(reply.json()["error"])) == (status, {"message", "type", "param", "code"})
     assert served.client.get("/livez").status_code == 200
-
-
-@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="Linux's scheduling policies")
-def test_threads_beside_the_loop_stand_back_and_those_that_compute_do_not(context: Context) -> None:
-    with serving(context):
-        found = {thread.name: os.sched_getscheduler(thread.native_id or 0) for thread in threading.enumerate()}
-    back = {name for name, policy in found.items() if policy == os.SCHED_BATCH}
-    assert back >= {"log-health", "refresh", "honeypots"}
-    assert not back & {"MainThread", "engine", "reconcile"}
