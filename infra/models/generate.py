@@ -14,11 +14,16 @@ from transformers.cache_utils import DynamicCache
 from infra.models.errors import PromptTooLong
 from infra.models.kv_cache import additive_mask, causal_mask, left_padded, positions, with_room
 from infra.models.lean.decoding import decode_step
-from infra.models.lean.weights import lean_decoder
+from infra.models.lean.packed import linear, packed
+from infra.models.lean.weights import lean_decoder, packed_decoder
 from infra.models.loading import LoadedModel, decoder_and_head
 from infra.models.port import GenerationRequest, GenerationResult, TopLogprobs
 from infra.models.rows import AnswerRow, top_logprobs
 from infra.models.sampling import Draw, controls_of, draw
+
+PACKING_PAYS = 256
+"""Tokens that a batch draws at most from which on its weights are packed first: that costs about as much as a plain
+product of a few rows spends on it in each step."""
 
 
 @torch.inference_mode()
@@ -51,10 +56,13 @@ def _decode_all(
     controls = controls_of([row.request.sampling for row in rows], loaded.device)
     uniforms = _uniforms(rows, longest)
     lean = lean_decoder(decoder)
+    layout = None
+    if lean is not None and len(rows) > 1 and len(rows) * longest >= PACKING_PAYS:
+        lean, layout = packed_decoder(lean), packed(head)
     padded = bool((seen == 0).any())
     alive = list(range(len(rows)))
     for step in range(longest):
-        logits = hidden @ head.t()
+        logits = linear(hidden, head, None, layout)
         drawn = draw(logits, controls, uniforms[:, step])
         going = _take(rows, alive, drawn, top_logprobs(logits, [rows[row].request.top_logprobs for row in alive]))
         if not going or step == longest - 1:

@@ -18,11 +18,23 @@ def demo(
         Path, typer.Option(help="Where data, logs and the report go; an earlier demo's is replaced.")
     ] = _USUAL.folder,
     people: Annotated[
-        int, typer.Option(min=100, help="People who meet the base model before anything is learned.")
-    ] = _USUAL.people_before,
-    steps: Annotated[int, typer.Option(min=1, help="Most training steps of the adapter.")] = _USUAL.steps,
+        int | None,
+        typer.Option(
+            min=100,
+            help="People who meet the base model before anything is learned.",
+            show_default=f"{_USUAL.people_before}, or as many as fit into a quarter of an hour here",
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Most training steps of the adapter.",
+            show_default=f"{_USUAL.steps}, or as many as fit",
+        ),
+    ] = None,
 ) -> None:
     """Run the whole loop with simulated people on the real system, and report. Exit 1 if the loop did not close."""
     from plaudit.demo.run import run
 
-    raise typer.Exit(run(DemoOptions(seed=seed, folder=folder, people_before=people, steps=steps)))
+    raise typer.Exit(run(DemoOptions(seed=seed, folder=folder), people=people, steps=steps))

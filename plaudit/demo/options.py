@@ -12,9 +12,12 @@ class DemoOptions:
     folder: Path = Path("plaudit-data/demo")
     people_before: int = 720
     experiment_people: int = 1600
+    experiment_seconds: float = 180.0
     evaluation_answers: int = 2
     max_tokens: int = 48
     temperature: float = 0.8
     error_rate: float = 0.05
     steps: int = 12
     training_patience_seconds: float = 1200.0
+    tokens_per_second: float | None = None
+    """What the machine was measured to draw, where the size was chosen by it (`plaudit.demo.sizing`)."""

@@ -98,7 +98,7 @@ def ab_testing(options: DemoOptions) -> dict[str, Any]:
         "min_people_per_arm": 60,
         "min_runtime_seconds": 20.0,
         "max_people": options.experiment_people,
-        "max_runtime_seconds": 180.0,
+        "max_runtime_seconds": options.experiment_seconds,
         "smallest_relative_effect": 0.25,
         "metric_window_seconds": 4.0,
         "allowed_lateness_seconds": 3.0,

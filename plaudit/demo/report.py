@@ -40,6 +40,7 @@ def page_data(facts: Facts) -> dict[str, Any]:
         "finished_at": facts.finished_at,
         "console": facts.extra.get("console", ""),
         "again": facts.extra.get("again", ""),
+        "size": facts.extra.get("size", ""),
         "machine": machine(),
         "version": version("plaudit"),
         "closed": facts.closed,

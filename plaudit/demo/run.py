@@ -12,7 +12,7 @@ from rich.console import Console
 from infra.contracts import PlauditError
 from infra.db import Database
 from infra.settings import console_password, load_settings
-from plaudit.demo import profile, report
+from plaudit.demo import profile, report, sizing
 from plaudit.demo.conductor import Conductor, Story, progress_bars
 from plaudit.demo.facts import gather
 from plaudit.demo.memory import MemoryWatch
@@ -20,15 +20,17 @@ from plaudit.demo.options import DemoOptions
 from plaudit.demo.process import UpProcess, free_port
 
 
-def run(options: DemoOptions) -> int:
-    """One turn of the loop in a fresh folder. Returns the exit code: 0 closed, 1 not."""
+def run(options: DemoOptions, people: int | None = None, steps: int | None = None) -> int:
+    """One turn of the loop in a fresh folder. `people`, `steps`: as asked for; None: what fits into the demo's time on
+    this machine, at most what `options` say. Returns the exit code: 0 closed, 1 not."""
     console = Console()
     options = replace(options, folder=Path(options.folder))
     _fresh(options.folder)
-    config = profile.write(options)
-    settings = load_settings(config)
     started = time.monotonic()
     console.print(f"[bold]Plaudit demo[/bold], seed {options.seed}: data, logs and report in {options.folder}")
+    options, size = _sized(options, people, steps, console)
+    config = profile.write(options)
+    settings = load_settings(config)
     up = UpProcess(config, free_port(), options.folder / "logs" / "up.log")
     up.start()
     failure: PlauditError | None = None
@@ -55,11 +57,32 @@ def run(options: DemoOptions) -> int:
     finished = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     facts = gather(database, settings, story, failure, time.monotonic() - started, memory.peak_bytes, finished)
     again = f"plaudit --config {config} up --port {up.port}"
-    facts = replace(facts, extra={"console": f"{up.url}/console", "again": again})
+    facts = replace(facts, extra={"console": f"{up.url}/console", "again": again, "size": size})
     page = report.write(facts, options.folder / "report")
     report.print_table(facts, page, console)
     database.close()
     return 0 if facts.closed else 1
+
+
+def _sized(options: DemoOptions, people: int | None, steps: int | None, console: Console) -> tuple[DemoOptions, str]:
+    """(the options at the size asked for, what was not asked for measured out where the machine can be measured; one
+    sentence about it, empty where nothing was cut)."""
+    whole = replace(
+        options,
+        people_before=options.people_before if people is None else people,
+        steps=options.steps if steps is None else steps,
+    )
+    if people is not None and steps is not None:
+        return whole, ""
+    with console.status("seeing how fast this machine is"):
+        pace = sizing.tokens_per_second(profile.write(whole))
+    if pace is None:
+        return whole, ""
+    found = sizing.sized(whole, pace, people=people is None, steps=steps is None)
+    sentence = sizing.told(whole, found)
+    if sentence:
+        console.print(sentence)
+    return found, sentence
 
 
 async def _settled(database: Database, project: str, story: Story, patience_seconds: float = 20.0) -> None:

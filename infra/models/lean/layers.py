@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from infra.models.lean.packed import linear
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -25,7 +27,7 @@ class Pair:
 @dataclass(frozen=True)
 class Product:
     """y = x W^T + bias, W [O, I]. With `pairs`, W is base + scale B A, and B and A get the gradients of that sum.
-    `layout`: W as `infra.models.lean.packed` lays it out, for those who answer by it."""
+    `layout`: W as `infra.models.lean.packed` lays it out, for those who answer by it; gradients never pass it."""
 
     weight: Tensor
     bias: Tensor | None = None
@@ -34,7 +36,7 @@ class Product:
 
     def __call__(self, x: Tensor) -> Tensor:
         if not (self.pairs and torch.is_grad_enabled()):
-            return F.linear(x, self.weight, self.bias)
+            return linear(x, self.weight, self.bias, None if torch.is_grad_enabled() else self.layout)
         flat = [tensor for pair in self.pairs for tensor in (pair.a, pair.b)]
         return MergedLora.apply(x, self.weight, self.bias, self.pairs, *flat)  # type: ignore[no-any-return,no-untyped-call]
 

@@ -1,13 +1,14 @@
 """A transformers decoder as a list of products: which models fit, and how their weights are laid out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from infra.models.lean.layers import Pair, Product
+from infra.models.lean.packed import packed
 
 FAMILY = frozenset({"llama", "mistral", "qwen2"})
 PARTS = (
@@ -75,6 +76,26 @@ def lean_decoder(decoder: Any, pairs: Mapping[str, tuple[Tensor, Tensor, float]]
         width,
         decoder.rotary_emb,
     )
+
+
+def packed_decoder(lean: LeanDecoder) -> LeanDecoder:
+    """The same with every product's weight packed where that is faster: for many steps without gradients. Takes the
+    layers' memory once more for as long as it is kept, and does not see the weights change."""
+
+    def laid_out(products: tuple[Product, ...]) -> tuple[Product, ...]:
+        return tuple(replace(product, layout=packed(product.weight)) for product in products)
+
+    layers = (
+        replace(
+            layer,
+            qkv=laid_out(layer.qkv),
+            out=laid_out(layer.out),
+            gate_up=laid_out(layer.gate_up),
+            down=laid_out(layer.down),
+        )
+        for layer in lean.layers
+    )
+    return replace(lean, layers=tuple(layers))
 
 
 def _fits(decoder: Any) -> bool:

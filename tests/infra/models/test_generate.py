@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from infra.contracts import Message, SamplingParameters
+from infra.models import generate as generation
 from infra.models.chat import render_chat
 from infra.models.errors import PromptTooLong
 from infra.models.generate import generate
+from infra.models.lean.weights import packed_decoder
 from infra.models.loading import LoadedModel
 from infra.models.logprobs import sequence_logprobs
 from infra.models.port import GenerationRequest
@@ -39,6 +41,24 @@ def test_a_seeded_answer_does_not_depend_on_its_company(tiny_loaded: LoadedModel
     together = generate(tiny_loaded, asked)
     assert [generate(tiny_loaded, [request])[0].token_ids for request in asked] == [r.token_ids for r in together]
     assert together[0].token_ids != together[4].token_ids, "same prompt, other seed"
+
+
+def test_a_large_batch_is_drawn_by_packed_weights_and_says_the_same(
+    tiny_loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = requests(tiny_loaded, 16, temperature=1.2)  # 320 tokens
+    made: list[object] = []
+    monkeypatch.setattr(generation, "packed_decoder", lambda lean: made.append(lean) or packed_decoder(lean))
+    by_packed = generate(tiny_loaded, asked)
+    assert len(made) == 1
+    generate(tiny_loaded, asked[:12])
+    assert len(made) == 1, "240 tokens are too few to pack for"
+    monkeypatch.setattr(generation, "PACKING_PAYS", 321)
+    plain = generate(tiny_loaded, asked)
+    assert len(made) == 1
+    for one, other in zip(by_packed, plain, strict=True):
+        assert one.token_ids == other.token_ids
+        assert one.logprobs_raw == pytest.approx(other.logprobs_raw, abs=1e-4)
 
 
 def test_log_probabilities_equal_a_recomputation(tiny_loaded: LoadedModel) -> None:

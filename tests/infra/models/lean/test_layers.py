@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from infra.models.lean.layers import Pair, Product, rms_norm, rotate, swiglu
+from infra.models.lean.packed import packed
 
 
 def leaf(*shape: int, seed: int = 0) -> Tensor:
@@ -19,6 +20,17 @@ def same_gradients(ours: Tensor, theirs: Tensor, *leaves: Tensor) -> None:
     second = torch.autograd.grad((theirs * weights).sum(), leaves)
     for a, b in zip(first, second, strict=True):
         assert torch.allclose(a, b, atol=1e-4, rtol=1e-4)
+
+
+def test_gradients_never_pass_a_packed_weight() -> None:
+    x, weight = leaf(5, 8), leaf(12, 8, seed=1).detach()
+    wrong = packed(torch.zeros_like(weight))  # so that it is seen which of the two is taken
+    if wrong is None:
+        pytest.skip("torch has no oneDNN here")
+    product = Product(weight, layout=wrong)
+    same_gradients(product(x), F.linear(x, weight), x)
+    with torch.no_grad():
+        assert not product(x).any()
 
 
 def test_rms_norm_by_hand() -> None:

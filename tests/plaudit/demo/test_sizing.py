@@ -1,0 +1,97 @@
+"""The size of the demo by what the machine draws: at most the whole, never below what can be learned from."""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from infra.models.loading import LoadedModel
+from infra.settings import load_settings
+from plaudit.demo import pace, profile, sizing
+from plaudit.demo.options import DemoOptions
+from plaudit.demo.run import _sized
+
+WHOLE = DemoOptions()
+SLOW = 120.0
+"""Tokens a second of a machine on which half of the whole demo fits, or nearly."""
+
+
+def test_a_fast_machine_gets_the_whole_demo() -> None:
+    found = sizing.sized(WHOLE, 550.0)
+    assert found == replace(WHOLE, tokens_per_second=550.0)
+    assert sizing.told(WHOLE, found) == ""
+
+
+def test_a_slow_machine_gets_what_fits_by_hand() -> None:
+    found = sizing.sized(WHOLE, SLOW)
+    # 13.5 minutes less 2.2 of waiting, 2 of experiment and 280 / 120 of judging leave 6.967, times 120 / 1650: .5067
+    assert (found.people_before, found.steps) == (364, 6)
+    assert (found.evaluation_answers, found.experiment_seconds) == (1, 120.0)
+    # (.5 (364 / 720 + 6 / 12) 1650 + 280) / 120 = 9.247 minutes and 4.2
+    assert sizing.minutes(found, SLOW) == pytest.approx(13.447, abs=1e-3)
+    assert "about 13 minutes: 364 people and 6 training steps (the whole has 720 and 12), 120 s" in sizing.told(
+        WHOLE, found
+    )
+
+
+@given(st.floats(1e-3, 1e6), st.floats(1e-3, 1e6))
+def test_more_pace_never_means_less_work(one: float, other: float) -> None:
+    slow, fast = (sizing.sized(WHOLE, rate) for rate in sorted((one, other)))
+    assert sizing.LEAST_PEOPLE <= slow.people_before <= fast.people_before <= WHOLE.people_before
+    assert sizing.LEAST_STEPS <= slow.steps <= fast.steps <= WHOLE.steps
+    assert slow.experiment_seconds <= fast.experiment_seconds
+
+
+@given(st.floats(110.0, 1e6))
+def test_what_fits_by_the_reckoning_ends_in_time(rate: float) -> None:
+    half_a_step = 0.5 * 0.5 / WHOLE.steps * sizing.WORK / rate  # steps are rounded to the nearest
+    assert sizing.minutes(sizing.sized(WHOLE, rate), rate) <= sizing.MINUTES + half_a_step + 1e-9
+
+
+def test_the_least_demo_has_enough_labels_to_train_on(tmp_path: Path) -> None:
+    least = replace(sizing.sized(WHOLE, 1.0), folder=tmp_path)
+    settings = load_settings(profile.write(least))
+    assert settings.reward_model.min_labels < settings.reward_model.min_new_labels
+    assert settings.policy_update.steps == sizing.LEAST_STEPS
+    assert settings.ab_testing.max_runtime_seconds == sizing.SHORT_EXPERIMENT_SECONDS
+
+
+def test_what_was_asked_for_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sizing, "tokens_per_second", lambda config: SLOW)
+    options = replace(WHOLE, folder=tmp_path)
+    found, sentence = _sized(options, 1000, None, Console(quiet=True))
+    assert (found.people_before, found.steps) == (1000, 6)
+    assert "1000 people and 6 training steps" in sentence
+    found, _ = _sized(options, None, 20, Console(quiet=True))
+    assert (found.people_before, found.steps) == (364, 20)
+
+
+def test_with_both_asked_for_nothing_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sizing, "tokens_per_second", lambda config: pytest.fail("measured for nothing"))
+    found, sentence = _sized(replace(WHOLE, folder=tmp_path), 200, 3, Console(quiet=True))
+    assert (found.people_before, found.steps, sentence) == (200, 3, "")
+
+
+def test_a_machine_that_cannot_be_measured_gets_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "broken.toml"
+    broken.write_text("no TOML", encoding="utf-8")
+    assert sizing.tokens_per_second(broken) is None
+    monkeypatch.setattr(sizing, "tokens_per_second", lambda config: None)
+    options = replace(WHOLE, folder=tmp_path / "demo")
+    assert _sized(options, None, None, Console(quiet=True)) == (options, "")
+
+
+def test_the_child_measures_and_prints(
+    tiny_loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pace, "load_settings", lambda path: SimpleNamespace(path=path))
+    monkeypatch.setattr(pace, "load_base", lambda settings: tiny_loaded)
+    monkeypatch.setattr(sys, "argv", ["pace", "plaudit.toml"])
+    pace.main()
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["tokens_per_second"] > 1.0
