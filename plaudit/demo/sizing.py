@@ -34,8 +34,8 @@ def minutes(options: DemoOptions, tokens_per_second: float) -> float:
 
 
 def sized(options: DemoOptions, tokens_per_second: float, *, people: bool = True, steps: bool = True) -> DemoOptions:
-    """`options` as they are where they fit; else a shorter experiment, one answer a prompt at the end, and of people and
-    training steps what then fits. Those that were asked for (not `people`, not `steps`) stay."""
+    """`options` as they are where they fit; else a shorter experiment, one answer a prompt at the end, and of people
+    and training steps what then fits. Those that were asked for (not `people`, not `steps`) stay."""
     measured = replace(options, tokens_per_second=tokens_per_second)
     if minutes(measured, tokens_per_second) <= MINUTES:
         return measured
@@ -67,8 +67,8 @@ def told(whole: DemoOptions, options: DemoOptions) -> str:
     if rate is None or whole == replace(options, tokens_per_second=None):
         return ""
     return (
-        f"This machine draws {rate:.0f} tokens a second, so this is a smaller demo of about {minutes(options, rate):.0f} "
-        f"minutes: {options.people_before} people and {options.steps} training steps (the whole has "
+        f"This machine draws {rate:.0f} tokens a second, so this is a smaller demo of about "
+        f"{minutes(options, rate):.0f} minutes: {options.people_before} people and {options.steps} training steps (the whole has "
         f"{whole.people_before} and {whole.steps}), {options.experiment_seconds:.0f} s of experiment. --people and "
         "--steps choose otherwise."
     )
