@@ -68,7 +68,7 @@ def told(whole: DemoOptions, options: DemoOptions) -> str:
         return ""
     return (
         f"This machine draws {rate:.0f} tokens a second, so this is a smaller demo of about "
-        f"{minutes(options, rate):.0f} minutes: {options.people_before} people and {options.steps} training steps (the whole has "
-        f"{whole.people_before} and {whole.steps}), {options.experiment_seconds:.0f} s of experiment. --people and "
+        f"{minutes(options, rate):.0f} minutes: {options.people_before} people and {options.steps} training steps (the "
+        f"whole has {whole.people_before} and {whole.steps}), {options.experiment_seconds:.0f} s of experiment. --people and "
         "--steps choose otherwise."
     )
