@@ -21,8 +21,8 @@ from plaudit.demo.process import UpProcess, free_port
 
 
 def run(options: DemoOptions, people: int | None = None, steps: int | None = None) -> int:
-    """One turn of the loop in a fresh folder. `people`, `steps`: as asked for; None: what fits into the demo's time on
-    this machine, at most what `options` say. Returns the exit code: 0 closed, 1 not."""
+    """One turn of the loop in a fresh folder. `people`, `steps`: as asked for; where neither is, what fits into the
+    demo's time on this machine, at most what `options` say. Returns the exit code: 0 closed, 1 not."""
     console = Console()
     options = replace(options, folder=Path(options.folder))
     _fresh(options.folder)
@@ -65,21 +65,16 @@ def run(options: DemoOptions, people: int | None = None, steps: int | None = Non
 
 
 def _sized(options: DemoOptions, people: int | None, steps: int | None, console: Console) -> tuple[DemoOptions, str]:
-    """(the options at the size asked for, what was not asked for measured out where the machine can be measured; one
-    sentence about it, empty where nothing was cut)."""
-    whole = replace(
-        options,
-        people_before=options.people_before if people is None else people,
-        steps=options.steps if steps is None else steps,
-    )
-    if people is not None and steps is not None:
-        return whole, ""
+    """(the options at the size asked for, or else at what the machine gets done, where it can be measured; one sentence
+    about it, empty where nothing was cut)."""
+    if people is not None or steps is not None:
+        return replace(options, people_before=people or options.people_before, steps=steps or options.steps), ""
     with console.status("seeing how fast this machine is"):
-        pace = sizing.tokens_per_second(profile.write(whole))
+        pace = sizing.tokens_per_second(profile.write(options))
     if pace is None:
-        return whole, ""
-    found = sizing.sized(whole, pace, people=people is None, steps=steps is None)
-    sentence = sizing.told(whole, found)
+        return options, ""
+    found = sizing.sized(options, pace)
+    sentence = sizing.told(options, found)
     if sentence:
         console.print(sentence)
     return found, sentence

@@ -33,20 +33,20 @@ def minutes(options: DemoOptions, tokens_per_second: float) -> float:
     return WAITING_MINUTES + options.experiment_seconds / 60 + work / tokens_per_second
 
 
-def sized(options: DemoOptions, tokens_per_second: float, *, people: bool = True, steps: bool = True) -> DemoOptions:
+def sized(options: DemoOptions, tokens_per_second: float) -> DemoOptions:
     """`options` as they are where they fit; else a shorter experiment, one answer a prompt at the end, and of people
-    and training steps what then fits. Those that were asked for (not `people`, not `steps`) stay."""
+    and training steps what then fits."""
     measured = replace(options, tokens_per_second=tokens_per_second)
     if minutes(measured, tokens_per_second) <= MINUTES:
         return measured
     found = replace(measured, evaluation_answers=1, experiment_seconds=SHORT_EXPERIMENT_SECONDS)
     room = MINUTES - minutes(replace(found, people_before=0, steps=0), tokens_per_second)
     share = min(1.0, room * tokens_per_second / WORK)
-    if people:
-        found = replace(found, people_before=max(LEAST_PEOPLE, int(options.people_before * share)))
-    if steps:
-        found = replace(found, steps=max(LEAST_STEPS, round(options.steps * share)))
-    return found
+    return replace(
+        found,
+        people_before=max(LEAST_PEOPLE, int(options.people_before * share)),
+        steps=max(LEAST_STEPS, round(options.steps * share)),
+    )
 
 
 def tokens_per_second(config: Path, timeout_seconds: float = 900.0) -> float | None:
@@ -69,6 +69,6 @@ def told(whole: DemoOptions, options: DemoOptions) -> str:
     return (
         f"This machine draws {rate:.0f} tokens a second, so this is a smaller demo of about "
         f"{minutes(options, rate):.0f} minutes: {options.people_before} people and {options.steps} training steps (the "
-        f"whole has {whole.people_before} and {whole.steps}), {options.experiment_seconds:.0f} s of experiment. --people and "
-        "--steps choose otherwise."
+        f"whole has {whole.people_before} and {whole.steps}), {options.experiment_seconds:.0f} s of experiment. "
+        "--people or --steps choose otherwise."
     )

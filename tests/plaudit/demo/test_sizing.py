@@ -62,20 +62,20 @@ def test_the_least_demo_has_enough_labels_to_train_on(tmp_path: Path) -> None:
     assert settings.ab_testing.max_runtime_seconds == sizing.SHORT_EXPERIMENT_SECONDS
 
 
-def test_what_was_asked_for_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sizing, "tokens_per_second", lambda config: SLOW)
-    options = replace(WHOLE, folder=tmp_path)
-    found, sentence = _sized(options, 1000, None, Console(quiet=True))
-    assert (found.people_before, found.steps) == (1000, 6)
-    assert "1000 people and 6 training steps" in sentence
-    found, _ = _sized(options, None, 20, Console(quiet=True))
-    assert (found.people_before, found.steps) == (364, 20)
-
-
-def test_with_both_asked_for_nothing_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("people", "steps"), [(200, 3), (1000, None), (None, 20)])
+def test_what_is_asked_for_is_done_and_nothing_measured(
+    people: int | None, steps: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sizing, "tokens_per_second", lambda config: pytest.fail("measured for nothing"))
-    found, sentence = _sized(replace(WHOLE, folder=tmp_path), 200, 3, Console(quiet=True))
-    assert (found.people_before, found.steps, sentence) == (200, 3, "")
+    found, sentence = _sized(replace(WHOLE, folder=tmp_path), people, steps, Console(quiet=True))
+    assert (found.people_before, found.steps, sentence) == (people or 720, steps or 12, "")
+
+
+def test_what_is_not_asked_for_is_measured_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sizing, "tokens_per_second", lambda config: SLOW)
+    found, sentence = _sized(replace(WHOLE, folder=tmp_path), None, None, Console(quiet=True))
+    assert (found.people_before, found.steps) == (364, 6)
+    assert sentence == sizing.told(replace(WHOLE, folder=tmp_path), found) != ""
 
 
 def test_a_machine_that_cannot_be_measured_gets_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
