@@ -21,9 +21,9 @@ from infra.models.port import GenerationRequest, GenerationResult, TopLogprobs
 from infra.models.rows import AnswerRow, top_logprobs
 from infra.models.sampling import Draw, controls_of, draw
 
-PACKING_PAYS = 256
-"""Tokens that a batch draws at most from which on its weights are packed first: that costs about as much as a plain
-product of a few rows spends on it in each step."""
+PACKING_PAYS = 16
+"""Most tokens of a row from which on a batch's weights are packed first: in fp32 that costs as much as some dozen steps
+gain by it, however many rows they have; a row by itself gains nothing."""
 
 
 @torch.inference_mode()
@@ -57,7 +57,7 @@ def _decode_all(
     uniforms = _uniforms(rows, longest)
     lean = lean_decoder(decoder)
     layout = None
-    if lean is not None and len(rows) > 1 and len(rows) * longest >= PACKING_PAYS:
+    if lean is not None and len(rows) > 1 and longest >= PACKING_PAYS:
         lean, layout = packed_decoder(lean), packed(head)
     padded = bool((seen == 0).any())
     alive = list(range(len(rows)))

@@ -22,7 +22,7 @@ def demo(
         typer.Option(
             min=100,
             help="People who meet the base model before anything is learned.",
-            show_default=f"{_USUAL.people_before}, or as many as fit into a quarter of an hour here",
+            show_default=f"{_USUAL.people_before}; fewer on a slow machine where --steps is not given either",
         ),
     ] = None,
     steps: Annotated[
@@ -30,7 +30,7 @@ def demo(
         typer.Option(
             min=1,
             help="Most training steps of the adapter.",
-            show_default=f"{_USUAL.steps}, or as many as fit",
+            show_default=f"{_USUAL.steps}; fewer on a slow machine where --people is not given either",
         ),
     ] = None,
 ) -> None:

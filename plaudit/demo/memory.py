@@ -4,9 +4,9 @@ import os
 import threading
 import time
 
-REST = 30
-"""How many times as long as a look took is waited before the next: it walks the page tables of every process, a tenth
-of a second for some gigabytes, and whoever asks for memory meanwhile waits for it."""
+REST, LONGEST_REST_SECONDS = 30, 5.0
+"""How many times as long as a look took is waited before the next, and seconds at most: it walks the page tables of
+every process, a tenth of a second for some gigabytes, and whoever asks for memory meanwhile waits for it."""
 
 
 class MemoryWatch:
@@ -28,7 +28,7 @@ class MemoryWatch:
 
     def _watch(self) -> None:
         taken = 0.0
-        while not self._stop.wait(max(self._interval, REST * taken)):
+        while not self._stop.wait(max(self._interval, min(REST * taken, LONGEST_REST_SECONDS))):
             begun = time.perf_counter()
             self.peak_bytes = max(self.peak_bytes, family_bytes(os.getpid()))
             taken = time.perf_counter() - begun

@@ -38,8 +38,9 @@ def settings_document(options: DemoOptions, pinned: Sequence[str] = ()) -> dict[
         "jobs": JOBS,
         "reward_model": {
             "min_labels": 200,
-            # About 1.3 answers and 0.3 pairs come from each visit: training begins as the last people leave.
-            "min_new_labels": int(1.4 * options.people_before),
+            # About 1.3 answers and 0.3 pairs come from each visit: training begins as the last people leave. Fewer
+            # where the machine is slow: there some people leave before they are answered.
+            "min_new_labels": int((1.4 if options.experiment_seconds >= 180.0 else 1.2) * options.people_before),
             # Two cores: no training beside the experiment because its people say something new.
             "drift_share": 1.0,
             # 130 people in the hold-out cannot show that a first model beats chance, and without a champion no policy

@@ -69,9 +69,10 @@ def _sized(options: DemoOptions, people: int | None, steps: int | None, console:
     about it, empty where nothing was cut)."""
     if people is not None or steps is not None:
         return replace(options, people_before=people or options.people_before, steps=steps or options.steps), ""
-    with console.status("seeing how fast this machine is"):
+    with console.status("seeing how fast this machine draws answers (the first time it fetches the base model)"):
         pace = sizing.tokens_per_second(profile.write(options))
     if pace is None:
+        console.print("How fast this machine is could not be measured: the whole demo begins.")
         return options, ""
     found = sizing.sized(options, pace)
     sentence = sizing.told(options, found)

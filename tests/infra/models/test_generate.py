@@ -1,5 +1,7 @@
 """The sampling loop against transformers' own generation and against teacher forcing."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,7 +10,8 @@ from infra.models import generate as generation
 from infra.models.chat import render_chat
 from infra.models.errors import PromptTooLong
 from infra.models.generate import generate
-from infra.models.lean.weights import packed_decoder
+from infra.models.lean.packed import packed
+from infra.models.lean.weights import LeanDecoder
 from infra.models.loading import LoadedModel
 from infra.models.logprobs import sequence_logprobs
 from infra.models.port import GenerationRequest
@@ -43,22 +46,40 @@ def test_a_seeded_answer_does_not_depend_on_its_company(tiny_loaded: LoadedModel
     assert together[0].token_ids != together[4].token_ids, "same prompt, other seed"
 
 
-def test_a_large_batch_is_drawn_by_packed_weights_and_says_the_same(
+def test_long_answers_are_drawn_by_packed_weights_and_say_the_same(
     tiny_loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = requests(tiny_loaded, 16, temperature=1.2)  # 320 tokens
-    made: list[object] = []
-    monkeypatch.setattr(generation, "packed_decoder", lambda lean: made.append(lean) or packed_decoder(lean))
+    asked = requests(tiny_loaded, 16, temperature=1.2)
     by_packed = generate(tiny_loaded, asked)
-    assert len(made) == 1
-    generate(tiny_loaded, asked[:12])
-    assert len(made) == 1, "240 tokens are too few to pack for"
-    monkeypatch.setattr(generation, "PACKING_PAYS", 321)
-    plain = generate(tiny_loaded, asked)
-    assert len(made) == 1
-    for one, other in zip(by_packed, plain, strict=True):
+    monkeypatch.setattr(generation, "PACKING_PAYS", 21)
+    for one, other in zip(by_packed, generate(tiny_loaded, asked), strict=True):
         assert one.token_ids == other.token_ids
         assert one.logprobs_raw == pytest.approx(other.logprobs_raw, abs=1e-4)
+
+
+@pytest.mark.parametrize("part", ["packed_decoder", "packed"])
+def test_layers_and_head_are_packed_where_it_pays(
+    part: str, tiny_loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if packed(torch.ones(8, 8)) is None:
+        pytest.skip("torch has no oneDNN here")
+
+    def silent(lean: LeanDecoder) -> LeanDecoder:
+        layers = [
+            replace(layer, down=(replace(layer.down[0], layout=_zeros(layer.down[0].weight)),)) for layer in lean.layers
+        ]
+        return replace(lean, layers=tuple(layers))
+
+    plain = [generate(tiny_loaded, asked) for asked in (requests(tiny_loaded, 4), requests(tiny_loaded, 1))]
+    short = generate(tiny_loaded, requests(tiny_loaded, 4, max_tokens=15))
+    monkeypatch.setattr(generation, part, silent if part == "packed_decoder" else _zeros)
+    assert generate(tiny_loaded, requests(tiny_loaded, 4)) != plain[0], "what is packed is what is computed with"
+    assert generate(tiny_loaded, requests(tiny_loaded, 1)) == plain[1], "one row alone is not worth it"
+    assert generate(tiny_loaded, requests(tiny_loaded, 4, max_tokens=15)) == short, "nor are short answers"
+
+
+def _zeros(weight: torch.Tensor) -> torch.Tensor | None:
+    return packed(torch.zeros_like(weight))
 
 
 def test_log_probabilities_equal_a_recomputation(tiny_loaded: LoadedModel) -> None:

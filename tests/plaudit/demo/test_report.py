@@ -50,9 +50,11 @@ def test_an_unfinished_run_is_reported_as_such(sqlite_database: Database, option
     settings = load_settings(profile.write(options))
     facts = facts_of(sqlite_database, settings, Story(options), PlauditError("the service did not come back"))
     assert not facts.closed
+    facts = replace(facts, extra={"size": "a smaller demo of about 13 minutes"})
     page = report.write(facts, tmp_path / "report").read_text()
     assert "did not close: the service did not come back" in page
     assert "no adapter was trained" in page
+    assert '<p class="sub" data-testid="size">a smaller demo of about 13 minutes</p>' in page
     assert "<script" not in page
 
 
