@@ -33,8 +33,8 @@ def test_a_slow_machine_gets_what_fits_by_hand() -> None:
     assert sizing.minutes(found, SLOW) == pytest.approx(13.447, abs=1e-3)
     assert sizing.told(WHOLE, found) == (
         "This machine draws 120 tokens a second, so this is a smaller demo of about 13 minutes: 364 of 720 people, "
-        "6 of 12 training steps, 120 of 180 seconds of experiment, 1 of 2 answers a prompt for the last judges. `--people 720 "
-        "--steps 12` makes the whole."
+        "6 of 12 training steps, 120 of 180 seconds of experiment, 1 of 2 answers a prompt for the last judges. "
+        "`--people 720 --steps 12` makes the whole."
     )
 
 
