@@ -287,6 +287,12 @@ def test_an_answer_that_was_streamed_starts_its_clock_at_the_end(browser: "Chrom
             window.answer = plaudit.answered(streamed, "r2", arguments[0]);
         }, 1000);""", site.token("r2"))  # fmt: skip
     wait_until(lambda: bool(browser.execute_script("return !!window.answer")))
+
+    def seen() -> bool:  # the browser says in its own time that the answer is in sight
+        browser.execute_script("plaudit.flush()")
+        return any(row.signal == "shown" for row in site.events("r2"))
+
+    wait_until(seen)
     browser.execute_script('answer.set("rating", {value: 0.75}); answer.set("comment", {text: "clear"})')
 
     def read_for_a_second() -> bool:

@@ -96,7 +96,10 @@ def test_the_order_of_rows_does_not_matter(name: str, pairs: list[tuple[float, f
     first, second, weights = columns(pairs)
     order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(seed))
     z, noise = first - second, NoiseParameters(0.1, 3.0)
-    assert torch.equal(pair_loss(name)(z, noise)[order], pair_loss(name)(z[order], noise))
+    # Not to the last bit: what is left over of the processor's vectors is computed by other functions.
+    torch.testing.assert_close(
+        pair_loss(name)(z, noise)[order], pair_loss(name)(z[order], noise), rtol=1e-12, atol=1e-15
+    )
     here, there = mean_loss(z, weights, name, noise), mean_loss(z[order], weights[order], name, noise)
     assert float(here) == pytest.approx(float(there), rel=1e-12, abs=1e-12)
 
