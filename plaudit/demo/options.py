@@ -21,3 +21,8 @@ class DemoOptions:
     training_patience_seconds: float = 1200.0
     tokens_per_second: float | None = None
     """What the machine was measured to draw, where the size was chosen by it (`plaudit.demo.sizing`)."""
+
+    @property
+    def smaller(self) -> bool:
+        """Whether something was cut because the machine is slow."""
+        return self.experiment_seconds < DemoOptions.experiment_seconds

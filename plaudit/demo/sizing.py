@@ -26,7 +26,8 @@ SECOND_ANSWER = 130.0
 SHORT_EXPERIMENT_SECONDS = 120.0
 LEAST_PEOPLE = 300
 """Some 370 labels and 70 pairs: with fewer there is hardly anything to learn from."""
-LEAST_STEPS = 4
+LEAST_STEPS = 6
+"""With four the gate saw too little gain to let anybody meet the adapter; a whole turn of the loop is to be shown."""
 PATIENT_FROM = 60.0
 """Tokens a second below which the demo waits longer for its trainings, in proportion."""
 
