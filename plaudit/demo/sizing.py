@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from infra.runtime.children import SPIN_LIMIT
 from plaudit.demo.options import DemoOptions
 
 MINUTES = 11.5
@@ -27,7 +28,7 @@ SHORT_EXPERIMENT_SECONDS = 120.0
 LEAST_PEOPLE = 300
 """Some 370 labels and 70 pairs: with fewer there is hardly anything to learn from."""
 LEAST_STEPS = 6
-"""With four the gate saw too little gain to let anybody meet the adapter; a whole turn of the loop is to be shown."""
+"""With fewer the gate hardly ever sees enough gain to let anybody meet the adapter; with six it sometimes does not."""
 PATIENT_FROM = 60.0
 """Tokens a second below which the demo waits longer for its trainings, in proportion."""
 
@@ -61,7 +62,7 @@ def sized(options: DemoOptions, tokens_per_second: float) -> DemoOptions:
 def tokens_per_second(config: Path, timeout_seconds: float = 600.0) -> float | None:
     """What this machine draws, measured in a process of its own, which leaves no memory behind: 1 at most where it does
     not end in time, None where it fails. The first time fetches the base model."""
-    environment = {"GOMP_SPINCOUNT": "1000", **os.environ}
+    environment = {**SPIN_LIMIT, **os.environ}
     command = [sys.executable, "-m", "plaudit.demo.pace", str(config)]
     try:
         ended = subprocess.run(command, env=environment, capture_output=True, timeout=timeout_seconds, check=True)
