@@ -1,5 +1,6 @@
 """Fixtures of all rooms. Real parts only: a broker, a PostgreSQL, migrated stores, the embedded log."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,6 +50,15 @@ __all__ = [
     "tiny_loaded",
     "tiny_model_dir",
 ]
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """A command that runs in this process sets logging up, on a stream that is closed when the test ends."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers, root.level = handlers, level
 
 
 @pytest.fixture

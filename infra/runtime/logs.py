@@ -8,6 +8,7 @@
 
 import logging
 import sys
+from contextlib import suppress
 from typing import TextIO
 
 import structlog
@@ -23,6 +24,17 @@ TEXT_KEYS = frozenset(
 
 _QUIET = ("apscheduler", "httpx", "httpcore", "alembic", "kafka", "urllib3", "filelock", "mlflow", "git")
 """Libraries whose routine messages say nothing that our own do not."""
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Tells that a line could not be written in few words: the standard library's way prints the exceptions that led
+    there, and with them what people wrote."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        problem = sys.exc_info()[0]
+        if sys.stderr is not None:
+            with suppress(OSError, ValueError):
+                sys.stderr.write(f"a line of {record.name} was not logged: {problem.__name__ if problem else ''}\n")
 
 
 def configure_logging(settings: Settings, *, process: str = "plaudit", stream: TextIO | None = None) -> None:
@@ -51,7 +63,7 @@ def configure_logging(settings: Settings, *, process: str = "plaudit", stream: T
         if settings.logging.format == "json"
         else structlog.dev.ConsoleRenderer(colors=False)
     )
-    handler = logging.StreamHandler(stream or sys.stdout)
+    handler = _Handler(stream or sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, name_foreign],

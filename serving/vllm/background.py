@@ -17,6 +17,7 @@ class Background:
     def __init__(self, name: str) -> None:
         self.loop = asyncio.new_event_loop()
         self._closing = False
+        self._lock = threading.Lock()  # what is begun before it is closed is there to be cancelled
         self._thread = threading.Thread(target=self.loop.run_forever, name=name, daemon=True)
         self._thread.start()
 
@@ -26,14 +27,16 @@ class Background:
 
     def spawn(self, work: "Coroutine[Any, Any, T]") -> "Future[T]":
         """Begin it there. Raises EngineFailed once it is being closed."""
-        if self._closing:
-            work.close()
-            raise EngineFailed("the engine is shut down")
-        return asyncio.run_coroutine_threadsafe(work, self.loop)
+        with self._lock:
+            if not self._closing:
+                return asyncio.run_coroutine_threadsafe(work, self.loop)
+        work.close()
+        raise EngineFailed("the engine is shut down")
 
     def close(self, last: Coroutine[Any, Any, None]) -> None:
         """Cancel what still runs and wait for it, do `last`, end the thread."""
-        self._closing = True
+        with self._lock:
+            self._closing = True
         for step in (_cancel_all(), last, _cancel_all(), _settle()):
             asyncio.run_coroutine_threadsafe(step, self.loop).result()
         self.loop.call_soon_threadsafe(self.loop.stop)

@@ -106,3 +106,16 @@ def test_console_format_is_for_people(stream: io.StringIO) -> None:
     structlog.get_logger().info("adapter_proven", adapter="loop@3")
     assert "adapter_proven" in stream.getvalue()
     assert not stream.getvalue().startswith("{")
+
+
+def test_a_line_that_cannot_be_written_takes_no_text_along(
+    stream: io.StringIO, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Logged while a request is refused, to a stream that is closed: the exceptions at hand hold what people wrote."""
+    _configure(stream)
+    stream.close()
+    try:
+        raise ValueError("my secret")
+    except ValueError:
+        logging.getLogger("some.library").warning("Refused")
+    assert capsys.readouterr().err == "a line of some.library was not logged: ValueError\n"
