@@ -18,7 +18,7 @@ from infra.event_log.spooling.claiming import adopt, left_behind
 from infra.event_log.spooling.files import Frame, Kept, SpoolFile
 from infra.metrics import catalogue
 
-BATCH_RECORDS = 200
+BATCH_RECORDS = 500
 BATCH_BYTES = 8 * 1024 * 1024
 GATHER_SECONDS = 0.1
 """What comes within this time goes on as one: an append costs the log nearly the same, whatever its size."""
@@ -95,7 +95,8 @@ class Drain:
 
     def waiting_bytes(self) -> int:
         """Bytes of values that wait in the files."""
-        return sum([file.waiting_bytes() for file in [*self._adopted, self._own]])
+        own = self._own.waiting_bytes()
+        return own + sum([file.waiting_bytes() for file in self._adopted]) if self._adopted else own
 
     def finish(self, *, last_pass: bool) -> None:
         """End after the batch at hand, or with `last_pass` once nothing waits, the log refuses or time is up."""
@@ -143,14 +144,18 @@ class Drain:
         self._adopted += adopt(self._folder, self._unreadable)
 
     def _drain_all(self, deadline: float | None = None) -> None:
-        """Until nothing waits; without a deadline until this is to end, too."""
+        """What waits now, until this is to end; with a deadline whatever comes meanwhile, too. Who comes later wakes
+        this again: handed on at once, a steady stream would never be gathered."""
 
         def go_on() -> bool:
             return not self._stopping.is_set() if deadline is None else time.monotonic() < deadline
 
         for file in [*self._adopted, self._own]:
-            while go_on() and (self._batch is not None or file.waiting()):
-                self._hand_on(self._batch or _taken(file))
+            left = file.waiting()
+            while go_on() and (self._batch is not None or (left > 0 if deadline is None else file.waiting())):
+                batch = self._batch or _taken(file)
+                self._hand_on(batch)
+                left -= len(batch.frames) if batch.file is file else 0
             if file is not self._own and not file.waiting():
                 self._adopted.remove(file)
                 file.close(delete=True)

@@ -95,9 +95,9 @@ class SpoolFile:
             if self._written is not None and not self._frames and self._written.segment.reusable:
                 self._written.segment.begin_anew()
 
-    def waiting(self) -> bool:
-        """Whether anything waits."""
-        return bool(self._frames)
+    def waiting(self) -> int:
+        """How many appends wait."""
+        return len(self._frames)
 
     def waiting_bytes(self) -> int:
         """Bytes of the values that wait."""
