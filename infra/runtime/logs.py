@@ -34,7 +34,8 @@ class _Handler(logging.StreamHandler[TextIO]):
         problem = sys.exc_info()[0]
         if sys.stderr is not None:
             with suppress(OSError, ValueError):
-                sys.stderr.write(f"a line of {record.name} was not logged: {problem.__name__ if problem else ''}\n")
+                place = f"{record.pathname}:{record.lineno}"
+                sys.stderr.write(f"a line of {place} was not logged: {problem.__name__ if problem else ''}\n")
 
 
 def configure_logging(settings: Settings, *, process: str = "plaudit", stream: TextIO | None = None) -> None:

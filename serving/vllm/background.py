@@ -3,12 +3,13 @@
 import asyncio
 import threading
 from collections.abc import Coroutine
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
 from serving.engine_errors import EngineFailed
 
 T = TypeVar("T")
+_ENDED = "the engine is shut down"
 
 
 class Background:
@@ -23,7 +24,12 @@ class Background:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Do it there and wait. Never from the loop's own thread. Raises EngineFailed once it is being closed."""
-        return self.spawn(work).result()
+        try:
+            return self.spawn(work).result()
+        except CancelledError:
+            if self._closing:
+                raise EngineFailed(_ENDED) from None
+            raise
 
     def spawn(self, work: "Coroutine[Any, Any, T]") -> "Future[T]":
         """Begin it there. Raises EngineFailed once it is being closed."""
@@ -31,7 +37,7 @@ class Background:
             if not self._closing:
                 return asyncio.run_coroutine_threadsafe(work, self.loop)
         work.close()
-        raise EngineFailed("the engine is shut down")
+        raise EngineFailed(_ENDED)
 
     def close(self, last: Coroutine[Any, Any, None]) -> None:
         """Cancel what still runs and wait for it, do `last`, end the thread."""

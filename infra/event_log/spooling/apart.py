@@ -38,15 +38,16 @@ class Apart:
         self._log = _Watched(opened)
         files = claim(folder)
         self._file = files[0]
-        self._drain = Drain(
-            self._log,
-            files,
-            folder,
-            settings.append_timeout_seconds,
-            self._report,
-            refused=self._log.refused,
-            failed=self._report,
-        )
+        with self._sending:  # it may have something to report before it has a name here
+            self._drain = Drain(
+                self._log,
+                files,
+                folder,
+                settings.append_timeout_seconds,
+                self._report,
+                refused=self._log.refused,
+                failed=self._report,
+            )
 
     def serve(self) -> None:
         """Until the gateway is gone. Raises OSError."""

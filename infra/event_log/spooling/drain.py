@@ -1,4 +1,4 @@
-"""Hands spooled records on to the log, oldest first, until nothing waits."""
+"""Hands spooled records on to the log, oldest first, by the lot."""
 
 import threading
 import time
@@ -144,15 +144,15 @@ class Drain:
         self._adopted += adopt(self._folder, self._unreadable)
 
     def _drain_all(self, deadline: float | None = None) -> None:
-        """What waits now, until this is to end; with a deadline whatever comes meanwhile, too. Who comes later wakes
-        this again: handed on at once, a steady stream would never be gathered."""
+        """What waits in each file when its turn comes, until this is to end; with a deadline whatever comes meanwhile,
+        too. What comes later wakes this again: handed on at once, a steady stream would never be gathered."""
 
         def go_on() -> bool:
             return not self._stopping.is_set() if deadline is None else time.monotonic() < deadline
 
         for file in [*self._adopted, self._own]:
             left = file.waiting()
-            while go_on() and (self._batch is not None or (left > 0 if deadline is None else file.waiting())):
+            while go_on() and (self._batch is not None or (file.waiting() and (left > 0 or deadline is not None))):
                 batch = self._batch or _taken(file)
                 self._hand_on(batch)
                 left -= len(batch.frames) if batch.file is file else 0

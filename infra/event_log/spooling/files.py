@@ -138,6 +138,7 @@ class SpoolFile:
                     done.append(frame.segment)
         for segment in done:
             self._recycle(segment)
+        self._prepare()
 
     def set_aside(self, kept: Sequence[Kept]) -> Path:
         """Put records that the log will not take as they are into a file of their own, which nobody adopts until it is
@@ -205,6 +206,18 @@ class SpoolFile:
                 self._recycle(before.segment)
         return opened
 
+    def _prepare(self) -> None:
+        """Make the next segment before who writes needs it: its blocks take the disk longer than an answer should wait.
+        Never fails: who writes makes it then."""
+        with self._lock:
+            if self._spare is not None or self._written is None or not self._written.segment.half_full():
+                return
+        try:
+            made = segments.create(self._folder / f"{self.name}-{next(self._numbers):06d}{segments.SUFFIX}", 0)
+        except OSError:
+            return
+        self._spare_is(made)
+
     def _recycle(self, segment: Segment) -> None:
         """Nothing waits in it, and it is written to no more. Never fails."""
         if not segment.reusable or not segment.deletable:
@@ -220,6 +233,10 @@ class SpoolFile:
             _delete(segment)
             return
         segment.begin_anew()
+        self._spare_is(segment)
+
+    def _spare_is(self, segment: Segment) -> None:
+        """For who writes next; one is enough."""
         with self._lock:
             before, self._spare = self._spare, segment
         if before is not None:

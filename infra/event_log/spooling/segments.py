@@ -51,6 +51,10 @@ class Segment:
         """Whether frames of so many bytes fit."""
         return self.end + size <= self.capacity
 
+    def half_full(self) -> bool:
+        """Whether another will be wanted before long."""
+        return 2 * self.end > self.capacity
+
     def framed(self, content: bytes) -> bytes:
         """The frame that holds `content`."""
         return _FRAME.pack(self.mark, len(content), zlib.crc32(content)) + content

@@ -33,7 +33,7 @@ def test_what_is_begun_while_it_is_closed_is_ended(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", held_up)
     thread = threading.Thread(target=lambda: begun.append(background.spawn(asyncio.sleep(60))))
     thread.start()
-    handing.wait(10)
+    assert handing.wait(60)
     background.close(_nothing())
     thread.join()
     assert [one.cancelled() for one in begun] == [True]
@@ -49,3 +49,26 @@ def test_work_is_done_there() -> None:
     background.close(_nothing())
     with pytest.raises(EngineFailed, match="shut down"):
         background.run(name())
+
+
+def test_who_waits_for_work_is_told_that_it_is_closed() -> None:
+    background = Background("test")
+    working = threading.Event()
+
+    async def work() -> None:
+        working.set()
+        await asyncio.sleep(60)
+
+    told: list[str] = []
+
+    def wait() -> None:
+        with pytest.raises(EngineFailed) as raised:
+            background.run(work())
+        told.append(str(raised.value))
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert working.wait(60)
+    background.close(_nothing())
+    thread.join()
+    assert told == ["the engine is shut down"]

@@ -9,7 +9,7 @@ import pytest
 from infra.event_log.deadlines import Acknowledgement, resolve
 from infra.event_log.port import Position, Record
 from infra.event_log.spooling.claiming import claim
-from infra.event_log.spooling.drain import GATHER_SECONDS, Drain
+from infra.event_log.spooling.drain import BATCH_RECORDS, GATHER_SECONDS, Drain
 from infra.event_log.spooling.files import SpoolFile, content_of
 from tests.fixtures.helpers import wait_until
 
@@ -51,8 +51,8 @@ class Busy:
 def busy(tmp_path: Path) -> Iterator[Busy]:
     files = claim(tmp_path)
     log = Busy(files[0], 3)
-    log.spool()
     log.drain = Drain(log, files, tmp_path, 5.0, lambda: None)
+    log.spool()
     yield log
     log.drain.finish(last_pass=True)
     log.drain.close_files()
@@ -72,3 +72,17 @@ def test_the_last_pass_takes_what_comes_meanwhile(busy: Busy) -> None:
     busy.drain.finish(last_pass=True)
     assert busy.taken == [b"3", b"2", b"1", b"0"]
     assert not busy.drain.waiting_bytes()
+
+
+def test_a_pass_takes_as_many_lots_as_wait(tmp_path: Path) -> None:
+    """What an outage has left is not gathered once more, lot by lot."""
+    files = claim(tmp_path)
+    log = Busy(files[0], 0)
+    for _ in range(2 * BATCH_RECORDS + 1):
+        log.spool()
+    log.drain = Drain(log, files, tmp_path, 5.0, lambda: None)
+    wait_until(lambda: len(log.taken) == 2 * BATCH_RECORDS + 1)
+    log.drain.finish(last_pass=False)
+    log.drain.close_files()
+    assert len(log.at) == 3
+    assert log.at[-1] - log.at[0] < 2 * GATHER_SECONDS

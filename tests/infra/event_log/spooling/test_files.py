@@ -129,9 +129,11 @@ def test_a_segment_that_cannot_be_flushed_is_not_used_again(tmp_path: Path, monk
     (file,) = claim(tmp_path)
     for number in range(4):
         _kept(file, b"%03d" % number * 20)
+    handed_on = set(left_behind(tmp_path)[:3])
     monkeypatch.setattr(segments.Opened, "flush", _refuse)
     _forget(file, 3)
-    assert (len(left_behind(tmp_path)), file.waiting_bytes()) == (1, 60)
+    assert not handed_on & set(left_behind(tmp_path))
+    assert file.waiting_bytes() == 60
     file.close()
 
 
@@ -178,3 +180,24 @@ def test_what_waits_is_seen_from_outside(tmp_path: Path) -> None:
     after = frames_waiting(tmp_path)
     assert after < before
     file.close()
+
+
+def test_the_next_segment_is_made_before_it_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By who hands on: who writes would hold up answers with it."""
+    (file,) = claim(tmp_path)
+    _kept(file, bytes(segments.SEGMENT_BYTES // 4))
+    _forget(file, 1)
+    assert len(list(tmp_path.glob(f"*{segments.SUFFIX}"))) == 1
+    _kept(file, bytes(segments.SEGMENT_BYTES // 3))
+    _forget(file, 1)
+    assert len(list(tmp_path.glob(f"*{segments.SUFFIX}"))) == 2
+
+    def refuse(path: Path, least: int) -> segments.Segment:
+        raise AssertionError(f"{path} was made by who writes")
+
+    monkeypatch.setattr(segments, "create", refuse)
+    _kept(file, bytes(segments.SEGMENT_BYTES // 2))
+    assert _values(file) == [bytes(segments.SEGMENT_BYTES // 2)]
+    _forget(file, 1)
+    file.close(delete=True)
+    assert list(tmp_path.iterdir()) == []
