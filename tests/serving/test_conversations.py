@@ -48,12 +48,12 @@ def test_a_conversation_keeps_its_adapter_through_a_start_and_loses_it_by_a_roll
 ) -> None:
     make_adapter("kind", 1, seed=1)
     database = served.context.database
-    before = {f"user-{number}": ask(served, f"user-{number}", f"old-{number}") for number in range(8)}
+    before = {f"user-{number}": ask(served, f"user-{number}", f"old-{number}") for number in range(24)}
     assert set(before.values()) == {"base"}
     start_experiment(database, "kind@1")
     wait_until(lambda: "kind@1" in served.app.state.gateway.state.servable)
-    treated = [user for user in challenged(served, 80) if user in before]
-    assert treated
+    treated = [user for user in challenged(served, 80) if user in before][:4]
+    assert treated  # the secret of assignments is drawn anew: with fewer people there might be none
     for user in treated:
         assert ask(served, user, f"old-{user[5:]}") == "base", "it began with the base"
         assert ask(served, user, f"new-{user[5:]}") == "kind@1"
