@@ -31,12 +31,14 @@ LIMIT_SECONDS = 1.0
 
 
 def sign_in(browser: "Chrome", url: str, context: Context) -> None:
-    """As a person does: type the password, press Enter."""
+    """As a person does: type the password into what has the focus, press Enter."""
     from selenium.webdriver.common.keys import Keys
 
     browser.get(f"{url}/login")
+    # The page is loaded before it is drawn, and `autofocus` waits for that: what is typed sooner goes nowhere.
+    wait_until(lambda: browser.switch_to.active_element.get_attribute("id") == "secret", what="the focus of the field")
     browser.switch_to.active_element.send_keys(console_password(context.settings), Keys.ENTER)
-    wait_until(lambda: "/login" not in browser.current_url)
+    wait_until(lambda: "/login" not in browser.current_url, what="signing in")
 
 
 def errors(browser: "Chrome") -> list[str]:
@@ -174,6 +176,9 @@ def test_the_loop_is_paused_and_resumed_with_the_keyboard_alone(
             tab_to(action)
             ActionChains(browser).send_keys(Keys.ENTER).perform()
         wait_until(lambda: "-loop" in browser.current_url and "done" not in browser.current_url)
+        wait_until(
+            lambda: browser.switch_to.active_element.get_attribute("id") == "reason", what="the focus of the field"
+        )
         browser.switch_to.active_element.send_keys("a drill", Keys.ENTER)
         wait_until(lambda: "done=" in browser.current_url)
         assert browser.find_element("css selector", "[data-testid=loop-state]").text == state
