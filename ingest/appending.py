@@ -93,11 +93,21 @@ class SharedAppends:
         self._flush_soon(loop)
 
 
+class Ends(Protocol):
+    """A future, of asyncio's or an inline one."""
+
+    def done(self) -> bool: ...
+
+    def set_result(self, result: None, /) -> None: ...
+
+    def set_exception(self, error: BaseException, /) -> None: ...
+
+
 class Awaited(Protocol):
     """Something that somebody waits for."""
 
     @property
-    def done(self) -> "asyncio.Future[None]": ...
+    def done(self) -> Ends: ...
 
 
 def settle(taken: Sequence[Awaited], error: BaseException | None) -> None:

@@ -9,6 +9,7 @@ from starlette.types import Receive
 
 from infra.contracts import PlauditError
 from infra.models.port import GenerationResult
+from infra.runtime.inline import InlineFuture
 from serving.exchange import Exchange
 from serving.mailbox import Mailbox
 
@@ -31,7 +32,7 @@ class Waiting:
         self._futures = futures
         self._receive = receive
         self._left = len(futures)
-        self._done: asyncio.Future[None] = self._loop.create_future()
+        self._done = InlineFuture()
         self._watch: asyncio.Task[None] | None = None
         for future in futures:
             future.add_done_callback(lambda done: mailbox.post(self._landed, done))

@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from infra.contracts import Answer, PlauditError, uuid7
 from infra.metrics import catalogue as metrics
 from infra.models.port import GenerationResult
+from infra.runtime.inline import as_task
 from infra.settings.serving import ServingSettings
 from ingest.access.limits import RateLimited
 from ingest.http import body_of
@@ -97,6 +98,7 @@ class AnswerDoor:
             chat = self._parse(body, gateway.settings)
             exchange = await gateway.begin(chat, caller_of(scope, chat, gateway.settings.duels))
             if chat.stream:
+                await as_task()  # it has time limits and tasks of its own
                 # Queued before the first byte, so that refusals have a status.
                 await Stream(gateway, exchange, self._letters()).respond(receive, send)
             else:

@@ -7,6 +7,8 @@ would arrive without its body.
 **Heads that go out alone.** uvicorn writes head and body of an answer one after the other, and uvloop hands each to the
 system at once: two segments, and whoever reads them is woken twice.
 
+**Tasks that begin in the next turn of the loop**: completions run in inline tasks, which begin, and go on, at once.
+
 **Connections that ask for nothing** are closed before they are all that this process may have open.
 
 uvicorn gives a connection time between two requests, and the gateway a request time for its body and its answer. Nobody
@@ -15,6 +17,7 @@ and one that trickles bytes after its answer would be held for ever, each with o
 """
 
 import asyncio
+import contextvars
 import re
 import time
 from collections.abc import Iterable
@@ -24,9 +27,14 @@ import structlog
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from infra.runtime.inline import InlineTask
+from serving.api import CHAT, COMPLETIONS
+
 log = structlog.get_logger()
 
 
+INLINE = frozenset({CHAT, COMPLETIONS})
+"""Paths whose requests run as inline tasks: what answers them knows that."""
 _HEAD, _LENGTH, _END = b"HTTP/1.1 ", b"\r\ncontent-length: ", b"\r\n\r\n"
 _UPGRADE = re.compile(rb"\r\nupgrade(?=:)", re.IGNORECASE)
 
@@ -63,7 +71,11 @@ class JoiningTransport:
 
 
 class Http11Protocol(HttpToolsProtocol):
-    """Answers in HTTP/1.1 whatever else is offered, head and body together where both are there."""
+    """Answers in HTTP/1.1 whatever else is offered, head and body together where both are there, and begins requests
+    for completions when they have been read."""
+
+    _receiving = False
+    _begins: InlineTask | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Called by the loop."""
@@ -81,7 +93,27 @@ class Http11Protocol(HttpToolsProtocol):
             found = _UPGRADE.search(data, 0, end if end >= 0 else len(data))
             if found is not None:
                 data = data[: found.start()] + b"\r\nx-offered-upgrade" + data[found.end() :]
-        super().data_received(data)
+        self._receiving = True
+        try:
+            super().data_received(data)
+        finally:
+            self._receiving = False
+        begins, self._begins = self._begins, None
+        if begins is not None:
+            begins.start()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        """Called by uvicorn when the head of a request has come and the one before it has been answered."""
+        # What waited behind another begins when that is answered, inside its task: in a task of its own, or a client
+        # that sends many at once would have them all on one stack.
+        if not self._receiving or cycle.scope["path"] not in INLINE:
+            super()._start_asgi_task(cycle, app)
+            return
+        context = contextvars.Context() if getattr(self.config, "reset_contextvars", False) else None
+        task = InlineTask(cycle.run_asgi(app), self.loop, context)
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)  # type: ignore[arg-type]  # it asks for `add_done_callback` and `cancel`
+        self._begins = task
 
 
 class Connection(Protocol):

@@ -18,6 +18,7 @@ from infra.event_log import EventLog, Record
 from infra.event_log.partitioning import InvalidRecord
 from infra.event_log.port import EventLogUnavailable, KeepsFromLoop, KeepsLocally
 from infra.metrics import catalogue as metrics
+from infra.runtime.inline import InlineFuture
 from infra.settings import Settings
 from ingest.appending import settle
 from ingest.codec import INTERACTION_CODEC
@@ -46,7 +47,7 @@ class _Waiting(NamedTuple):
     partition: int
     key: bytes
     encoded: bytes
-    done: "asyncio.Future[None]"
+    done: InlineFuture
 
 
 def _none() -> str | None:
@@ -109,7 +110,7 @@ class Recorder:
             return False
         return True
 
-    def _recorded(self, interaction: Interaction) -> "asyncio.Future[None]":
+    def _recorded(self, interaction: Interaction) -> InlineFuture:
         if not self._partitions:
             raise EventLogUnavailable("the event log has not answered since the start: try again in a few seconds")
         encoded = INTERACTION_CODEC.encode([interaction])[1:]  # without the header of its array
@@ -121,7 +122,7 @@ class Recorder:
             )
         loop = asyncio.get_running_loop()
         partition = stable_hash(interaction.response_id, self._partitions)
-        waiting = _Waiting(partition, interaction.response_id.encode(), encoded, loop.create_future())
+        waiting = _Waiting(partition, interaction.response_id.encode(), encoded, InlineFuture())
         self._waiting.append(waiting)
         self._flush_soon(loop)
         return waiting.done
@@ -173,8 +174,6 @@ class Recorder:
 
 def _records(taken: Sequence[_Waiting], most_bytes: int) -> list[Record]:
     """As few records as may be: each is a msgpack array of interactions of one partition."""
-    if len(taken) == 1:  # at less than half load nearly always
-        return [_record(taken[0].partition, taken)]
     by_partition: defaultdict[int, list[_Waiting]] = defaultdict(list)
     for waiting in taken:
         by_partition[waiting.partition].append(waiting)

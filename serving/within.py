@@ -1,9 +1,11 @@
 """A time limit that costs nothing where there is nothing to wait for."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Coroutine, Generator
 from types import coroutine
 from typing import Any, TypeVar
+
+from infra.runtime.inline import Rest, as_task
 
 T = TypeVar("T")
 
@@ -20,32 +22,11 @@ def within(seconds: float, work: Coroutine[Any, Any, T]) -> Generator[Any, Any, 
     except StopIteration as end:
         result = end.value
     else:
-        result = yield from _limited(seconds, _Begun(work, awaited)).__await__()
+        result = yield from _limited(seconds, Rest(work, awaited)).__await__()
     return result
 
 
-async def _limited(seconds: float, begun: "_Begun") -> Any:
+async def _limited(seconds: float, rest: Rest) -> Any:
+    await as_task()  # a timeout is of a task
     async with asyncio.timeout(seconds):
-        return await begun
-
-
-class _Begun:
-    """The rest of a coroutine that waits for `awaited`."""
-
-    def __init__(self, work: Coroutine[Any, Any, Any], awaited: Any) -> None:
-        self._work = work
-        self._awaited = awaited
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        go_on: Callable[[Any], Any]
-        while True:
-            try:
-                sent = yield self._awaited
-            except BaseException as error:  # what is thrown at who waits is for the work: cancellation, above all
-                go_on, sent = self._work.throw, error
-            else:
-                go_on = self._work.send
-            try:
-                self._awaited = go_on(sent)
-            except StopIteration as end:
-                return end.value
+        return await rest

@@ -15,6 +15,7 @@ from infra.contracts import PlauditError
 from infra.db import StoreUnavailable
 from infra.metrics import catalogue as metrics
 from infra.runtime import Context
+from infra.runtime.inline import as_task
 from ingest.access.keys import MAX_KEY_CHARACTERS, PREFIX, ApiKey, hash_of
 from ingest.access.repository import KeyRepository
 
@@ -61,6 +62,7 @@ class KeyRing:
         now = self._context.clock.now()
         found = self._remembered(digest)
         if found is None or now - found.asked_at >= self._settings.cache_seconds:
+            await as_task()  # anyio asks for it
             found = await run_in_threadpool(self._asked, digest, now, found)
         if found.key is None:
             raise _refusal("does not exist")

@@ -161,6 +161,7 @@ def measure(quick: bool = False) -> dict[str, Any]:
     latency in seconds at half of that rate."""
     count, runs = (600, 1) if quick else (6000, RUNS)
     rows: list[dict[str, float]] = []
+    first = True
     with running() as bench, running_bare() as bare:
         bench.load(count // 2)  # caches, pages of the log
         bare.load(count // 2)
@@ -175,6 +176,7 @@ def measure(quick: bool = False) -> dict[str, Any]:
             half, cpu = bench.load(count, rate=row["per_second"] / 2)
             row |= {"busy": cpu.gateway / half.wall_seconds, "spool_busy": cpu.spool / half.wall_seconds}
             control, _ = bare.load(count, rate=row["per_second"] / 2)
+            first = first and half.first
             row |= _percentiles("p", half.latencies) | _percentiles("late", half.late)
             row |= _percentiles("bare", control.latencies)
             streamed, cpu = bench.load(count // 3, stream=True)
@@ -196,6 +198,7 @@ def measure(quick: bool = False) -> dict[str, Any]:
         "runs": runs,
         "connections": CONNECTIONS,
         "answer_tokens": ANSWER_TOKENS,
+        "load_first": first,
         **{name: statistics.median(row[name] for row in rows) for name in names},
         "ranges": {name: [min(row[name] for row in rows), max(row[name] for row in rows)] for name in names},
     }
@@ -216,8 +219,11 @@ def table(result: dict[str, Any]) -> str:
             f"| {what} | {form.format(scale * result[name])} | {form.format(low)} to {form.format(high)} | {target} |"
         )
 
+    first = result.get("load_first")
     return "\n".join(
         [
+            f"The load went before other processes of its core: {'yes' if first else 'no, that may not be set here'}.",
+            "",
             "| | median | range | target |",
             "|---|---:|---:|---|",
             line("requests a core-second, saturated, logged", "per_core", 1, "2,000"),

@@ -15,9 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
+from infra.runtime.inline import InlineFuture
+from serving.api import CHAT
 from serving.connections import Http11Protocol, JoiningTransport, Loiterers, SweepingServer
 from tests.fixtures.helpers import free_port, wait_until
 
+GIVEN_UP: list[str] = []
+SERVERS: list[SweepingServer] = []
 HEAD = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 40\r\n"
 
 
@@ -60,7 +64,8 @@ def test_each_new_request_gives_a_connection_its_time_anew() -> None:
 
 async def _slow(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers in the middle of the body when the path says so, else after two seconds; `/echo` with the body.
-    `/hello` at once, `/fails` after its head."""
+    `/hello` at once, `/fails` after its head; the path of chats tells how it runs, or waits for ever for a body that
+    begins so."""
     if scope["path"] == "/echo":
         body = b""
         while (message := await receive()).get("more_body"):
@@ -68,6 +73,21 @@ async def _slow(scope: Scope, receive: Receive, send: Send) -> None:
         body += message.get("body", b"")
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]})
         await send({"type": "http.response.body", "body": body})
+        return
+    if scope["path"] == CHAT:
+        inline = asyncio.current_task() is None
+        body = (await receive())["body"]
+        while len(body) < 40:
+            body += (await receive())["body"]
+        if body.startswith(b"wait"):
+            try:
+                await InlineFuture()
+            except asyncio.CancelledError as error:
+                GIVEN_UP.append(str(error))
+                raise
+        answer = b"inline" if inline else b"a task"
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"6")]})
+        await send({"type": "http.response.body", "body": answer})
         return
     if scope["path"] in ("/hello", "/fails"):
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
@@ -84,8 +104,11 @@ async def _slow(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.fixture
 def port() -> Iterator[int]:
     chosen = free_port()
-    config = uvicorn.Config(_slow, port=chosen, log_config=None, lifespan="off", http=Http11Protocol)
+    config = uvicorn.Config(
+        _slow, port=chosen, log_config=None, lifespan="off", http=Http11Protocol, timeout_graceful_shutdown=1
+    )
     server = SweepingServer(config, head_timeout_seconds=0.5)
+    SERVERS.append(server)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     wait_until(lambda: server.started, 30.0, "the server to listen")
@@ -218,3 +241,48 @@ def _over(connection: socket.socket, trickled: bytes) -> bool:
         return False
     except OSError:
         return True
+
+
+ASKED = HEAD.replace(b"/", CHAT.encode(), 1) + b"\r\n" + b"x" * 40
+
+
+def _answers(connection: socket.socket, count: int) -> list[bytes]:
+    received = b""
+    while received.count(b"HTTP/1.1 200") < count or not received.endswith((b"inline", b"a task")):
+        piece = connection.recv(1 << 16)
+        assert piece, received
+        received += piece
+    return [one[-6:] for one in received.split(b"HTTP/1.1 200")[1:]]
+
+
+def test_completions_run_inline_however_their_bodies_come(port: int) -> None:
+    """This holds for the uvicorn that is installed: what starts its tasks is private there, and might be renamed."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        for cut in (len(ASKED), len(ASKED) - 10, len(ASKED) - 40, 20):
+            connection.sendall(ASKED[:cut])
+            time.sleep(0.02)
+            connection.sendall(ASKED[cut:])
+            assert _answers(connection, 1) == [b"inline"]
+
+
+def test_what_comes_behind_another_runs_in_a_task_of_its_own(port: int) -> None:
+    """Or each would run on the stack of the one before, and a client that sends thousands at once would fill it."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(ASKED * 2000)
+        answers = _answers(connection, 2000)
+    assert answers[0] == b"inline"
+    assert set(answers[1:]) == {b"a task"}
+
+
+def test_an_inline_request_that_never_ends_is_given_up_with_the_server(port: int) -> None:
+    """uvicorn waits for it as for any task, then cancels it."""
+    GIVEN_UP.clear()
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(ASKED.replace(b"xxxx", b"wait", 1))
+        time.sleep(0.1)
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as other:  # nothing else waits for it
+            other.sendall(ASKED)
+            assert _answers(other, 1) == [b"inline"]
+        SERVERS[-1].should_exit = True
+        wait_until(lambda: GIVEN_UP, 30.0, "the request to be given up")
+    assert "graceful" in GIVEN_UP[0]

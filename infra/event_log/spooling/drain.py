@@ -95,8 +95,7 @@ class Drain:
 
     def waiting_bytes(self) -> int:
         """Bytes of values that wait in the files."""
-        own = self._own.waiting_bytes()
-        return own + sum([file.waiting_bytes() for file in self._adopted]) if self._adopted else own
+        return self._own.waiting_bytes() + sum([file.waiting_bytes() for file in self._adopted])
 
     def finish(self, *, last_pass: bool) -> None:
         """End after the batch at hand, or with `last_pass` once nothing waits, the log refuses or time is up."""

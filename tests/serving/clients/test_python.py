@@ -113,7 +113,9 @@ def test_it_waits_as_long_as_it_is_told(client: openai.OpenAI) -> None:
 
 
 def test_what_it_saw_before_it_left_is_logged(shop: Shop, client: openai.OpenAI) -> None:
-    stream = client.chat.completions.create(model="base", messages=QUESTION, max_tokens=400, temperature=2, stream=True)
+    stream = client.chat.completions.create(
+        model="base", messages=QUESTION, max_tokens=400, temperature=2, seed=7, stream=True
+    )
     seen = next(part for part in stream if part.choices and part.choices[0].delta.content)
     stream.close()
     wait_until(lambda: seen.id in {one.response_id for one in shop.served.logged()})
