@@ -19,6 +19,7 @@ and one that trickles bytes after its answer would be held for ever, each with o
 import asyncio
 import contextvars
 import re
+import socket
 import time
 from collections.abc import Iterable
 from typing import Any, Protocol, cast
@@ -35,6 +36,8 @@ log = structlog.get_logger()
 
 INLINE = frozenset({CHAT, COMPLETIONS})
 """Paths whose requests run as inline tasks: what answers them knows that."""
+BODY_PATIENCE_SECONDS = 0.05
+"""Many clients send head and body apart: a request begins with its body, unless that is longer in coming."""
 _HEAD, _LENGTH, _END = b"HTTP/1.1 ", b"\r\ncontent-length: ", b"\r\n\r\n"
 _UPGRADE = re.compile(rb"\r\nupgrade(?=:)", re.IGNORECASE)
 
@@ -72,10 +75,11 @@ class JoiningTransport:
 
 class Http11Protocol(HttpToolsProtocol):
     """Answers in HTTP/1.1 whatever else is offered, head and body together where both are there, and begins requests
-    for completions when they have been read."""
+    for completions when they have been read, body and all."""
 
     _receiving = False
-    _begins: InlineTask | None = None
+    _begins: tuple[InlineTask, Any] | None = None
+    _body_late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Called by the loop."""
@@ -98,9 +102,26 @@ class Http11Protocol(HttpToolsProtocol):
             super().data_received(data)
         finally:
             self._receiving = False
+        if self._begins is None:
+            return
+        cycle = self._begins[1]
+        if not cycle.more_body or cycle.waiting_for_100_continue or self.flow.read_paused:
+            self._begin()
+        elif self._body_late is None:
+            self._body_late = self.loop.call_later(BODY_PATIENCE_SECONDS, self._begin)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the loop."""
+        super().connection_lost(exc)
+        self._begin()  # it learns at once that nobody is there
+
+    def _begin(self) -> None:
         begins, self._begins = self._begins, None
+        if self._body_late is not None:
+            self._body_late.cancel()
+            self._body_late = None
         if begins is not None:
-            begins.start()
+            begins[0].start()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         """Called by uvicorn when the head of a request has come and the one before it has been answered."""
@@ -113,7 +134,7 @@ class Http11Protocol(HttpToolsProtocol):
         task = InlineTask(cycle.run_asgi(app), self.loop, context)
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)  # type: ignore[arg-type]  # it asks for `add_done_callback` and `cancel`
-        self._begins = task
+        self._begins = task, cycle
 
 
 class Connection(Protocol):
@@ -159,6 +180,16 @@ class SweepingServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, head_timeout_seconds: float) -> None:
         super().__init__(config)
         self._loiterers = Loiterers(head_timeout_seconds)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Called by uvicorn. Who cannot wait any longer cuts off what runs: of ordinary tasks the loop's runner would
+        see to that, inline ones it does not know."""
+        await super().shutdown(sockets)
+        if self.force_exit:
+            for task in list(self.server_state.tasks):
+                task.cancel()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)  # they are told in the next turn
 
     async def on_tick(self, counter: int) -> bool:
         """Called by uvicorn ten times a second."""

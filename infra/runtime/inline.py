@@ -5,17 +5,24 @@ meanwhile. Where requests have several short waits, each of those turns is a pla
 `InlineTask` begins at once, and continues at once when an `InlineFuture` it waits for is resolved; everything else it
 waits for as any task does.
 
-It is no task of asyncio's: what asks for the current one (`asyncio.timeout`, task groups, anyio) does not work in it.
-Code that may run in one and needs that says `await as_task()` first: the rest then runs in an ordinary task.
+It is no task of asyncio's: what asks for the current one (`asyncio.timeout`, task groups, anyio) finds none in it, or
+the one inside which its wait was ended. Code that may run in one and needs that says `await as_task()` first: the rest
+then runs in an ordinary task.
 """
 
 import asyncio
 import contextvars
+import threading
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from typing import Any, Final
 
-_running: "InlineTask | None" = None
+
+class _Thread(threading.local):
+    running: "InlineTask | None" = None
+
+
+_thread = _Thread()
 
 
 class InlineFuture:
@@ -54,7 +61,7 @@ class InlineFuture:
 
     def __await__(self) -> Generator[Any, None, None]:
         if not self._done:
-            if _running is not None:
+            if _thread.running is not None:
                 yield self
             else:
                 future = asyncio.get_running_loop().create_future()
@@ -71,7 +78,7 @@ def _over(future: "asyncio.Future[None]") -> None:
 
 class _AsTask:
     def __await__(self) -> Generator[Any, None, None]:
-        if _running is not None:
+        if _thread.running is not None:
             yield self
 
 
@@ -87,7 +94,17 @@ class InlineTask:
     """Runs `coroutine` in a copy of the context, or in `context`. What it returns is dropped; an error that it raises
     goes to the loop's exception handler."""
 
-    __slots__ = ("_callbacks", "_context", "_coroutine", "_done", "_loop", "_task", "_thrown", "_waits_for")
+    __slots__ = (
+        "_callbacks",
+        "_context",
+        "_coroutine",
+        "_done",
+        "_loop",
+        "_rest_begun",
+        "_task",
+        "_thrown",
+        "_waits_for",
+    )
 
     def __init__(
         self,
@@ -102,6 +119,7 @@ class InlineTask:
         self._waits_for: Any = None
         self._task: asyncio.Task[object] | None = None
         self._thrown: BaseException | None = None
+        self._rest_begun = False
         self._done = False
 
     def start(self) -> None:
@@ -116,44 +134,48 @@ class InlineTask:
         self._callbacks.append(call)
 
     def cancel(self, msg: object = None) -> bool:
-        """Have CancelledError raised where it waits, in a later turn of the loop. False: it has ended."""
+        """Have CancelledError raised where it waits, in the loop's next turn. False: it has ended."""
+        waits_for, task = self._waits_for, self._task
         if self._done:
             return False
-        self._loop.call_soon(self._cancel, msg)  # a task for the rest has begun by then: it reaches the coroutine
+        if task is not None and self._rest_begun:
+            return task.cancel(msg)
+        if type(waits_for) is InlineFuture:
+            # What it does then it would do now, inside this call: who cancels may be going through a set of tasks.
+            self._loop.call_soon(self._cancel, waits_for, msg)
+        elif waits_for is None or waits_for is _AS_TASK or not waits_for.cancel(msg):
+            self._thrown = _cancelled(msg)  # it goes on by itself
         return True
 
-    def _cancel(self, msg: object) -> None:
-        waits_for, error = self._waits_for, asyncio.CancelledError(*([msg] if msg is not None else []))
-        if self._task is not None:
-            self._task.cancel(msg)
-        elif isinstance(waits_for, InlineFuture):
-            if not waits_for.done():
-                waits_for.set_exception(error)
-        elif waits_for is not None:
-            waits_for.cancel(msg)
-        elif not self._done:
-            self._thrown = error  # it goes on by itself
+    def _cancel(self, waited_for: InlineFuture, msg: object) -> None:
+        if self._waits_for is waited_for and not waited_for.done():
+            waited_for.set_exception(_cancelled(msg))
+        else:
+            self.cancel(msg)
 
     def _step(self, _ended: object = None) -> None:
-        global _running
-        before, _running = _running, self
+        before, _thread.running = _thread.running, self
         try:
-            if self._thrown is None:
-                awaited = self._context.run(self._coroutine.send, None)
-            else:
+            while True:
+                self._waits_for = None
                 error, self._thrown = self._thrown, None
-                awaited = self._context.run(self._coroutine.throw, error)
+                if error is None:
+                    awaited = self._context.run(self._coroutine.send, None)
+                else:
+                    awaited = self._context.run(self._coroutine.throw, error)
+                try:
+                    self._wait_for(awaited)
+                    return
+                except Exception as wrong:  # it is nothing that can be waited for: who waits is told
+                    self._thrown = wrong
         except StopIteration:
             self._end(None)
         except BaseException as error:  # it must not reach whoever ended the wait
             self._end(error)
-        else:
-            self._wait_for(awaited)
         finally:
-            _running = before
+            _thread.running = before
 
     def _wait_for(self, awaited: Any) -> None:
-        self._waits_for = awaited
         if type(awaited) is InlineFuture:
             awaited._call_when_done(self._step)
         elif awaited is _AS_TASK:
@@ -164,9 +186,11 @@ class InlineTask:
         else:
             awaited._asyncio_future_blocking = False
             awaited.add_done_callback(self._step)
+        self._waits_for = awaited
 
     async def _rest(self) -> object:
-        return await Rest(self._coroutine)
+        self._rest_begun = True
+        return await Rest(self._coroutine, thrown=self._thrown)
 
     def _rest_ended(self, task: "asyncio.Task[object]") -> None:
         self._end(None if task.cancelled() else task.exception())
@@ -174,25 +198,39 @@ class InlineTask:
     def _end(self, error: BaseException | None) -> None:
         self._done, self._waits_for, self._task = True, None, None
         if error is not None and not isinstance(error, asyncio.CancelledError):
-            told = {"message": "an inline task failed", "exception": error, "task": self}
-            self._loop.call_exception_handler(told)
+            self._tell(error)
         for call in self._callbacks:
-            call(self)
+            try:
+                call(self)
+            except Exception as wrong:
+                self._tell(wrong)
+
+    def _tell(self, error: BaseException) -> None:
+        told = {"message": "an inline task failed", "exception": error, "task": self}
+        self._loop.call_exception_handler(told)
+
+
+def _cancelled(msg: object) -> asyncio.CancelledError:
+    return asyncio.CancelledError(*([msg] if msg is not None else []))
 
 
 _NOTHING: Final = object()
 
 
 class Rest:
-    """To be awaited: the rest of a coroutine that has begun; `awaited` is what it waits for, if it does."""
+    """To be awaited: the rest of a coroutine that has begun; `awaited` is what it waits for, if it does, `thrown` what
+    is raised where it stands."""
 
-    def __init__(self, work: Coroutine[Any, Any, Any], awaited: Any = _NOTHING) -> None:
+    def __init__(
+        self, work: Coroutine[Any, Any, Any], awaited: Any = _NOTHING, thrown: BaseException | None = None
+    ) -> None:
         self._work = work
         self._awaited = awaited
+        self._thrown = thrown
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        go_on: Callable[[Any], Any] = self._work.send
-        given: Any = None
+        go_on: Callable[[Any], Any] = self._work.send if self._thrown is None else self._work.throw
+        given: Any = self._thrown
         while True:
             if self._awaited is not _NOTHING:
                 try:

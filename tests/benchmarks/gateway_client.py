@@ -5,11 +5,11 @@ what the load does for a request is one send and one receive.
 Closed: each connection sends its next request when the last is answered. Open: requests begin when they are due, at
 exponential distances (Poisson), on whichever connection is free; latency counts from when they were due, so that
 neither a late load nor a busy connection hides anything. How late the load itself was is told beside it. It sleeps
-between answers, to the microsecond, as another process works for the gateway on its core, and goes first there
+between answers, to the microsecond, as another process works for the gateway on its core, and goes before that one
 (`SCHED_FIFO`, where that may be set): it stands for other machines, which wait for nobody here before they send or read
-the clock. What it takes is taken from the gateway. Nothing else keeps that core awake: it wakes late where it is a virtual machine's, but what would keep it busy instead, at however low a
-priority, may hold it for a tick of the scheduler when load or spool want it, and slows the gateway where the two cores
-are threads of one.
+the clock. What it takes is taken from the gateway's process there. Nothing else keeps that core awake: it wakes late
+where it is a virtual machine's, but what would keep it busy instead, at however low a priority, may hold it for a tick
+of the scheduler when load or spool want it, and slows the gateway where the two cores are threads of one.
 """
 
 import gc
@@ -189,21 +189,29 @@ def stay_on(core: int | None) -> None:
         os.sched_setaffinity(0, {core})
 
 
-def go_first() -> bool:
-    """Run before every ordinary process whenever there is something to do; False: that may not be set here."""
+def go_first(yes: bool) -> bool:
+    """Run before every ordinary process whenever there is something to do, or no more; whether it does now."""
     try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+        os.sched_setscheduler(0, os.SCHED_FIFO if yes else os.SCHED_OTHER, os.sched_param(int(yes)))
     except (AttributeError, OSError):
         return False
-    return True
+    return yes
 
 
 def load(
-    port: int, count: int, connections: int, rate: float | None, seed: int, stream: bool, core: int | None = None
+    port: int,
+    count: int,
+    connections: int,
+    rate: float | None,
+    seed: int,
+    stream: bool,
+    core: int | None = None,
+    first: bool = True,
 ) -> Outcome:
-    """Put a load on the gateway and tell what came of it; to be called in a process of its own."""
+    """Put a load on the gateway and tell what came of it; to be called in a process of its own. On a core that the
+    gateway does not work on it goes `first`."""
     stay_on(core)
-    first = go_first()
+    first = core is not None and go_first(first)
     requests = requests_of(count, port, seed, stream=stream)
     gc.collect()
     gc.disable()  # a pause of the load would be counted as the gateway's

@@ -20,6 +20,7 @@ from infra.settings import Settings
 from infra.settings.infrastructure import ModelSettings
 from infra.settings.serving import ServingSettings
 from serving.app import build_gateway
+from serving.connections import Http11Protocol
 from tests.fixtures.helpers import free_port, handed_on
 from tests.models_fixtures import make_tiny_lora, make_tiny_model, other_tiny_model_dir, tiny_loaded, tiny_model_dir
 
@@ -58,7 +59,13 @@ class Served:
         self.app = build_gateway(context, extra_routes=extra_routes)
         self.port = free_port()
         config = uvicorn.Config(
-            self.app, host="127.0.0.1", port=self.port, log_config=None, lifespan="on", access_log=False
+            self.app,
+            host="127.0.0.1",
+            port=self.port,
+            http=Http11Protocol,
+            log_config=None,
+            lifespan="on",
+            access_log=False,
         )
         self.server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self.server.run, daemon=True)

@@ -1,5 +1,6 @@
 """The gateway as clients see it: OpenAI's own client against a real server."""
 
+import asyncio
 import json
 import threading
 from pathlib import Path
@@ -14,6 +15,7 @@ from infra.models.chat import render_chat
 from infra.models.loading import LoadedModel, load_folder
 from infra.models.logprobs import sequence_logprobs
 from infra.settings import user_secret
+from serving import api, streaming
 from tests.serving.conftest import Served, wait_until
 
 QUESTION = [{"role": "user", "content": "How can I fall asleep faster?"}]
@@ -171,6 +173,29 @@ def test_many_at_once_are_batched_and_each_gets_its_own_answer(served: Served) -
     for thread in threads:
         thread.join()
     assert [together[seed] for seed in range(8)] == alone
+
+
+def test_plain_answers_are_written_inline_and_streams_in_tasks(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every wait of a plain answer ends inline, the one for the log as well: its last step is in no task."""
+    seen: dict[str, list[bool]] = {"plain": [], "stream": []}
+
+    def watched(module: Any, kind: str) -> None:
+        send = module._send
+
+        async def told(*given: Any, **more: Any) -> None:
+            seen[kind].append(asyncio.current_task() is None)
+            await send(*given, **more)
+
+        monkeypatch.setattr(module, "_send", told)
+
+    watched(api, "plain")
+    watched(streaming, "stream")
+    for _ in range(3):
+        assert served.chat(max_tokens=3).status_code == 200
+    assert served.chat(max_tokens=3, stream=True).text.endswith("data: [DONE]\n\n")
+    assert seen["plain"] == [True] * 3
+    assert not any(seen["stream"])
+    assert seen["stream"]
 
 
 def test_operations_routes(served: Served) -> None:

@@ -15,13 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
-from infra.runtime.inline import InlineFuture
+from infra.runtime.inline import InlineFuture, as_task
 from serving.api import CHAT
-from serving.connections import Http11Protocol, JoiningTransport, Loiterers, SweepingServer
+from serving.connections import BODY_PATIENCE_SECONDS, Http11Protocol, JoiningTransport, Loiterers, SweepingServer
 from tests.fixtures.helpers import free_port, wait_until
 
 GIVEN_UP: list[str] = []
-SERVERS: list[SweepingServer] = []
 HEAD = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 40\r\n"
 
 
@@ -62,10 +61,39 @@ def test_each_new_request_gives_a_connection_its_time_anew() -> None:
     assert loiterers.sweep([busy], 111.0) == 1
 
 
+async def _closes(receive: Receive, send: Send) -> None:
+    try:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+    finally:
+        GIVEN_UP.append("application")
+
+
+async def _inline() -> None:
+    await InlineFuture()
+
+
+async def _future() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+async def _as_task() -> None:
+    await as_task()
+    await asyncio.sleep(100)
+
+
+WAITS = {b"i": _inline, b"f": _future, b"t": _as_task}
+
+
 async def _slow(scope: Scope, receive: Receive, send: Send) -> None:
     """Answers in the middle of the body when the path says so, else after two seconds; `/echo` with the body.
     `/hello` at once, `/fails` after its head; the path of chats tells how it runs, or waits for ever for a body that
     begins so."""
+    if scope["type"] == "lifespan":
+        await _closes(receive, send)
+        return
     if scope["path"] == "/echo":
         body = b""
         while (message := await receive()).get("more_body"):
@@ -75,17 +103,21 @@ async def _slow(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.body", "body": body})
         return
     if scope["path"] == CHAT:
-        inline = asyncio.current_task() is None
-        body = (await receive())["body"]
-        while len(body) < 40:
-            body += (await receive())["body"]
+        body, message = b"", await receive()
+        while message["type"] == "http.request":
+            body += message["body"]
+            if not message.get("more_body"):
+                break
+            message = await receive()
+        else:
+            return  # the client has gone
         if body.startswith(b"wait"):
             try:
-                await InlineFuture()
-            except asyncio.CancelledError as error:
-                GIVEN_UP.append(str(error))
+                await WAITS[body[4:5]]()
+            except asyncio.CancelledError:
+                GIVEN_UP.append("request")
                 raise
-        answer = b"inline" if inline else b"a task"
+        answer = b"inline" if asyncio.current_task() is None else b"a task"
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"6")]})
         await send({"type": "http.response.body", "body": answer})
         return
@@ -104,11 +136,8 @@ async def _slow(scope: Scope, receive: Receive, send: Send) -> None:
 @pytest.fixture
 def port() -> Iterator[int]:
     chosen = free_port()
-    config = uvicorn.Config(
-        _slow, port=chosen, log_config=None, lifespan="off", http=Http11Protocol, timeout_graceful_shutdown=1
-    )
+    config = uvicorn.Config(_slow, port=chosen, log_config=None, lifespan="off", http=Http11Protocol)
     server = SweepingServer(config, head_timeout_seconds=0.5)
-    SERVERS.append(server)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     wait_until(lambda: server.started, 30.0, "the server to listen")
@@ -258,11 +287,43 @@ def _answers(connection: socket.socket, count: int) -> list[bytes]:
 def test_completions_run_inline_however_their_bodies_come(port: int) -> None:
     """This holds for the uvicorn that is installed: what starts its tasks is private there, and might be renamed."""
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-        for cut in (len(ASKED), len(ASKED) - 10, len(ASKED) - 40, 20):
-            connection.sendall(ASKED[:cut])
-            time.sleep(0.02)
-            connection.sendall(ASKED[cut:])
-            assert _answers(connection, 1) == [b"inline"]
+        for pause in (0.0, 2 * BODY_PATIENCE_SECONDS):
+            for cut in (len(ASKED), len(ASKED) - 10, len(ASKED) - 40, 20):
+                connection.sendall(ASKED[:cut])
+                time.sleep(pause)
+                connection.sendall(ASKED[cut:])
+                assert _answers(connection, 1) == [b"inline"]
+
+
+def test_a_request_begins_without_its_body_where_that_is_waited_for(port: int) -> None:
+    """By its client (RFC 9110, 10.1.1), by the server, which reads no more than so much beforehand, or for too long."""
+    expects = ASKED.replace(b"\r\n", b"\r\nExpect: 100-continue\r\n", 1)
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        began = time.monotonic()
+        connection.sendall(expects[:-40])
+        assert connection.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert time.monotonic() - began < BODY_PATIENCE_SECONDS
+        connection.sendall(expects[-40:])
+        assert _answers(connection, 1) == [b"inline"]
+        long = ASKED.replace(b"Length: 40", b"Length: 400000", 1) + b"x" * (400_000 - 40)
+        connection.sendall(long)
+        assert _answers(connection, 1) == [b"inline"]
+
+
+def test_whose_client_leaves_between_head_and_body_is_not_waited_for() -> None:
+    server = SweepingServer(
+        uvicorn.Config(_slow, port=free_port(), log_config=None, lifespan="off", http=Http11Protocol), 30.0
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    wait_until(lambda: server.started, 30.0, "the server to listen")
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", server.config.port), timeout=30) as connection:
+            connection.sendall(ASKED[:-40])
+    wait_until(lambda: not server.server_state.connections and not server.server_state.tasks, 5.0, "the requests' ends")
+    server.should_exit = True
+    thread.join(30)
+    assert not thread.is_alive()
 
 
 def test_what_comes_behind_another_runs_in_a_task_of_its_own(port: int) -> None:
@@ -274,15 +335,24 @@ def test_what_comes_behind_another_runs_in_a_task_of_its_own(port: int) -> None:
     assert set(answers[1:]) == {b"a task"}
 
 
-def test_an_inline_request_that_never_ends_is_given_up_with_the_server(port: int) -> None:
-    """uvicorn waits for it as for any task, then cancels it."""
+@pytest.mark.parametrize("forced", [False, True])
+@pytest.mark.parametrize("way", list(WAITS))
+def test_what_runs_is_given_up_before_the_application_closes(way: bytes, forced: bool) -> None:
+    """As asyncio's own tasks are: what it then leaves behind is waited for by the application."""
     GIVEN_UP.clear()
+    port = free_port()
+    config = uvicorn.Config(
+        _slow, port=port, log_config=None, lifespan="on", http=Http11Protocol, timeout_graceful_shutdown=1
+    )
+    server = SweepingServer(config, head_timeout_seconds=0.5)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    wait_until(lambda: server.started, 30.0, "the server to listen")
     with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-        connection.sendall(ASKED.replace(b"xxxx", b"wait", 1))
+        connection.sendall(ASKED.replace(b"xxxxx", b"wait" + way, 1))
         time.sleep(0.1)
-        with socket.create_connection(("127.0.0.1", port), timeout=30) as other:  # nothing else waits for it
-            other.sendall(ASKED)
-            assert _answers(other, 1) == [b"inline"]
-        SERVERS[-1].should_exit = True
-        wait_until(lambda: GIVEN_UP, 30.0, "the request to be given up")
-    assert "graceful" in GIVEN_UP[0]
+        server.force_exit = forced
+        server.should_exit = True
+        thread.join(30)
+    assert not thread.is_alive()
+    assert GIVEN_UP == ["request", "application"]

@@ -4,8 +4,12 @@ import asyncio
 import contextvars
 import gc
 import itertools
+import sys
+import threading
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.runtime.inline import InlineFuture, InlineTask, Rest, as_task
+from ingest.appending import settle
 
 Main = Callable[[], Coroutine[Any, Any, Any]]
 
@@ -76,9 +81,10 @@ def test_what_has_ended_is_not_waited_for_and_an_error_is_raised_where_it_waits(
         task = started(work(late))
         late.set_exception(KeyError("late"))
         assert task.done()
-        for again in (lambda: late.set_result(None), lambda: late.set_exception(KeyError())):
-            with pytest.raises(asyncio.InvalidStateError):
-                again()
+        with pytest.raises(asyncio.InvalidStateError):
+            late.set_result(None)
+        with pytest.raises(asyncio.InvalidStateError):
+            late.set_exception(KeyError())
 
     asyncio.run(main())
     assert caught == ["'early'", "'late'"]
@@ -252,20 +258,120 @@ def test_it_is_cancelled_where_it_waits_in_a_later_turn(wait: Main, turns_before
     asyncio.run(main())
 
 
-def test_what_ended_before_the_cancellation_came_goes_on() -> None:
-    async def main() -> None:
-        future = InlineFuture()
+@pytest.mark.parametrize("kind", [InlineFuture, asyncio.Future])
+def test_a_cancellation_that_comes_with_the_end_of_a_wait_is_raised_at_the_next(kind: Callable[[], Any]) -> None:
+    async def main() -> list[str]:
+        told: list[str] = []
+        first, second = kind(), kind()
 
         async def work() -> None:
-            await future
+            await first
+            told.append("first")
+            try:
+                await second
+            except asyncio.CancelledError:
+                told.append("cancelled")
 
         task = started(work())
-        task.cancel()
-        future.set_result(None)
-        assert task.done()
-        await nothing_more()
+        if kind is InlineFuture:
+            task.cancel()  # comes in the next turn
+            first.set_result(None)
+        else:
+            first.set_result(None)  # is told in the next turn
+            task.cancel()
+        await ended(task)
+        return told
 
-    asyncio.run(main())
+    told = asyncio.run(main())
+    assert told in (["first", "cancelled"], []), "asyncio's own raises it where the first wait was, too"
+    assert told or kind is not InlineFuture
+
+
+def test_a_cancellation_before_the_rest_has_begun_reaches_the_coroutine() -> None:
+    async def main() -> list[str]:
+        told: list[str] = []
+
+        async def work() -> None:
+            try:
+                await as_task()
+            except asyncio.CancelledError as error:
+                await asyncio.sleep(0)  # who cleans up may wait
+                told.append(str(error))
+
+        task = started(work())
+        task.cancel("time is over")
+        await ended(task)
+        return told
+
+    assert asyncio.run(main()) == ["time is over"]
+
+
+def test_what_cannot_be_waited_for_is_told_to_who_waits_and_to_nobody_else() -> None:
+    async def main() -> list[str]:
+        told: list[str] = []
+        taken, first, second = InlineFuture(), InlineFuture(), InlineFuture()
+
+        async def waits(future: InlineFuture, then: Any) -> None:
+            await future
+            try:
+                await then
+            except (RuntimeError, AttributeError) as error:
+                told.append(type(error).__name__)
+
+        class Wrong:
+            def __await__(self) -> Any:
+                yield "nothing that ends"
+
+        started(waits(taken, InlineFuture()))
+        tasks = [started(waits(first, taken)), started(waits(second, Wrong()))]
+        tasks[0].add_done_callback(lambda _: 1 / 0)
+        failures: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+        settle([SimpleNamespace(done=first), SimpleNamespace(done=second)], None)
+        assert all(task.done() for task in tasks)
+        assert [type(one["exception"]) for one in failures] == [ZeroDivisionError]
+        return told
+
+    assert asyncio.run(main()) == ["RuntimeError", "AttributeError"]
+
+
+def test_loops_of_two_threads_do_not_see_each_other() -> None:
+    wrong: list[BaseException] = []
+    ends = threading.Event()
+
+    def stepping() -> None:
+        async def work() -> None:
+            while not ends.is_set():
+                future = InlineFuture()
+                asyncio.get_running_loop().call_soon(future.set_result, None)
+                await future
+                sum(range(2000))  # most of its time is inside a step
+
+        async def main() -> None:
+            await ended(started(work()))
+
+        asyncio.run(main())
+
+    async def ordinary() -> None:
+        for _ in range(3000):
+            await as_task()
+            future = InlineFuture()
+            asyncio.get_running_loop().call_soon(future.set_result, None)
+            await future
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    thread = threading.Thread(target=stepping)
+    thread.start()
+    try:
+        asyncio.run(ordinary())
+    except RuntimeError as error:
+        wrong.append(error)
+    finally:
+        ends.set()
+        thread.join(30)
+        sys.setswitchinterval(before)
+    assert wrong == []
 
 
 def test_nothing_is_left_for_the_collector() -> None:
@@ -308,11 +414,7 @@ async def _does(kinds: list[str]) -> list[object]:
         match kind:
             case "inline" | "error" | "early":
                 inline = InlineFuture()
-                end = (
-                    (lambda f=inline: f.set_exception(KeyError()))
-                    if kind == "error"
-                    else (lambda f=inline: f.set_result(None))
-                )
+                end = partial(inline.set_exception, KeyError()) if kind == "error" else partial(inline.set_result, None)
                 if kind == "early":
                     end()
                 else:
