@@ -31,8 +31,8 @@ HEALTH_EVERY_SECONDS = 1.0
 APPENDS_UNDER_WAY = 2
 """One that is being made durable, one that its writer finds waiting when it is done."""
 APPENDS_APART = 1
-"""The same where another process does it: what comes meanwhile is the next one. An append costs the event loop more than
-anything that it holds."""
+"""The same where another process does it: what comes meanwhile is the next one. An append costs the event loop more
+than anything that it holds."""
 RECORD_OVERHEAD_BYTES = 1024
 _APPEND_BYTES = 4 * 1024 * 1024
 
